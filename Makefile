@@ -1,0 +1,51 @@
+# make demo | test | test-slow | lint. Each creates .venv and installs what it needs; the second time it does not.
+#
+# PYTHON=python3.12   another interpreter (3.11 or newer)
+# TORCH="..."         what to hand to `pip install` for torch; on a machine without a GPU this saves gigabytes:
+#                     make demo TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu"
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+TORCH ?= $(shell grep '^torch==' constraints.txt)
+
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check
+STAMP := $(VENV)/.installed
+
+.PHONY: help install demo test test-slow lint
+.DEFAULT_GOAL := help
+
+help:
+	@sed -n '1,5s/^# \{0,1\}//p' Makefile
+
+install: $(STAMP)
+
+demo: $(STAMP)
+	PYTHON=$(PY) scripts/demo.sh
+
+test: $(STAMP)
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2
+
+test-slow: $(STAMP)
+	$(PY) -m pytest -m "slow and not gpu" --durations=10
+
+lint: $(STAMP)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+$(PY):
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  { echo "error: '$(PYTHON)' is not Python 3.11 or newer; name one with: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "error: '$(PYTHON)' cannot create a virtual environment; on Debian: apt-get install python3-venv" >&2; exit 1; }
+	"$(PYTHON)" -m venv $(VENV)
+
+# torch comes first and alone, so that the build for this machine (CPU or a CUDA version) is chosen once
+# and the second command keeps it, whatever constraints.txt says.
+$(STAMP): pyproject.toml constraints.txt | $(PY)
+	$(PIP) install $(TORCH)
+	@grep -v '^torch==' constraints.txt > $(VENV)/constraints.txt
+	@$(PIP) freeze | grep '^torch==' >> $(VENV)/constraints.txt
+	$(PIP) install -c $(VENV)/constraints.txt -e '.[constrained,dev]'
+	@touch $@

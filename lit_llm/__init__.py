@@ -1,0 +1,3 @@
+"""lit_llm: fine-tune Qwen3-family language models from YAML files, with PyTorch Lightning."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,86 @@
+"""``python -m lit_llm VERB …``: lists the verbs and starts one, importing nothing that it does not need."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from lit_llm import __version__
+from lit_llm.errors import UserError
+
+VERBS: dict[str, tuple[str, str]] = {
+    "fit": ("lit_llm.cli", "fine-tune the model of a run file"),
+    "validate": ("lit_llm.cli", "measure a checkpoint on the validation split"),
+    "test": ("lit_llm.cli", "measure a checkpoint on the test splits"),
+    "predict": ("lit_llm.cli", "write the answers of a checkpoint to a CSV file"),
+    "check": ("lit_llm.commands.check", "say whether a backbone is supported"),
+    "export": ("lit_llm.commands.export", "write the weights of a run as a plain Hugging Face folder"),
+}
+"""Module and one-line help of each verb; ``lit_llm.cli`` is handed the verb too, a command only its options."""
+
+USAGE = "usage: python -m lit_llm VERB [options]"
+USAGE_STATUS = 2
+INTERRUPTED_STATUS = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb.
+
+    Args:
+        argv: the verb and its options; by default those of the process.
+
+    Returns:
+        The exit status: 0, 1 for an error that the user can mend, 2 for a wrong command line, 130 after Ctrl-C.
+        Errors of the user are shown without a traceback unless ``LIT_LLM_DEBUG=1``.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(_help())
+        return 0 if arguments else USAGE_STATUS
+    if arguments[0] == "--version":
+        print(f"lit_llm {__version__}")
+        return 0
+    if arguments[0] not in VERBS:
+        print(_unknown(arguments[0]), file=sys.stderr)
+        return USAGE_STATUS
+    try:
+        return _run(*arguments)
+    except UserError as error:
+        if os.environ.get("LIT_LLM_DEBUG") == "1":
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED_STATUS
+
+
+def _run(verb: str, *options: str) -> int:
+    name, _ = VERBS[verb]
+    module = importlib.import_module(name)
+    status = module.main([verb, *options] if name == "lit_llm.cli" else list(options))
+    return status if isinstance(status, int) else 0
+
+
+def _help() -> str:
+    width = max(map(len, VERBS))
+    verbs = "\n".join(f"  {verb:<{width}}  {text}" for verb, (_, text) in VERBS.items())
+    return (
+        f"{USAGE}\n\nFine-tune Qwen3-family language models from YAML files.\n\nverbs:\n{verbs}\n\n"
+        "`python -m lit_llm VERB --help` lists the options of one; `--version` prints the version."
+    )
+
+
+def _unknown(verb: str) -> str:
+    if verb.startswith("-"):
+        return f"error: the verb comes before its options, got {verb!r} first\n{USAGE}"
+    near = difflib.get_close_matches(verb.lower(), VERBS, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(VERBS)}"
+    return f"error: unknown verb {verb!r}; {hint}\n{USAGE}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,371 @@
+"""Low-rank adapters: LoRA with its initialisations, and DoRA."""
+
+import copy
+import math
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
+
+import torch
+from torch import Tensor, nn
+
+from lit_llm.adapters.base import NAME, PeftAdapter, is_quantized, matches, nearest, tuner_layers
+from lit_llm.batch import Batch
+from lit_llm.errors import ConfigError
+
+# Annotations are evaluated here: postponed ones would make jsonargparse import what this block guards.
+if TYPE_CHECKING:
+    from peft import PeftConfig
+    from transformers import PreTrainedModel
+
+
+class LoRA(PeftAdapter):
+    """Low-rank adaptation, ``W + s·B·A`` (https://arxiv.org/abs/2106.09685).
+
+    PiSSA and OLoRA take ``s·B₀·A₀`` out of the frozen weight. They are saved as a plain LoRA of twice the rank,
+    ``s·(B·A − B₀·A₀)``, which belongs on the untouched backbone and is exact; with a 16-bit backbone both sides
+    differ by the rounding of the remainder.
+
+    Args:
+        r: rank of the update.
+        alpha: scale of the update; ``s`` is ``alpha / r``.
+        dropout: dropout on the adapter's input.
+        target_modules: names of linear layers to adapt, or ``all-linear`` for each one but the output head.
+        rslora: use ``s = alpha / √r``, which keeps the update's size steady as the rank grows
+            (https://arxiv.org/abs/2312.03732).
+        plus_ratio: LoRA+: how many times faster ``B`` learns than ``A`` (https://arxiv.org/abs/2402.12354).
+        init: where ``A`` and ``B`` start: ``default`` and ``gaussian`` (random ``A``, zero ``B``), ``pissa`` (the
+            largest singular directions, https://arxiv.org/abs/2404.02948), ``olora`` (QR,
+            https://arxiv.org/abs/2406.01775) or ``eva`` (the directions of the layers' inputs on training data,
+            https://arxiv.org/abs/2410.07170).
+        eva_rho: how far EVA may move rank from one layer to another: up to ``eva_rho · r``; 1.0 moves none.
+        eva_batches: training batches that EVA looks at.
+        rank_pattern: ranks that differ, by the end of a layer's name or a regular expression for it.
+        alpha_pattern: the same for ``alpha``.
+        modules_to_save: names of modules that learn whole beside the adapter.
+        bias: which bias terms learn: ``none``, ``all`` of the model, or those of the ``adapted`` layers.
+    """
+
+    use_dora: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        r: int = 16,
+        alpha: float = 32,
+        dropout: float = 0.0,
+        target_modules: list[str] | Literal["all-linear"] | None = None,
+        rslora: bool = False,
+        plus_ratio: float = 1.0,
+        init: Literal["default", "gaussian", "pissa", "olora", "eva"] = "default",
+        eva_rho: float = 1.0,
+        eva_batches: int = 8,
+        rank_pattern: dict[str, int] | None = None,
+        alpha_pattern: dict[str, float] | None = None,
+        modules_to_save: list[str] | None = None,
+        bias: Literal["none", "all", "adapted"] = "none",
+    ) -> None:
+        super().__init__(target_modules, modules_to_save, bias)
+        for key, rank in {"r": r, **{f"rank_pattern.{k}": v for k, v in (rank_pattern or {}).items()}}.items():
+            if rank < 1:
+                raise ConfigError(f"adapter.{key}: a rank is at least 1, got {rank}")
+        self.r, self.alpha, self.dropout = r, alpha, dropout
+        self.rslora, self.plus_ratio, self.init = rslora, plus_ratio, init
+        self.eva_rho, self.eva_batches = eva_rho, eva_batches
+        self.rank_pattern, self.alpha_pattern = rank_pattern or {}, alpha_pattern or {}
+
+    @property
+    def needs_data(self) -> bool:
+        """Whether ``init`` is EVA."""
+        return self.init == "eva"
+
+    @property
+    def _moves_base(self) -> bool:
+        return self.init in ("pissa", "olora")
+
+    def _config(self, **shared: Any) -> "PeftConfig":
+        from peft import LoraConfig
+
+        return LoraConfig(
+            r=self.r,
+            lora_alpha=self.alpha,  # type: ignore[arg-type]
+            lora_dropout=self.dropout,
+            use_rslora=self.rslora,
+            use_dora=self.use_dora,
+            init_lora_weights="gaussian" if self.init == "gaussian" else True,
+            rank_pattern=dict(self.rank_pattern),
+            alpha_pattern=dict(self.alpha_pattern),
+            **shared,
+        )
+
+    def wrap(self, model: "PreTrainedModel") -> nn.Module:
+        """Wrap the target layers, and start them from the frozen weights where ``init`` says so.
+
+        Raises:
+            ConfigError: besides PEFT's reasons, a pattern that fits no adapted layer, a rank above a weight's own, a
+                quantized backbone with PiSSA or OLoRA, or a row of zeros with DoRA.
+        """
+        network = super().wrap(model)
+        for kind, pattern in (("rank", self.rank_pattern), ("alpha", self.alpha_pattern)):
+            _check_patterns(f"{kind}_pattern", pattern, network)
+        with torch.no_grad():
+            for name, layer in tuner_layers(network):
+                if self._moves_base:
+                    _factorise(name, layer, self.init)
+                _reset_magnitude(name, layer)
+        return network
+
+    def initialize(self, network: nn.Module, batches: Iterable[Batch]) -> None:
+        """Run EVA on the first ``eva_batches`` batches; nothing happens with another ``init``.
+
+        Parameters stay the same objects, also where their rank changes, so an optimizer made before keeps working.
+
+        Raises:
+            ConfigError: too few tokens, or too much alike, for the directions that are wanted; or ranks would move
+                in a run of several processes, which have agreed on shapes before.
+        """
+        if not self.needs_data:
+            return
+        from peft import EvaConfig, get_eva_state_dict
+
+        inputs = Passes(_model_inputs(batch) for batch, _ in zip(batches, range(self.eva_batches), strict=False))
+        layers = dict(tuner_layers(network))
+        if not inputs:
+            raise ConfigError("adapter.init: EVA starts from training batches, but there are none")
+        wanted = max(round(self.eva_rho * layer.r[NAME]) for layer in layers.values())
+        most = min([*(int(item["attention_mask"].sum()) for item in inputs), *(x.in_features for x in layers.values())])
+        if wanted > most:
+            raise ConfigError(f"adapter.init: EVA looks for {wanted} directions where a batch or layer has {most}")
+        config = copy.copy(_peft_config(network))
+        config.eva_config = EvaConfig(rho=self.eva_rho)
+        with torch.random.fork_rng():
+            directions = get_eva_state_dict(
+                network, inputs, config, prepare_model_inputs_fn=_real_tokens, show_progress_bar=False
+            )
+        moved = any(len(directions[name]) != layer.r[NAME] for name, layer in layers.items())
+        if moved and torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1:
+            raise ConfigError("adapter.eva_rho: several processes cannot move ranks; use 1.0 and no rank_pattern")
+        _conform(network, _Ranks.after(network, {name: len(d) for name, d in directions.items()}))
+        for name, layer in tuner_layers(network):
+            layer.lora_A[NAME].weight.data.copy_(directions[name])
+
+    def learning_rate_scale(self, name: str) -> float:
+        """Return ``plus_ratio`` for ``B``, 1.0 for the rest."""
+        return self.plus_ratio if "lora_B" in name else 1.0
+
+    def state_dict(self, network: nn.Module) -> dict[str, Any]:
+        """Return EVA's ranks, and the factors that PiSSA or OLoRA took out of the backbone."""
+        if self.needs_data:
+            return {"ranks": _Ranks.of(_peft_config(network))._asdict()}
+        if self._moves_base:
+            return {"taken": {name: [f.clone() for f in layer.taken] for name, layer in tuner_layers(network)}}
+        return {}
+
+    def load_state_dict(self, network: nn.Module, state: dict[str, Any]) -> None:
+        """Restore EVA's ranks, or take the saved factors out of the backbone instead of this machine's own."""
+        if "ranks" in state:
+            _conform(network, _Ranks(**state["ranks"]))
+        if "taken" in state:
+            for name, layer in tuner_layers(network):
+                _take_out(layer, *state["taken"][name])
+
+    def _export(self, network: nn.Module) -> tuple["PeftConfig", dict[str, Tensor]]:
+        config: Any
+        config, tensors = super()._export(network)
+        config.init_lora_weights = True  # whoever opens it loads weights, and needs no random ones
+        if not self._moves_base:
+            return config, tensors
+        for name, layer in tuner_layers(network):
+            a, b = layer.taken
+            key_a, key_b = f"{name}.lora_A.weight", f"{name}.lora_B.weight"
+            tensors[key_a] = torch.cat([tensors[key_a], a.to(tensors[key_a])])
+            tensors[key_b] = torch.cat([tensors[key_b], -b.to(tensors[key_b])], dim=1)
+        # Twice the rank must leave the scale as it was, also where a pattern sets one of the two.
+        factor = math.sqrt(2) if config.use_rslora else 2
+        config.r, config.lora_alpha = 2 * config.r, factor * config.lora_alpha
+        config.rank_pattern = {key: 2 * rank for key, rank in config.rank_pattern.items()}
+        config.alpha_pattern = {key: factor * alpha for key, alpha in config.alpha_pattern.items()}
+        return config, tensors
+
+    def _import(self, network: nn.Module, saved: "PeftConfig", tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        if self.needs_data:
+            _conform(network, _Ranks.of(saved))
+        with torch.no_grad():
+            for name, layer in tuner_layers(network):
+                _check_scale(name, layer, _rank_and_scale(saved, _base_name(name))[2])
+                if self._moves_base:
+                    _split(name, layer, tensors, self.init)
+        return tensors
+
+    def _combine(self, layer: Any, weight: Tensor) -> Tensor:
+        combined = super()._combine(layer, weight)
+        if NAME not in layer.lora_magnitude_vector:
+            return combined
+        # As in DoRA's section 4.3, the norm is taken as a constant.
+        scale: Tensor = layer.lora_magnitude_vector[NAME].weight / combined.detach().norm(dim=1)
+        return scale.unsqueeze(1) * combined
+
+
+class DoRA(LoRA):
+    """LoRA on the direction of each weight row, with a learned length (https://arxiv.org/abs/2402.09353).
+
+    Takes the settings of ``LoRA``.
+    """
+
+    use_dora = True
+
+
+class _Ranks(NamedTuple):
+    """Which layers are adapted, with which rank and scale: what EVA may change."""
+
+    target_modules: list[str]
+    rank_pattern: dict[str, int]
+    alpha_pattern: dict[str, float]
+
+    @classmethod
+    def of(cls, config: Any) -> Self:
+        return cls(sorted(config.target_modules), dict(config.rank_pattern), dict(config.alpha_pattern))
+
+    @classmethod
+    def after(cls, network: nn.Module, ranks: dict[str, int]) -> Self:
+        """Give each layer its new rank, at the scale that it has."""
+        config, found = _peft_config(network), cls([], {}, {})
+        for name, layer in tuner_layers(network):
+            key, r = _base_name(name), ranks[name]
+            if r > 0:
+                found.target_modules.append(key)
+                found.rank_pattern[key] = r
+                found.alpha_pattern[key] = layer.scaling[NAME] * (math.sqrt(r) if config.use_rslora else r)
+        return found
+
+
+def _peft_config(network: nn.Module) -> Any:
+    peft: Any = network
+    return peft.peft_config[NAME]
+
+
+def _base_name(name: str) -> str:
+    return name.removeprefix("base_model.model.")
+
+
+def _conform(network: nn.Module, ranks: _Ranks) -> None:
+    """Give every layer the rank and scale of ``ranks``, and unwrap those that it leaves out."""
+    config = _peft_config(network)
+    config.target_modules = set(ranks.target_modules)
+    config.rank_pattern, config.alpha_pattern = dict(ranks.rank_pattern), dict(ranks.alpha_pattern)
+    for name, layer in list(tuner_layers(network)):
+        key = _base_name(name)
+        if any(matches(target, key) for target in ranks.target_modules):
+            _set_rank(layer, *_rank_and_scale(config, key))
+        else:
+            parent, _, leaf = name.rpartition(".")
+            setattr(network.get_submodule(parent), leaf, layer.get_base_layer())
+
+
+def _rank_and_scale(config: Any, key: str) -> tuple[int, float, float]:
+    """Return ``r``, ``alpha`` and ``s`` that a configuration of PEFT means for the layer called ``key``."""
+    from peft.utils.other import get_pattern_key
+
+    r = config.rank_pattern.get(get_pattern_key(list(config.rank_pattern), key), config.r)
+    alpha = config.alpha_pattern.get(get_pattern_key(list(config.alpha_pattern), key), config.lora_alpha)
+    return r, alpha, alpha / (math.sqrt(r) if config.use_rslora else r)
+
+
+def _set_rank(layer: Any, r: int, alpha: float, scale: float) -> None:
+    """Change rank and scale within the same parameters; a new rank starts with ``A`` and ``B`` at zero."""
+    a, b = layer.lora_A[NAME], layer.lora_B[NAME]
+    if r != layer.r[NAME]:
+        a.weight.data, b.weight.data = a.weight.new_zeros(r, a.in_features), b.weight.new_zeros(b.out_features, r)
+        a.out_features = b.in_features = r
+    layer.r[NAME], layer.lora_alpha[NAME], layer.scaling[NAME] = r, alpha, scale
+
+
+def _check_patterns(key: str, pattern: dict[str, Any], network: nn.Module) -> None:
+    from peft.utils.other import get_pattern_key
+
+    names = [_base_name(name) for name, _ in tuner_layers(network)]
+    for wanted in pattern:
+        if not any(get_pattern_key([wanted], name) == wanted for name in names):
+            raise ConfigError(f"adapter.{key}: {wanted!r} fits no adapted layer; nearest: {nearest(wanted, names)}")
+
+
+def _factorise(name: str, layer: Any, kind: str) -> None:
+    """Start ``A`` and ``B`` from the frozen weight and take ``s·B·A`` out of it, computed in float32."""
+    base, r, scale = layer.get_base_layer(), layer.r[NAME], layer.scaling[NAME]
+    if is_quantized(base):
+        raise ConfigError(f"adapter.init: {kind!r} changes the frozen weights, but {name} is quantized; use 'default'")
+    if r > min(base.weight.shape):
+        raise ConfigError(f"adapter.r: {kind!r} allows at most {min(base.weight.shape)} at {name}, got {r}")
+    weight = base.weight.float()
+    if kind == "pissa":
+        u, s, vh = torch.linalg.svd(weight, full_matrices=False)
+        root = (s[:r] / scale).sqrt()
+        b, a = u[:, :r] * root, root.unsqueeze(1) * vh[:r]
+    else:
+        q, upper = torch.linalg.qr(weight)
+        b, a = q[:, :r], upper[:r]
+    layer.lora_A[NAME].weight.data, layer.lora_B[NAME].weight.data = a.contiguous(), b.contiguous()
+    base.weight.data = (weight - scale * b @ a).to(base.weight.dtype)
+    layer.taken = (a.cpu().clone(), b.cpu().clone())
+
+
+def _take_out(layer: Any, a: Tensor, b: Tensor) -> None:
+    """Make ``s·b·a`` what is missing from the frozen weight; another machine's SVD may have taken other factors."""
+    old_a, old_b = layer.taken
+    if torch.equal(old_a, a) and torch.equal(old_b, b):
+        return
+    base = layer.get_base_layer()
+    change = (layer.scaling[NAME] * (old_b @ old_a - b @ a)).to(base.weight.device)
+    base.weight.data = (base.weight.float() + change).to(base.weight.dtype)
+    layer.taken = (a.clone(), b.clone())
+
+
+def _check_scale(name: str, layer: Any, scale: float) -> None:
+    if not math.isclose(scale, layer.scaling[NAME], rel_tol=1e-6):
+        scales = f"a scale of {scale:g} at {name}, the configuration gives {layer.scaling[NAME]:g}"
+        raise ConfigError(f"adapter.alpha: what was saved has {scales}; use the run's own config.yaml")
+
+
+def _split(name: str, layer: Any, tensors: dict[str, Tensor], kind: str) -> None:
+    """Part a doubled LoRA into what was learned, left in ``tensors``, and what was taken out of the base."""
+    key_a, key_b, r = f"{name}.lora_A.weight", f"{name}.lora_B.weight", layer.r[NAME]
+    found = len(tensors[key_a]) if key_a in tensors and key_b in tensors else 0
+    if found != 2 * r:
+        raise ConfigError(f"adapter.init: {kind!r} is saved with twice the rank, {2 * r}, but {name} has {found}")
+    _take_out(layer, tensors[key_a][r:].clone(), -tensors[key_b][:, r:])
+    tensors[key_a], tensors[key_b] = tensors[key_a][:r], tensors[key_b][:, :r]
+
+
+def _reset_magnitude(name: str, layer: Any) -> None:
+    """Measure DoRA's lengths in float32; PEFT does it in the backbone's dtype, which shifts a 16-bit model."""
+    from peft.utils.integrations import dequantize_module_weight
+
+    if NAME not in layer.lora_magnitude_vector:
+        return
+    weight: Tensor = dequantize_module_weight(layer.get_base_layer()).float() + layer.get_delta_weight(NAME).float()
+    lengths = weight.norm(dim=1)
+    if not bool((lengths > 0).all()):
+        rows = (lengths == 0).nonzero().flatten().tolist()[:3]
+        raise ConfigError(f"adapter: DoRA divides by the length of a row, but rows {rows} of {name} are zero; use LoRA")
+    layer.lora_magnitude_vector[NAME].weight.data = lengths
+
+
+class Passes(list[dict[str, Tensor]]):
+    """Batches that EVA goes over until its directions settle, which they never do if there are too few to find."""
+
+    left = 30
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        self.left -= 1
+        if self.left < 0:
+            raise ConfigError("adapter.init: EVA's directions do not settle: use a lower r, or more eva_batches")
+        return super().__iter__()
+
+
+def _real_tokens(inputs: dict[str, Tensor], _: Any) -> Tensor:
+    """Return ``[N, 2]`` positions of the tokens that are not padding."""
+    return inputs["attention_mask"].nonzero()
+
+
+def _model_inputs(batch: Batch) -> dict[str, Tensor]:
+    given = {"input_ids": batch.input_ids, "inputs_embeds": batch.inputs_embeds, "position_ids": batch.position_ids}
+    kept = {key: value for key, value in given.items() if value is not None}
+    return {"attention_mask": batch.attention_mask, **kept}

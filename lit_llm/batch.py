@@ -1,0 +1,113 @@
+"""The one contract between data and models: what a batch holds, with names, shapes and dtypes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+IGNORE = -100
+"""Label of a position that nothing is learned from (the convention of torch and transformers)."""
+
+FILLER = ""
+"""Id of a row that only evens out the batches of several processes: it carries no labels and is never counted."""
+
+
+class _Movable:
+    """Moves every tensor among a dataclass's fields, nested ones included."""
+
+    def to(self, device: torch.device | str, **kwargs: Any) -> Any:
+        """Return a copy on ``device``; keyword arguments are those of ``Tensor.to``."""
+        moved = {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
+        return replace(self, **{k: v.to(device, **kwargs) for k, v in moved.items() if hasattr(v, "to")})  # type: ignore[type-var]
+
+
+@dataclass
+class Prompt(_Movable):
+    """What generation starts from: the conversation up to the answer, padded on the left.
+
+    Attributes:
+        attention_mask: ``[B, P]`` int64, 0 on padding.
+        input_ids: ``[B, P]`` int64, or None where ``inputs_embeds`` is given.
+        inputs_embeds: ``[B, P, D]`` float, for prompts that are not text alone.
+    """
+
+    attention_mask: Tensor
+    input_ids: Tensor | None = None
+    inputs_embeds: Tensor | None = None
+
+
+@dataclass
+class Batch(_Movable):
+    """Rows of one split, padded on the right.
+
+    Attributes:
+        ids: row ids, ``FILLER`` for rows that are not real.
+        split: the name of the file group the rows come from: ``train``, ``valid``, ``known``, …
+        task: the kind of task, such as ``extraction``; metrics are reported per task.
+        attention_mask: ``[B, T]`` int64, 0 on padding.
+        labels: ``[B, T]`` int64, the token at that position where it is learned, else ``IGNORE`` (not shifted).
+        input_ids: ``[B, T]`` int64, or None where ``inputs_embeds`` is given.
+        inputs_embeds: ``[B, T, D]`` float.
+        position_ids: ``[B, T]`` int64 where rows are packed, else None.
+        prompt: what generation starts from; None in training batches.
+        texts: the source text of each row, for people (a clip's id where the source is not text).
+        references: what metrics compare with: a parsed JSON value for extraction, a string for translation.
+        meta: a dict per row (schema, direction, dialect, …), written to predictions.csv as JSON.
+    """
+
+    ids: list[str]
+    split: str
+    task: str
+    attention_mask: Tensor
+    labels: Tensor
+    input_ids: Tensor | None = None
+    inputs_embeds: Tensor | None = None
+    position_ids: Tensor | None = None
+    prompt: Prompt | None = None
+    texts: list[str] = field(default_factory=list)
+    references: list[Any] = field(default_factory=list)
+    meta: list[dict[str, Any]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass
+class Prediction:
+    """One row of predictions.csv.
+
+    Attributes:
+        id: the row's id.
+        text: its source text.
+        prediction: the answer in its final form; empty where ``status`` is ``invalid`` or ``error``.
+        reference: the expected answer as text; empty where there is none.
+        status: ``ok``, ``length`` (stopped by the token limit), ``invalid`` (not of the task's form) or ``error``.
+        error: why the row is not ``ok``.
+        raw: the generated text as it came.
+        new_tokens: generated tokens, the stop token included.
+        score: mean log-probability of the generated tokens.
+        meta: the row's meta.
+    """
+
+    id: str
+    text: str
+    prediction: str
+    reference: str
+    status: str = "ok"
+    error: str = ""
+    raw: str = ""
+    new_tokens: int = 0
+    score: float = 0.0
+    meta: dict[str, Any] = field(default_factory=dict)
+
+
+def as_text(value: Any) -> str:
+    """Return a reference as it is written: a string as it is, None as nothing, anything else as compact JSON."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -1,0 +1,128 @@
+"""Shows what is learned before anything is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from lightning.pytorch.callbacks import Callback
+
+from lit_llm.callbacks.tensorboard import cell, table, writers
+from lit_llm.errors import DataError
+
+if TYPE_CHECKING:
+    from lightning.pytorch import LightningModule, Trainer
+    from rich.table import Table
+    from rich.text import Text
+
+Tokens = Sequence[tuple[str, bool]]
+"""The tokens of a row as text, and whether each is learned."""
+
+NOTHING_LEARNED = "zero-label rows"
+"""The count of an audit that must be 0."""
+
+
+class LabelAudit(Callback):
+    """Prints the data's counts and a few training rows before the first step.
+
+    Learned tokens are green, masked ones dim; TensorBoard shows the same under ``audit``, with learned tokens in
+    bold. Counts are rows per split, truncated and dropped rows, rows without anything to learn (which stop the run),
+    repeated texts and texts that training and validation share.
+
+    Args:
+        samples: rows to show.
+        most_tokens: tokens of a row to show; from a longer one, the middle is left out.
+    """
+
+    def __init__(self, samples: int = 3, most_tokens: int = 300) -> None:
+        self.samples = samples
+        self.most_tokens = most_tokens
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Show the audit.
+
+        Raises:
+            DataError: if a training row has no token that is learned.
+        """
+        datamodule: Any = getattr(trainer, "datamodule", None)
+        if not hasattr(datamodule, "audit"):
+            return
+        report = datamodule.audit(self.samples)
+        samples = [shorten(sample, self.most_tokens) for sample in report.samples]
+        if trainer.is_global_zero:
+            print_report(report.counts, samples)
+        for writer in writers(trainer):
+            writer.add_text("audit/counts", _counts_markdown(report.counts))
+            for i, sample in enumerate(samples):
+                writer.add_text(f"audit/sample {i + 1}", _markdown(sample))
+        empty = report.counts.get(NOTHING_LEARNED, 0)
+        if empty:
+            raise DataError(
+                f"data: {empty} training rows have no token to learn from: give them an answer, or raise "
+                "data.init_args.max_length if it was cut off"
+            )
+
+
+def print_report(counts: Mapping[str, int], samples: Sequence[Tokens], console: Any = None) -> None:
+    """Print counts and samples to the terminal, in colour where it has any.
+
+    Args:
+        counts: numbers by name.
+        samples: rows as pieces of text and whether each is learned.
+        console: where to print; by default standard error.
+    """
+    from rich.console import Console
+
+    console = console or Console(stderr=True)
+    console.print("Label audit: learned tokens are green, masked ones dim", style="bold")
+    console.print(_counts_table(counts))
+    for sample in samples:
+        console.print(coloured(sample), soft_wrap=True)
+        console.print()
+
+
+def coloured(sample: Tokens) -> Text:
+    """Return a row with learned tokens in green and masked ones dim."""
+    from rich.text import Text
+
+    text = Text()
+    for piece, learned in sample:
+        text.append(piece, style="bold green" if learned else "dim")
+    return text
+
+
+def shorten(sample: Tokens, most: int) -> list[tuple[str, bool]]:
+    """Return a row of at most ``most`` tokens, with the middle of a longer one left out."""
+    tokens = list(sample)
+    if len(tokens) <= most:
+        return tokens
+    half = most // 2
+    # The end holds the answer, which is what the audit is looked at for.
+    return [*tokens[: most - half], (f" … {len(tokens) - most} tokens … ", False), *tokens[len(tokens) - half :]]
+
+
+def _counts_table(counts: Mapping[str, int]) -> Table:
+    from rich.table import Table
+
+    shown = Table("count", "rows")
+    shown.columns[1].justify = "right"
+    for name, count in counts.items():
+        shown.add_row(name, str(count), style="yellow" if count and _doubtful(name) else None)
+    return shown
+
+
+def _doubtful(name: str) -> bool:
+    return not name.endswith(" rows") or name == NOTHING_LEARNED
+
+
+def _counts_markdown(counts: Mapping[str, int]) -> str:
+    return table(["count", "rows"], [[cell(name), str(count)] for name, count in counts.items()])
+
+
+def _markdown(sample: Tokens) -> str:
+    parts = []
+    for learned, group in groupby(sample, key=lambda token: token[1]):
+        text = cell("".join(piece for piece, _ in group), limit=10_000)
+        parts.append(f"**{text}**" if learned else text)
+    return "".join(parts)

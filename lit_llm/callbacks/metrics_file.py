@@ -1,0 +1,114 @@
+"""Every logged number in one CSV file."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities import rank_zero_only
+
+from lit_llm.callbacks.storage import write_atomically
+
+if TYPE_CHECKING:
+    from lightning.pytorch import LightningModule, Trainer
+
+HEAD = ["step", "epoch", "name", "value"]
+
+
+class MetricsFile(Callback):
+    """Appends everything that is logged to ``metrics.csv`` in the run folder, one number per line.
+
+    The columns are ``step,epoch,name,value``; a step is the number of optimizer steps done before the one that is
+    logged, as in TensorBoard. A new run starts the file anew, a resumed one drops what was logged after its
+    checkpoint, and the other verbs append. Their step is 0.
+
+    Args:
+        name: of the file.
+    """
+
+    def __init__(self, name: str = "metrics.csv") -> None:
+        self.name = name
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Join the trainer's loggers, which is where all numbers come by."""
+        if stage == "predict" or trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
+        path = Path(trainer.default_root_dir) / self.name
+        if not any(isinstance(logger, CsvLogger) for logger in trainer.loggers):
+            trainer.loggers = [*trainer.loggers, CsvLogger(path)]
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Drop the rows of steps that are about to be done again."""
+        for logger in trainer.loggers:
+            if isinstance(logger, CsvLogger):
+                logger.rewind(trainer.global_step)
+
+
+class CsvLogger(Logger):
+    """A Lightning logger that appends to a file in long format.
+
+    Args:
+        path: of the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+
+    @property
+    def name(self) -> str:
+        """What Lightning calls this logger."""
+        return "metrics"
+
+    @property
+    def version(self) -> str:
+        """Always empty: one file serves all verbs of a run."""
+        return ""
+
+    @property
+    def root_dir(self) -> str:
+        """The run folder."""
+        return str(self.path.parent)
+
+    @property
+    def save_dir(self) -> str:
+        """The run folder."""
+        return str(self.path.parent)
+
+    @rank_zero_only
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        """Do nothing: config.yaml holds them."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Append a line for each number; they are on the disk when this returns."""
+        epoch = str(int(metrics.get("epoch", 0)))
+        rows = [[str(step or 0), epoch, name, repr(float(v))] for name, v in metrics.items() if name != "epoch"]
+        if not rows:
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        new = not self.path.exists()
+        with self.path.open("ab") as file:
+            file.write(_encode([HEAD, *rows] if new else rows))
+            file.flush()
+            os.fsync(file.fileno())
+
+    @rank_zero_only
+    def rewind(self, step: int) -> None:
+        """Drop the rows from a step on, and a last line that was cut."""
+        if self.path.exists():
+            lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)[1:]
+            rows = [row for row in csv.reader(line for line in lines if line.endswith("\n")) if len(row) == len(HEAD)]
+            write_atomically(self.path, _encode([HEAD, *(row for row in rows if int(row[0]) < step)]))
+
+
+def _encode(rows: list[list[str]]) -> bytes:
+    buffer = io.StringIO(newline="")
+    csv.writer(buffer, lineterminator="\n").writerows(rows)
+    return buffer.getvalue().encode()

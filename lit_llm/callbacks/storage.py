@@ -1,0 +1,71 @@
+"""Writing files so that a crash at any moment leaves either the old content or the new."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace a file's content in one step, after the bytes have reached the disk."""
+    new = path.with_name(f".{path.name}.new")
+    with new.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(new, path)
+    sync_folder(path.parent)
+
+
+def swap_into_place(new: Path, final: Path) -> None:
+    """Put a file or folder where another may be; ``recover`` mends a crash between the two renames of folders."""
+    sync_tree(new)
+    if final.is_dir() or new.is_dir():
+        old = _retired(final)
+        _remove(old)
+        if final.exists():
+            os.replace(final, old)
+        os.replace(new, final)
+        _remove(old)
+    else:
+        os.replace(new, final)
+    sync_folder(final.parent)
+
+
+def recover(final: Path) -> None:
+    """Bring back what was at ``final`` if ``swap_into_place`` was killed after moving it away."""
+    old = _retired(final)
+    if old.exists() and not final.exists():
+        os.replace(old, final)
+    _remove(old)
+
+
+def sync_tree(path: Path) -> None:
+    """Wait until a file, or every file of a folder, is on the disk."""
+    for file in [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]:
+        handle = os.open(file, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until a folder's list of names is on the disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _retired(final: Path) -> Path:
+    return final.with_name(f".{final.name}.old")
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

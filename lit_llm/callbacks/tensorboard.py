@@ -1,0 +1,31 @@
+"""Finding the TensorBoard writers of a trainer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lightning.pytorch import Trainer
+
+
+def writers(trainer: Trainer) -> list[Any]:
+    """Return the ``SummaryWriter`` of each TensorBoard logger; none on processes other than the first."""
+    from lightning.pytorch.loggers import TensorBoardLogger
+
+    if not trainer.is_global_zero:
+        return []
+    return [logger.experiment for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
+
+
+def cell(text: str, limit: int = 400) -> str:
+    """Return text as the content of a cell of a Markdown table, cut to ``limit`` characters."""
+    cut = text if len(text) <= limit else text[: limit - 1] + "…"
+    for mark in "\\`*_~|<[]>":
+        cut = cut.replace(mark, f"&#{ord(mark)};")
+    return cut.replace("\r", "").replace("\n", "<br>") or "·"
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """Return a Markdown table of cells that are already escaped."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

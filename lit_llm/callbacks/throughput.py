@@ -1,0 +1,95 @@
+"""Tokens per second, padding and memory."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import torch
+from lightning.pytorch.callbacks import Callback
+
+from lit_llm.batch import IGNORE, Batch
+
+if TYPE_CHECKING:
+    from lightning.pytorch import LightningModule, Trainer
+    from torch import Tensor
+
+GIB = 2**30
+
+
+class Throughput(Callback):
+    """Logs how fast training goes, every ``trainer.log_every_n_steps`` optimizer steps.
+
+    ``speed/tokens_per_second`` counts all tokens that are not padding, ``speed/supervised_tokens_per_second`` those
+    that are learned, both over all processes and without the time of validations; ``speed/padding`` is the share of
+    positions that hold padding. ``memory/peak_gib`` is the most memory a process has had: on the GPU where there is
+    one, else the resident memory of the process.
+
+    Args:
+        progress_bar: also show tokens per second in the progress bar.
+    """
+
+    def __init__(self, progress_bar: bool = True) -> None:
+        self.progress_bar = progress_bar
+        self._counts: Tensor | None = None
+        self._since = 0.0
+        self._paused: float | None = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock."""
+        self._restart()
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stop the clock."""
+        self._paused = time.perf_counter()
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Let the clock go on."""
+        if self._paused is not None:
+            self._since += time.perf_counter() - self._paused
+            self._paused = None
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Count the batch, and log where the interval is full."""
+        if not isinstance(batch, Batch):
+            return
+        counts = _count(batch)
+        # Kept on the device: reading a number there would make every step wait for the GPU.
+        self._counts = counts if self._counts is None else self._counts + counts
+        if not trainer.fit_loop._should_accumulate() and trainer._logger_connector.should_update_logs:
+            self._log(trainer, pl_module, self._counts)
+
+    def _log(self, trainer: Trainer, pl_module: LightningModule, counts: Tensor) -> None:
+        total, supervised, positions = trainer.strategy.reduce(counts, reduce_op="sum").tolist()
+        seconds = max(time.perf_counter() - self._since, 1e-9)
+        pl_module.log("speed/tokens_per_second", total / seconds, prog_bar=self.progress_bar)
+        pl_module.log("speed/supervised_tokens_per_second", supervised / seconds)
+        pl_module.log("speed/padding", 1 - total / max(positions, 1))
+        pl_module.log("memory/peak_gib", peak_memory(pl_module.device) / GIB, reduce_fx="max")
+        self._restart()
+
+    def _restart(self) -> None:
+        self._counts, self._since = None, time.perf_counter()
+
+
+def peak_memory(device: torch.device) -> int:
+    """Return the most bytes this process has had on a GPU, or resident in main memory; 0 where it cannot be told."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    try:
+        import resource
+    except ImportError:  # Windows has no such module
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _count(batch: Batch) -> Tensor:
+    """Return how many tokens, learned tokens and positions a batch has, ``[3]``."""
+    tokens = batch.attention_mask.sum()
+    # The first position of a row has nothing before it to be predicted from.
+    learned = (batch.labels[:, 1:] != IGNORE).sum()
+    return torch.stack([tokens, learned, torch.full_like(tokens, batch.attention_mask.numel())])

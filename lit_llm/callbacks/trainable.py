@@ -1,0 +1,45 @@
+"""Shows which weights learn."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lightning.pytorch.callbacks import Callback
+
+from lit_llm.adapters import parameter_totals, trainable_table
+from lit_llm.callbacks.tensorboard import table, writers
+
+if TYPE_CHECKING:
+    from lightning.pytorch import LightningModule, Trainer
+
+HEADER = ["weights that learn", "shape", "tensors", "parameters"]
+
+
+class TrainableTable(Callback):
+    """Prints the weights that learn before the first step, by pattern of their names; TensorBoard has them too."""
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Show the table."""
+        network: Any = pl_module.network
+        trainable, total = parameter_totals(network)
+        rows = [
+            [row.pattern, "×".join(map(str, row.shape)), str(row.tensors), f"{row.parameters:,}"]
+            for row in trainable_table(network)
+        ]
+        rows.append([f"all ({trainable / max(total, 1):.2%} of {total:,})", "", "", f"{trainable:,}"])
+        for writer in writers(trainer):
+            writer.add_text("audit/trainable", table(HEADER, rows))
+        if trainer.is_global_zero:
+            _print(rows)
+
+
+def _print(rows: list[list[str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    shown = Table(*HEADER)
+    for column in shown.columns[1:]:
+        column.justify = "right"
+    for row in rows:
+        shown.add_row(*row)
+    Console(stderr=True).print(shown)

@@ -1,0 +1,342 @@
+"""The data module that all tasks share: read, validate, encode, batch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from lightning.pytorch import LightningDataModule
+
+from lit_llm.batch import FILLER, IGNORE, Batch, Prompt
+from lit_llm.data.augmentation import Augmenter
+from lit_llm.data.batching import BatchPlan, PlannedLoader, eval_loader, sorted_batches
+from lit_llm.data.dataset import Example, Row, Split
+from lit_llm.data.prompting import ChatFormat, Encoded, Learn, Overflow
+from lit_llm.errors import ConfigError, DataError
+from lit_llm.seeding import global_seed
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedTokenizerBase
+
+
+@dataclass
+class AuditReport:
+    """What the label audit shows before the first step.
+
+    Attributes:
+        counts: rows per split, truncated, dropped and zero-label rows, duplicates and overlaps, by name.
+        samples: for a few rows, its tokens as text and whether each is learned.
+    """
+
+    counts: dict[str, int]
+    samples: list[list[tuple[str, bool]]]
+
+
+class LMData(LightningDataModule):
+    """Reads files of one task and serves batches.
+
+    Args:
+        train: file of the training split.
+        valid: file of the validation split.
+        test: test files by name; each gets its own metrics ``test/<name>/…``.
+        predict: file that ``predict`` answers; without it, the test files are answered.
+        batch_size: rows of one forward pass in training, on one process.
+        eval_batch_size: rows generated together.
+        max_length: most tokens of prompt and answer together, in training and validation.
+        overflow: what to do with a longer row: ``error``, ``drop`` it (from training only), or ``truncate_input``,
+            which cuts the middle of its text; the answer is never cut, and all of it is counted.
+        learn: ``answer`` learns from the answer alone, ``text`` from the whole conversation.
+        system: text of the system turn.
+        instruction: what is asked, put before the text; ``{text}`` in it marks another place for the text.
+        chat_template: Jinja file to use in place of the tokenizer's own template.
+        augmenter: makes variants of training texts.
+        augmentation_factor: rows per training example in an epoch, itself included: 2 turns 1,000 into 2,000.
+        num_workers: processes that load ahead.
+        seed: of shuffling and augmentation; by default that of ``seed_everything``.
+    """
+
+    task: str = "text"
+
+    def __init__(
+        self,
+        train: str | None = None,
+        valid: str | None = None,
+        test: dict[str, str] | None = None,
+        predict: str | None = None,
+        batch_size: int = 8,
+        eval_batch_size: int = 32,
+        max_length: int = 512,
+        overflow: Overflow = "error",
+        learn: Learn = "answer",
+        system: str | None = None,
+        instruction: str | None = None,
+        chat_template: str | None = None,
+        augmenter: Augmenter | None = None,
+        augmentation_factor: int = 1,
+        num_workers: int = 0,
+        seed: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.files = {"train": train, "valid": valid, "predict": predict}
+        self.test_files = dict(test or {})
+        self.batch_size = _positive("batch_size", batch_size)
+        self.eval_batch_size = _positive("eval_batch_size", eval_batch_size)
+        self.max_length = _positive("max_length", max_length)
+        self.overflow: Overflow = overflow
+        self.learn: Learn = learn
+        self.system, self.instruction, self.chat_template = system, instruction, chat_template
+        self.augmenter = augmenter
+        self.augmentation_factor = _positive("augmentation_factor", augmentation_factor)
+        if self.augmentation_factor > 1 and augmenter is None:
+            raise ConfigError(
+                f"data.init_args.augmentation_factor is {augmentation_factor} but data.init_args.augmenter is not "
+                "set: name one, such as class_path: lit_llm.data.Augmenter"
+            )
+        self.num_workers = num_workers
+        self.seed = global_seed() if seed is None else seed
+        if augmenter is not None and augmenter.seed is None:
+            augmenter.seed = self.seed
+        self.tokenizer: PreTrainedTokenizerBase | None = None
+        self.finished_ids: set[str] = set()
+        self.splits: dict[str, Split] = {}
+        self.counts: Counter[str] = Counter()
+        self._trained_with: dict[str, Any] | None = None
+
+    @abstractmethod
+    def read(self, path: Path) -> list[Example]:
+        """Return the validated records of a file; raises DataError naming file, line and field."""
+
+    def postprocess(self, raw: str, meta: Mapping[str, Any]) -> tuple[str, str, str]:
+        """Return a generated text as ``(prediction, status, error)``."""
+        return raw, "ok", ""
+
+    def setup(self, stage: str) -> None:
+        """Read and encode the files that a stage needs.
+
+        Args:
+            stage: ``fit``, ``validate``, ``test`` or ``predict``.
+
+        Raises:
+            ConfigError: if a file that the stage needs is not configured.
+            DataError: if a record cannot be used.
+        """
+        if self.tokenizer is None and self.trainer is not None:
+            model: Any = self.trainer.lightning_module
+            self.tokenizer = model.tokenizer
+        for name, path in self._needed(stage).items():
+            if name not in self.splits:
+                self.splits[name] = self._load(name, Path(path))
+
+    @property
+    def format(self) -> ChatFormat:
+        """How rows are written as conversations."""
+        if self.tokenizer is None:
+            raise ConfigError("data.tokenizer is not set: run through a trainer, or set it before setup()")
+        return ChatFormat(self.tokenizer, self.system, self.instruction, self.chat_template)
+
+    def train_dataloader(self) -> PlannedLoader:
+        """Return the loader of the training split; its steps depend on seed and epoch alone."""
+        trainer = self.trainer
+        world, accumulate = (trainer.world_size, trainer.accumulate_grad_batches) if trainer else (1, 1)
+        rank = trainer.global_rank if trainer else 0
+        plan = BatchPlan(
+            self.splits["train"].lengths(), self.batch_size, self.batch_size * accumulate * world, self.seed
+        )
+        return PlannedLoader(
+            self.splits["train"],
+            batches=lambda epoch: plan.batches(epoch, rank, world),
+            length=plan.count(world),
+            position=self._position,
+            collate=lambda rows: self.collate(rows, "train", generate=False),
+            num_workers=self.num_workers,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+    def val_dataloader(self) -> Any:
+        """Return the loader of the validation split, longest prompts first; empty without one."""
+        return self._eval_loader("valid") if "valid" in self.splits else []
+
+    def test_dataloader(self) -> Any:
+        """Return a loader for each test file, in the order of the configuration."""
+        return [self._eval_loader(name) for name in self.test_files]
+
+    def predict_dataloader(self) -> Any:
+        """Return loaders without the batches whose rows are all in ``finished_ids``."""
+        return [self._eval_loader(name) for name in self._needed("predict")]
+
+    def row_order(self) -> list[str]:
+        """Return the ids of all rows to predict, in input order."""
+        return [example.id for name in self._needed("predict") for example in self.splits[name].examples]
+
+    def template_fingerprint(self) -> str:
+        """Return a hash of how conversations are written."""
+        return self.format.fingerprint()
+
+    def fingerprint(self) -> dict[str, str]:
+        """Return what decides the rows of ``predict``: their content, how they are written and batched."""
+        rows = [(e.id, e.text, e.meta) for name in self._needed("predict") for e in self.splits[name].examples]
+        digest = hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()[:16]
+        return {"rows": digest, "template": self.template_fingerprint(), "eval_batch_size": str(self.eval_batch_size)}
+
+    def audit(self, samples: int = 3) -> AuditReport:
+        """Count what was cut, dropped, repeated and shared, and show what a few training rows learn."""
+        rows = self.splits["train"].rows
+        tokenizer = self.format.tokenizer
+        shown = [
+            [
+                (str(tokenizer.decode([token])), label != IGNORE)
+                for token, label in zip(row.encoded.input_ids, row.encoded.labels, strict=True)
+            ]
+            for row in rows[:: max(1, len(rows) // samples)][:samples]
+        ]
+        return AuditReport(dict(self.counts) | self._overlaps(), shown)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint must agree on: how conversations are written and which rows there are."""
+        train = self.splits.get("train")
+        return {"template": self.template_fingerprint(), "task": self.task, "rows": len(train) if train else 0}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Check this data against that of a checkpoint.
+
+        Raises:
+            ConfigError: if the checkpoint was trained with another template, or resumes over other rows.
+        """
+        mine = self.state_dict()
+        if state_dict["template"] != mine["template"]:
+            raise ConfigError(
+                f"data: the checkpoint was trained with template {state_dict['template']}, this configuration writes "
+                f"{mine['template']}: use the chat_template, system, instruction and tokenizer of the run's config.yaml"
+            )
+        if "train" in self.splits and state_dict["rows"] != mine["rows"]:
+            raise ConfigError(
+                f"data.init_args.train: the run to resume had {state_dict['rows']} rows in an epoch, this one has "
+                f"{mine['rows']}: resume with the same file and augmentation_factor, or start a new run"
+            )
+
+    def collate(self, rows: list[Row], split: str, *, generate: bool) -> Batch:
+        """Join rows into a batch, padded on the right; with ``generate`` also their prompts, padded on the left."""
+        pad = self._pad_id()
+        width = max(len(row.encoded.input_ids) for row in rows)
+        labels = [row.encoded.labels if row.example else [] for row in rows]
+        real = [row.example for row in rows]
+        return Batch(
+            ids=[e.id if e else FILLER for e in real],
+            split=split,
+            task=self.task,
+            input_ids=_pad([row.encoded.input_ids for row in rows], width, pad),
+            attention_mask=_pad([[1] * len(row.encoded.input_ids) for row in rows], width, 0),
+            labels=_pad(labels, width, IGNORE),
+            prompt=self._prompt([row.encoded.prompt_ids for row in rows], pad) if generate else None,
+            texts=[e.text if e else "" for e in real],
+            references=[e.reference if e else None for e in real],
+            meta=[e.meta if e else {} for e in real],
+        )
+
+    def _prompt(self, prompts: list[list[int]], pad: int) -> Prompt:
+        width = max(map(len, prompts))
+        return Prompt(
+            input_ids=_pad(prompts, width, pad, left=True),
+            attention_mask=_pad([[1] * len(p) for p in prompts], width, 0, left=True),
+        )
+
+    def _pad_id(self) -> int:
+        tokenizer = self.format.tokenizer
+        pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+        return int(pad or 0)
+
+    def _needed(self, stage: str) -> dict[str, str]:
+        if stage == "test" or (stage == "predict" and not self.files["predict"]):
+            needed: dict[str, str | None] = dict(self.test_files)
+        elif stage == "predict":
+            needed = {"predict": self.files["predict"]}
+        else:
+            needed = {name: self.files[name] for name in ("train", "valid")[stage == "validate" :]}
+        missing = [name for name, path in needed.items() if path is None and not (stage == "fit" and name == "valid")]
+        if missing or (stage in ("test", "predict") and not needed):
+            key = missing[0] if missing else stage
+            raise ConfigError(f"data.init_args.{key} is not set, and `{stage}` needs it: name a file there")
+        return {name: path for name, path in needed.items() if path is not None}
+
+    def _load(self, name: str, path: Path) -> Split:
+        examples = self.read(path)
+        training = name == "train"
+        vary = self._vary if training and self.augmenter and self.augmentation_factor > 1 else None
+        split = Split(name, examples, lambda e: self._encode(e, name), vary, self.augmentation_factor)
+        if not split.rows:
+            raise DataError(f"{path}: no row is left of {len(examples)}: raise data.init_args.max_length")
+        self.counts[f"{name} rows"] = len(split.rows)
+        self.counts[f"{name} dropped"] = split.dropped
+        self.counts[f"{name} truncated"] = sum(row.encoded.truncated for row in split.rows)
+        empty = [row for row in split.rows if all(label == IGNORE for label in row.encoded.labels)]
+        if training:
+            self.counts["zero-label rows"] = len(empty)
+        if training and empty and empty[0].example:
+            raise DataError(f"{empty[0].example.place}: nothing is learned from this row: it has no labelled token")
+        return split
+
+    def _encode(self, example: Example, split: str) -> Encoded | None:
+        form = self._format_cache()
+        try:
+            if split in ("train", "valid"):
+                # A validation row is measured whatever its length: it is never dropped.
+                keep = split == "valid" and self.overflow == "drop"
+                limit = 10**9 if keep else self.max_length
+                return form.fit(example.text, example.answer, limit, self.overflow, self.learn)
+            return form.encode(example.text, example.answer, self.learn)
+        except DataError as error:
+            raise DataError(f"{example.place}: {error}") from None
+
+    def _format_cache(self) -> ChatFormat:
+        if not hasattr(self, "_format"):
+            self._format = self.format
+        return self._format
+
+    def _vary(self, example: Example, epoch: int, index: int, variant: int) -> Row | None:
+        if self.augmenter is None:
+            return None
+        text = self.augmenter.augment(example.text, example.reference, epoch=epoch, index=index, variant=variant)
+        # A variant that has grown too long is not worth an error amid training: the example itself is used.
+        encoded = self._format_cache().fit(text, example.answer, self.max_length, "drop", self.learn)
+        return Row(replace(example, text=text), encoded) if encoded else None
+
+    def _eval_loader(self, name: str) -> Any:
+        split = self.splits[name]
+        batches = sorted_batches(split.lengths(prompt=True), self.eval_batch_size)
+        unfinished = [b for b in batches if any(split.examples[i].id not in self.finished_ids for i in b)]
+        rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        return eval_loader(
+            split, unfinished, lambda rows: self.collate(rows, name, generate=True), rank, world, self.num_workers
+        )
+
+    def _position(self) -> tuple[int, int]:
+        if self.trainer is None:
+            return 0, 0
+        return self.trainer.current_epoch, self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
+
+    def _overlaps(self) -> dict[str, int]:
+        texts = {name: [e.text.casefold().strip() for e in split.examples] for name, split in self.splits.items()}
+        train = texts["train"]
+        found = {"duplicate texts in train": len(train) - len(set(train))}
+        if "valid" in texts:
+            found["valid texts also in train"] = sum(text in set(train) for text in texts["valid"])
+        return found
+
+
+def _pad(rows: list[list[int]], width: int, value: int, *, left: bool = False) -> Tensor:
+    filled = [[value] * (width - len(r)) + r if left else r + [value] * (width - len(r)) for r in rows]
+    return torch.tensor(filled, dtype=torch.long)
+
+
+def _positive(name: str, value: int) -> int:
+    if value < 1:
+        raise ConfigError(f"data.init_args.{name} is {value}: use 1 or more")
+    return value

@@ -1,0 +1,150 @@
+"""Deterministic, resumable, length-aware batches."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch.utils.data import Dataset
+
+EMPTY: list[int] = [-1]
+"""A micro-batch of one row that is not real, for a process that has no rows left in a step."""
+
+POOL_STEPS = 32
+"""How many optimizer steps are drawn together before rows of like length are put side by side."""
+
+
+@dataclass(frozen=True)
+class BatchPlan:
+    """Which rows form which optimizer step: a function of seed and epoch alone.
+
+    The rows of a step are the same for any split of ``step_rows`` into processes, accumulation and batch size, so a
+    gradient does not depend on how a step is carried out.
+
+    Attributes:
+        lengths: tokens of each row, used to put rows of like length together.
+        batch_size: rows of one forward pass.
+        step_rows: rows of one optimizer step over all processes, a multiple of ``batch_size``.
+        seed: of the shuffle.
+    """
+
+    lengths: Sequence[int]
+    batch_size: int
+    step_rows: int
+    seed: int = 0
+
+    def steps(self, epoch: int) -> list[list[int]]:
+        """Return the row indices of each optimizer step of an epoch; the last step may be short."""
+        rng = random.Random(f"{self.seed}/{epoch}/plan")
+        rows = list(range(len(self.lengths)))
+        rng.shuffle(rows)
+        pool = self.step_rows * POOL_STEPS
+        steps: list[list[int]] = []
+        for start in range(0, len(rows), pool):
+            near = sorted(rows[start : start + pool], key=lambda row: self.lengths[row], reverse=True)
+            steps += [near[i : i + self.step_rows] for i in range(0, len(near), self.step_rows)]
+        # A short step must stay last: only there does a trainer step before its accumulation window is full.
+        short = [step for step in steps if len(step) < self.step_rows]
+        full = [step for step in steps if len(step) == self.step_rows]
+        rng.shuffle(full)
+        return full + short
+
+    def batches(self, epoch: int, rank: int = 0, world_size: int = 1) -> list[list[int]]:
+        """Return the micro-batches of one process, in order; every process gets equally many."""
+        out: list[list[int]] = []
+        for step in self.steps(epoch):
+            micro = [step[i : i + self.batch_size] for i in range(0, len(step), self.batch_size)]
+            out += _share(micro, rank, world_size)
+        return out
+
+    def count(self, world_size: int = 1) -> int:
+        """Return how many micro-batches each process has in an epoch."""
+        full, rest = divmod(len(self.lengths), self.step_rows)
+        per_step = self.step_rows // self.batch_size // world_size
+        return full * per_step + math.ceil(math.ceil(rest / self.batch_size) / world_size)
+
+
+def sorted_batches(lengths: Sequence[int], batch_size: int) -> list[list[int]]:
+    """Return batches of rows sorted longest first, so that a batch that does not fit in memory is met at once."""
+    rows = sorted(range(len(lengths)), key=lambda row: (-lengths[row], row))
+    return [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
+
+
+def _share(batches: list[list[int]], rank: int, world_size: int) -> list[list[int]]:
+    mine = batches[rank::world_size]
+    return mine + [EMPTY] * (math.ceil(len(batches) / world_size) - len(mine))
+
+
+class PlannedLoader:
+    """Yields the batches of a plan from the position that training has reached.
+
+    The position is asked for when the first batch is fetched, not when the iterator is made, because a trainer may
+    make the iterator before it has restored its counters.
+
+    Args:
+        dataset: gives a row for an ``(epoch, index)`` pair.
+        batches: returns all index batches of an epoch.
+        length: number of batches in every epoch.
+        position: returns the current epoch and how many of its batches are done.
+        collate: joins rows into a batch.
+        num_workers: processes that load ahead.
+        pin_memory: whether to load into page-locked memory, for copies to a GPU.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset[Any],
+        batches: Callable[[int], list[list[int]]],
+        length: int,
+        position: Callable[[], tuple[int, int]],
+        collate: Callable[[list[Any]], Any],
+        num_workers: int = 0,
+        pin_memory: bool = False,
+    ) -> None:
+        self.dataset = dataset
+        self.batches = batches
+        self.length = length
+        self.position = position
+        self.collate = collate
+        self.num_workers = num_workers
+        self.pin_memory = pin_memory
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __iter__(self) -> Iterator[Any]:
+        from torch.utils.data import DataLoader
+
+        epoch, done = self.position()
+        batches = [[(epoch, row) for row in batch] for batch in self.batches(epoch)[done:]]
+        yield from DataLoader(
+            self.dataset,
+            batch_sampler=batches,  # type: ignore[arg-type]
+            collate_fn=self.collate,
+            num_workers=self.num_workers,
+            pin_memory=self.pin_memory,
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return nothing: the trainer's own counters are the position."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Accept what ``state_dict`` gave; its presence tells Lightning that the loader can be resumed."""
+
+
+def eval_loader(
+    dataset: Dataset[Any],
+    batches: list[list[int]],
+    collate: Callable[[list[Any]], Any],
+    rank: int,
+    world_size: int,
+    num_workers: int = 0,
+) -> PlannedLoader:
+    """Return a loader of fixed batches, shared out among processes and evened out with rows that are not real."""
+    mine = _share(batches, rank, world_size)
+    return PlannedLoader(dataset, lambda epoch: mine, len(mine), lambda: (0, 0), collate, num_workers)

@@ -1,0 +1,195 @@
+"""Conversation text and label masking: one function renders the training and the generation prompt."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from lit_llm.batch import IGNORE
+from lit_llm.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+Overflow = Literal["error", "drop", "truncate_input"]
+Learn = Literal["answer", "text"]
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Token ids of one conversation.
+
+    Attributes:
+        input_ids: the whole conversation, up to and with the token that ends the answer.
+        labels: the same ids where they are learned, else ``IGNORE``.
+        prompt_length: how many tokens stand before the answer.
+        truncated: whether text was cut from the input to respect the length limit.
+    """
+
+    input_ids: list[int]
+    labels: list[int]
+    prompt_length: int
+    truncated: bool = False
+
+    @property
+    def prompt_ids(self) -> list[int]:
+        """The tokens that generation starts from."""
+        return self.input_ids[: self.prompt_length]
+
+
+class ChatFormat:
+    """Renders rows through a tokenizer's chat template and masks what is not learned.
+
+    Args:
+        tokenizer: a fast tokenizer with a chat template.
+        system: text of the system turn; None leaves the turn out.
+        instruction: what is asked, put before the text; ``{text}`` in it marks another place for the text.
+        template: a Jinja file that replaces the tokenizer's own chat template.
+
+    Raises:
+        ConfigError: if there is no chat template, or the template cannot be used for label masking.
+    """
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        system: str | None = None,
+        instruction: str | None = None,
+        template: str | Path | None = None,
+    ) -> None:
+        self.tokenizer = tokenizer
+        self.system = system
+        self.instruction = instruction
+        self.template = _read(Path(template)) if template else tokenizer.chat_template
+        if not self.template:
+            raise ConfigError(
+                f"data.chat_template: the tokenizer of {tokenizer.name_or_path!r} has no chat template; "
+                "name a Jinja file in data.init_args.chat_template"
+            )
+        self._reserved = [token for token in tokenizer.get_added_vocab() if len(token) > 1]
+
+    def render(self, text: str, answer: str | None = None) -> str:
+        """Return the conversation as a string: up to the answer if ``answer`` is None, else with it."""
+        content = text
+        if self.instruction:
+            has_place = "{text}" in self.instruction
+            content = self.instruction.replace("{text}", text) if has_place else f"{self.instruction}\n{text}"
+        messages = [{"role": "system", "content": self.system}] if self.system else []
+        messages.append({"role": "user", "content": content})
+        if answer is not None:
+            messages.append({"role": "assistant", "content": answer})
+        rendered: Any = self.tokenizer.apply_chat_template(
+            messages,
+            chat_template=self.template,
+            tokenize=False,
+            add_generation_prompt=answer is None,
+            enable_thinking=False,
+        )
+        return str(rendered)
+
+    def encode(self, text: str, answer: str | None, learn: Learn = "answer") -> Encoded:
+        """Tokenise a conversation once and label the tokens that start at or after the end of its prompt.
+
+        Args:
+            text: the user's text.
+            answer: the expected answer; None gives the prompt alone, with nothing to learn.
+            learn: ``answer`` labels the answer and its end token, ``text`` labels every token.
+
+        Raises:
+            DataError: if the text holds one of the tokenizer's control tokens, or a token straddles the border.
+            ConfigError: if the conversation does not begin with the prompt.
+        """
+        self._refuse_control_tokens(text, answer)
+        prompt = self.render(text)
+        if answer is None:
+            ids = self._tokenize(prompt)[0]
+            return Encoded(ids, [IGNORE] * len(ids), len(ids))
+        full = self.render(text, answer)
+        if not full.startswith(prompt):
+            raise ConfigError(
+                "data.chat_template: the conversation with an answer does not begin with the generation prompt, so the "
+                f"model would be asked differently than it was trained; prompt ends {prompt[-60:]!r}, "
+                f"conversation continues {full[max(0, len(prompt) - 60) : len(prompt) + 20]!r}; use another template"
+            )
+        ids, offsets = self._tokenize(self._without_trailing_space(full))
+        first = next((i for i, (_, end) in enumerate(offsets) if end > len(prompt)), len(ids))
+        if first < len(ids) and offsets[first][0] < len(prompt):
+            token = self.tokenizer.convert_ids_to_tokens(ids[first])
+            raise DataError(
+                f"token {token!r} straddles the end of the prompt and the answer {answer[:40]!r}: "
+                "end the instruction or template with a newline or a control token"
+            )
+        learned = ids if learn == "text" else [IGNORE] * first + ids[first:]
+        return Encoded(ids, list(learned), first)
+
+    def fit(self, text: str, answer: str | None, limit: int, overflow: Overflow, learn: Learn) -> Encoded | None:
+        """Encode within ``limit`` tokens by the overflow policy; the answer is never cut.
+
+        Returns:
+            None where the row is to be dropped.
+
+        Raises:
+            DataError: if the row is too long and the policy is ``error``, or the input cannot be cut enough.
+        """
+        encoded = self.encode(text, answer, learn)
+        excess = len(encoded.input_ids) - limit
+        if excess <= 0:
+            return encoded
+        if overflow == "drop":
+            return None
+        if overflow == "error":
+            raise DataError(
+                f"{len(encoded.input_ids)} tokens exceed max_length {limit}: raise data.init_args.max_length, "
+                "or set data.init_args.overflow to drop or truncate_input"
+            )
+        return self._cut(text, answer, limit, learn, excess)
+
+    def fingerprint(self) -> str:
+        """Return a hash of how a conversation is written: template, system turn, instruction and tokenizer."""
+        probe = self.render("¿Qué? 1,5", '{"á":[1]}')
+        payload = json.dumps([probe, self.render("¿Qué? 1,5"), self._tokenize(probe)[0]])
+        return hashlib.sha256(payload.encode()).hexdigest()[:16]
+
+    def _cut(self, text: str, answer: str | None, limit: int, learn: Learn, excess: int) -> Encoded:
+        words = self._tokenize(text)[1]
+        removed = 0
+        while removed < len(words):
+            # Cutting in the middle can create new merges, so the excess is measured again after every cut.
+            removed = min(len(words), removed + excess)
+            keep = len(words) - removed
+            head, tail = words[: (keep + 1) // 2], words[len(words) - keep // 2 :]
+            shorter = text[: head[-1][1] if head else 0] + (text[tail[0][0] :] if tail else "")
+            encoded = self.encode(shorter, answer, learn)
+            excess = len(encoded.input_ids) - limit
+            if excess <= 0:
+                return Encoded(encoded.input_ids, encoded.labels, encoded.prompt_length, truncated=True)
+        raise DataError(
+            f"the answer and the template alone take {limit + excess} tokens, over max_length {limit}: "
+            "raise data.init_args.max_length (an answer is never cut)"
+        )
+
+    def _tokenize(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        out = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        return list(out["input_ids"]), list(out["offset_mapping"])
+
+    def _without_trailing_space(self, full: str) -> str:
+        # Templates write a newline after the token that ends a turn; it is not part of the answer.
+        stripped = full.rstrip()
+        return stripped if any(stripped.endswith(token) for token in self._reserved) else full
+
+    def _refuse_control_tokens(self, *parts: str | None) -> None:
+        for part in filter(None, parts):
+            found = next((token for token in self._reserved if token in part), None)
+            if found:
+                raise DataError(f"the text holds the control token {found!r}: remove it from the data")
+
+
+def _read(template: Path) -> str:
+    try:
+        return template.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8"
+        raise ConfigError(f"data.init_args.chat_template: {template} cannot be read: {reason}") from error

@@ -1,0 +1,345 @@
+"""JSONL, CSV, TSV and Parquet in; errors that name file, line and field out.
+
+A record is a dict of named columns. Everything that is wrong with a file is found here, before a model is opened, and
+said in one line: ``orders.jsonl:17: field 'json': …``. Lines count from 1 as an editor counts them (a CSV's header is
+line 1); a Parquet file has rows in their place.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NoReturn
+
+from lit_llm.data.strict_json import JSONError, check_json, excerpt, json_type, parse_json
+from lit_llm.errors import DataError
+
+Kind = Literal["text", "json", "id"]
+"""``text``: a string that is not blank; ``json``: an object or array, or text of one; ``id``: a string or integer."""
+
+MAX_LINE_BYTES = 1 << 20
+"""Longest line that is read unless told otherwise: one forgotten newline must not fill the memory."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A field to read.
+
+    Attributes:
+        name: as the file calls it.
+        kind: what its values must be.
+        required: whether every record must have a value.
+    """
+
+    name: str
+    kind: Kind = "text"
+    required: bool = True
+
+
+@dataclass(frozen=True)
+class Record:
+    """One record.
+
+    Attributes:
+        path: the file it came from.
+        line: its line, or its row in a Parquet file, from 1.
+        id: its own id, or ``<stem>-<line>``.
+        values: by the reader's names; None where an optional column has no value.
+    """
+
+    path: Path
+    line: int
+    id: str
+    values: dict[str, Any]
+
+    @property
+    def place(self) -> str:
+        """``file:line``."""
+        return f"{self.path}:{self.line}"
+
+
+def read_records(
+    path: str | Path, columns: Mapping[str, Column], *, max_line_bytes: int = MAX_LINE_BYTES
+) -> list[Record]:
+    """Read and validate a ``.jsonl``, ``.ndjson``, ``.csv``, ``.tsv`` or ``.parquet`` file.
+
+    Args:
+        path: the file.
+        columns: what to read, by the name that :attr:`Record.values` will use. A column named ``id`` fills
+            :attr:`Record.id` and is not among the values. Other columns of the file are ignored.
+        max_line_bytes: longest line of a text file.
+
+    Raises:
+        DataError: if the file or one of its records is not as it should be; nothing is skipped but blank lines.
+    """
+    return read_files([path], columns, max_line_bytes=max_line_bytes)
+
+
+def read_files(
+    paths: Sequence[str | Path], columns: Mapping[str, Column], *, max_line_bytes: int = MAX_LINE_BYTES
+) -> list[Record]:
+    """Read several files as :func:`read_records` does; an id may occur once in all of them.
+
+    Files of one name get default ids with their folder in front, so that these never collide.
+
+    Raises:
+        DataError: as :func:`read_records`, and if two records have one id.
+    """
+    files = [Path(path) for path in paths]
+    stems = [file.stem for file in files]
+    records: list[Record] = []
+    for file in files:
+        prefix = file.stem if stems.count(file.stem) == 1 else f"{file.parent.name}/{file.stem}"
+        found = _read_file(file, prefix, columns, max_line_bytes)
+        if not found:
+            raise DataError(f"{file}: holds no records; is it the right file, and was it written to the end?")
+        records += found
+    check_unique_ids(records, columns["id"].name if "id" in columns else "id")
+    return records
+
+
+def check_unique_ids(records: Iterable[Record], name: str = "id") -> None:
+    """Raise a DataError that names both places if an id occurs twice.
+
+    Args:
+        records: of one or of several files.
+        name: what the files call the id.
+    """
+    seen: dict[str, Record] = {}
+    for record in records:
+        first = seen.setdefault(record.id, record)
+        if first is not record:
+            message = f"{excerpt(record.id)} is already the id of {first.place}; give each record its own"
+            _fail(record.path, record.line, name, message)
+
+
+def _read_file(path: Path, prefix: str, columns: Mapping[str, Column], limit: int) -> list[Record]:
+    reader = _reader(path)
+    try:
+        rows = list(reader(path, columns.values(), limit))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+    return [_record(path, prefix, line, row, columns) for line, row in rows]
+
+
+def _record(path: Path, prefix: str, line: int, row: dict[str, Any], columns: Mapping[str, Column]) -> Record:
+    values = {key: _value(path, line, row, column) for key, column in columns.items()}
+    own = values.pop("id", None)
+    return Record(path, line, f"{prefix}-{line}" if own is None else own, values)
+
+
+def _value(path: Path, line: int, row: dict[str, Any], column: Column) -> Any:
+    if column.required and column.name not in row:
+        _fail(path, line, column.name, f"is missing; {_nearest(column.name, row)}")
+    value = row.get(column.name)
+    if value is None or (value == "" and not column.required):
+        if column.required:
+            _fail(path, line, column.name, "is null; give it a value or remove the record")
+        return None
+    try:
+        return _CONVERT[column.kind](value)
+    except JSONError as error:
+        _fail(path, line, f"{column.name}.{error.where}".rstrip("."), error.message)
+    except ValueError as error:
+        _fail(path, line, column.name, str(error))
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"must be a string, got {json_type(value)} {excerpt(value)}")
+    if not value.strip():
+        raise ValueError("is blank; give it a value or remove the record")
+    return value
+
+
+def _id(value: Any) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str):
+        raise ValueError(f"must be a string or an integer, got {json_type(value)} {excerpt(value)}")
+    return _text(value)
+
+
+def _json(value: Any) -> Any:
+    if isinstance(value, str):
+        value = parse_json(_text(value))
+    if not isinstance(value, dict | list):
+        raise ValueError(f"must be a JSON object or array, got {json_type(value)} {excerpt(value)}")
+    return value
+
+
+_CONVERT: dict[Kind, Callable[[Any], Any]] = {"text": _text, "json": _json, "id": _id}
+
+
+_Rows = Iterator[tuple[int, dict[str, Any]]]
+
+
+def _jsonl(path: Path, columns: Collection[Column], limit: int) -> _Rows:
+    for line, text in _lines(path, limit):
+        if not text.strip():
+            continue
+        if line == 1 and text.lstrip().startswith("["):
+            _fail(path, line, "", f"is a JSON array; write one object per line: jq -c '.[]' {path.name}")
+        try:
+            row = parse_json(text.rstrip("\r\n"))
+        except JSONError as error:
+            _fail(path, line, error.where, error.message)
+        if not isinstance(row, dict):
+            _fail(path, line, "", f"must be a JSON object, got {json_type(row)} {excerpt(row)}")
+        yield line, row
+
+
+def _delimited(delimiter: str) -> Callable[[Path, Collection[Column], int], _Rows]:
+    def rows(path: Path, columns: Collection[Column], limit: int) -> _Rows:
+        header: list[str] = []
+        for line, cells in _cells(path, delimiter, limit):
+            if not header:
+                header = cells
+                _check_header(path, line, header, columns)
+            elif len(cells) != len(header):
+                name = header[len(cells)] if len(cells) < len(header) else header[-1]
+                hint = f"quote a value that holds {delimiter!r} or a line break"
+                _fail(path, line, name, f"the row has {len(cells)} values for {len(header)} columns; {hint}")
+            else:
+                yield line, dict(zip(header, cells, strict=True))
+
+    return rows
+
+
+def _cells(path: Path, delimiter: str, limit: int) -> Iterator[tuple[int, list[str]]]:
+    """Yield the line on which each non-blank row begins, and its cells."""
+    reader = csv.reader((text for _, text in _lines(path, limit)), delimiter=delimiter, strict=True)
+    line = 1
+    # The csv module's own limit is one for the whole process and lower than ours.
+    before = csv.field_size_limit(limit)
+    try:
+        for cells in reader:
+            if cells:
+                yield line, cells
+            line = reader.line_num + 1
+    except csv.Error as error:
+        _fail(path, line, "", f"is not {path.suffix[1:].upper()}: {error}; is a quote left open in this row?")
+    finally:
+        csv.field_size_limit(before)
+
+
+def _check_header(path: Path, line: int, header: list[str], columns: Collection[Column]) -> None:
+    for name in header:
+        if header.count(name) > 1:
+            _fail(path, line, name, "names two columns; rename one")
+    for column in columns:
+        if column.required and column.name not in header:
+            hint = f"{_nearest(column.name, header)}{_other_delimiter(header)}"
+            _fail(path, line, column.name, f"is missing from the header; {hint}")
+
+
+def _other_delimiter(header: list[str]) -> str:
+    found = next((mark for mark in ";\t|," if mark in header[0]), None) if len(header) == 1 else None
+    return f". Is {found!r} its separator? .csv means ',' and .tsv a tab" if found else ""
+
+
+def _parquet(path: Path, columns: Collection[Column], limit: int) -> _Rows:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        file = pyarrow.parquet.ParquetFile(path)
+        present = file.schema_arrow.names
+        for column in columns:
+            if column.required and column.name not in present:
+                _fail(path, 1, column.name, f"is not a column; {_nearest(column.name, present)}")
+        wanted = [column.name for column in columns if column.name in present]
+        rows = (row for batch in file.iter_batches(columns=wanted) for row in batch.to_pylist())
+        for line, row in enumerate(rows, start=1):
+            _check_parquet(path, line, row)
+            yield line, row
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
+        reason = excerpt(str(error) or type(error).__name__, 200)
+        raise DataError(f"{path}: is not a readable Parquet file: {reason}; write it again") from error
+
+
+def _check_parquet(path: Path, line: int, row: dict[str, Any]) -> None:
+    for name, value in row.items():
+        if not isinstance(value, dict | list):
+            continue
+        try:
+            check_json(value, name)
+        except JSONError as error:
+            _fail(path, line, error.where, error.message)
+
+
+_READERS: dict[str, Callable[[Path, Collection[Column], int], _Rows]] = {
+    ".jsonl": _jsonl,
+    ".ndjson": _jsonl,
+    ".csv": _delimited(","),
+    ".tsv": _delimited("\t"),
+    ".parquet": _parquet,
+}
+
+
+def _reader(path: Path) -> Callable[[Path, Collection[Column], int], _Rows]:
+    if path.is_dir():
+        raise DataError(f"{path}: is a folder; name a file in it{_files_like('', path)}")
+    if not path.exists():
+        raise DataError(f"{path}: no such file{_files_like(path.name, path.parent)}")
+    if path.suffix.lower() not in _READERS:
+        known = ", ".join(_READERS)
+        raise DataError(f"{path}: the extension {path.suffix!r} is not one of {known}; convert or rename the file")
+    return _READERS[path.suffix.lower()]
+
+
+def _files_like(name: str, folder: Path) -> str:
+    """Name up to three files of ``folder`` that can be read, nearest to ``name`` first."""
+    if not folder.is_dir():
+        return f"; its folder {folder} does not exist either"
+    readable = sorted(file.name for file in folder.iterdir() if file.suffix.lower() in _READERS)
+    near = difflib.get_close_matches(name, readable, n=3, cutoff=0.4) or readable[:3]
+    return f": {folder} has {', '.join(near)}" if near else f"; {folder} has none that can be read"
+
+
+def _lines(path: Path, limit: int) -> Iterator[tuple[int, str]]:
+    """Yield the lines of a text file with their numbers and line ends, a byte order mark taken off."""
+    with path.open("rb") as file:
+        number, start = 0, 0
+        while raw := file.readline(limit + 1):
+            number += 1
+            if len(raw) > limit and len(raw.rstrip(b"\r\n")) > limit:
+                _fail(
+                    path,
+                    number,
+                    "",
+                    f"is longer than {limit:,} bytes; split the record or raise data.init_args.max_line_bytes",
+                )
+            if number == 1:
+                raw = raw.removeprefix(b"\xef\xbb\xbf")
+            yield number, _decode(path, number, start, raw)
+            start = file.tell()
+
+
+def _decode(path: Path, line: int, start: int, raw: bytes) -> str:
+    if line == 1 and raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+        _fail(path, line, "", f"is UTF-16; convert it: iconv -f UTF-16 -t UTF-8 {path.name}")
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        place = f"byte {error.start + 1} of the line (offset {start + error.start:,} in the file)"
+        remedy = f"convert the file, for example: iconv -f WINDOWS-1252 -t UTF-8 {path.name}"
+        _fail(path, line, "", f"is not UTF-8: 0x{raw[error.start]:02x} at {place}; {remedy}")
+    if "\0" in text:
+        _fail(path, line, "", f"holds a NUL at column {text.index(chr(0)) + 1}; remove it: tr -d '\\000' < {path.name}")
+    return text
+
+
+def _fail(path: Path, line: int, name: str, message: str) -> NoReturn:
+    about = f"field {excerpt(name)}: " if name else ""
+    raise DataError(f"{path}:{line}: {about}{message}") from None
+
+
+def _nearest(name: str, present: Iterable[str]) -> str:
+    names = [str(item) for item in present]
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    listed = ", ".join(excerpt(item) for item in names[:8]) + (", …" if len(names) > 8 else "")
+    return f"did you mean {near[0]!r}? (there are {listed})" if near else f"there are {listed or 'none'}"

@@ -1,0 +1,158 @@
+"""Where a text states the values of its target: strings, numbers in one locale, and days written out."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+SEPARATORS = {"es_MX": (",", "."), "es_ES": (".", ",")}
+"""Grouping and decimal mark of each locale."""
+
+NUMBER_WORDS = {"un": 1, "una": 1, "uno": 1} | {
+    word: number
+    for number, word in enumerate(
+        ["dos", "tres", "cuatro", "cinco", "seis", "siete", "ocho", "nueve", "diez", "once", "doce"], start=2
+    )
+}
+_MONTHS = ["enero", "febrero", "marzo", "abril", "mayo", "junio"]
+_MONTHS += ["julio", "agosto", "sept?iembre", "octubre", "noviembre", "diciembre"]
+_SPACE = " \u00a0\u202f"
+_NUMBER = re.compile(
+    rf"(?<![\w/-])(?<!\d[.,:])\d+(?:[.,]\d+|[{_SPACE}]\d{{3}}(?!\d))*(?![\w/]|[-:]\d|[.,]\d)"
+    rf"|(?<!\w)(?:{'|'.join(NUMBER_WORDS)})(?!\w)",
+    re.IGNORECASE,
+)
+_WORD = re.compile(r"[^\s;()]+")
+_ISO = re.compile(r"(\d{4})-(\d{2})-(\d{2})")
+
+
+class Span(NamedTuple):
+    """Characters ``start`` to ``end`` of a text."""
+
+    start: int
+    end: int
+
+
+class Number(NamedTuple):
+    """A number in a text and its value, None where its form can be read in two ways (``1.000``)."""
+
+    span: Span
+    value: Decimal | None
+
+
+def leaves(value: Any) -> Iterator[Any]:
+    """Yield every scalar of a JSON value, repeated ones too."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if not isinstance(value, list):
+        yield value
+        return
+    for inner in value:
+        yield from leaves(inner)
+
+
+@lru_cache(maxsize=20_000)
+def parse_number(token: str, locale: str) -> Decimal | None:
+    """Read digits with separators as the locale writes them.
+
+    Accepts plain digits, the locale's grouping, grouping by (no-break) spaces, and both marks together in either
+    locale's order, because that has one reading only.
+
+    Returns:
+        The value, or None where the form is ambiguous (``1.000`` in es_MX) or no number (``1,25`` in es_MX, ``007``).
+    """
+    if (word := NUMBER_WORDS.get(token.casefold())) is not None:
+        return Decimal(word)
+    group, mark = SEPARATORS[locale]
+    token = re.sub(f"[{_SPACE}]", " ", token)
+    if re.fullmatch(rf"[1-9]\d{{0,2}}{re.escape(mark)}\d{{3}}", token):
+        return None
+    whole = r"(0|[1-9]\d*|[1-9]\d{0,2}(?:%s\d{3})+)"
+    for grouping, decimal in ((group, mark), (" ", mark), (mark, group)):
+        pattern = whole % re.escape(grouping) + rf"(?:{re.escape(decimal)}(\d+))?"
+        needs_both = grouping == mark and not (group in token and mark in token)
+        if not needs_both and (match := re.fullmatch(pattern, token)):
+            return Decimal(f"{match[1].replace(grouping, '')}.{match[2] or '0'}")
+    return None
+
+
+def numbers(text: str, locale: str) -> list[Number]:
+    """Find all numbers that stand alone, as digits or as the words from one to twelve; none in dates or codes."""
+    return [Number(Span(*m.span()), parse_number(m.group(), locale)) for m in _NUMBER.finditer(text)]
+
+
+def _string_pattern(value: str) -> str:
+    words = r"\s+".join(re.escape(word) for word in unicodedata.normalize("NFC", value).split())
+    return rf"(?<!\w){words}(?!\w)"
+
+
+def _date_pattern(year: str, month: str, day: str) -> str:
+    name = _MONTHS[int(month) - 1]
+    number = f"0?{int(day)}"
+    written = rf"{number}\s+(?:de\s+)?(?:{name}|{name[:3]}\.?)(?:\s+(?:del?\s+)?{year})?"
+    numeric = rf"{number}([/.-])0?{int(month)}\1(?:{year}|{year[2:]})"
+    return rf"(?<![\w/.-])(?:{numeric}|{written}|{year}-{month}-{day})(?![\w/]|-\d)"
+
+
+@lru_cache(maxsize=20_000)
+def _pattern(value: str) -> re.Pattern[str]:
+    iso = _ISO.fullmatch(value)
+    dated = iso is not None and 1 <= int(iso[2]) <= 12
+    return re.compile(_date_pattern(*iso.groups()) if iso and dated else _string_pattern(value), re.IGNORECASE)
+
+
+def _is_number(leaf: Any) -> bool:
+    return isinstance(leaf, int | float | Decimal) and not isinstance(leaf, bool)
+
+
+def _covers(spans: Iterable[Span], span: Span) -> bool:
+    return any(s.start < span.end and span.start < s.end for s in spans)
+
+
+class Stated:
+    """What a text states of a target value.
+
+    Args:
+        text: the source text, in Unicode NFC.
+        value: the target; booleans, null and strings that the text does not hold have no place in it.
+        locale: ``es_MX`` or ``es_ES``.
+
+    Attributes:
+        value: the target.
+        strings: places of the target's strings and days, in the text's order.
+        numbers: places of numbers equal to one of the target's, outside ``strings``.
+        found: how often each value is stated; equal counts before and after an edit mean that nothing was lost.
+    """
+
+    def __init__(self, text: str, value: Any, locale: str) -> None:
+        scalars = list(leaves(value))
+        self.value = value
+        self.strings: list[Span] = []
+        self.found: Counter[str | Decimal] = Counter()
+        for leaf in {leaf for leaf in scalars if isinstance(leaf, str) and leaf.strip()}:
+            spans = [Span(*m.span()) for m in _pattern(leaf).finditer(text)]
+            self.strings += spans
+            self.found[leaf] += len(spans)
+        self.strings.sort()
+        wanted = {Decimal(str(leaf)) for leaf in scalars if _is_number(leaf)}
+        alone = [n for n in numbers(text, locale) if not _covers(self.strings, n.span)]
+        self.numbers = [n for n in alone if n.value in wanted]
+        self.found.update(n.value for n in self.numbers if n.value is not None)
+        self._text = text
+
+    def protected(self) -> list[Span]:
+        """Return the merged places that no edit may touch: the values, and everything that holds a digit."""
+        words = [m for m in _WORD.finditer(self._text) if any(c.isdigit() for c in m.group())]
+        digits = [Span(m.start(), m.start() + len(m.group().rstrip(".,:!?"))) for m in words]
+        merged: list[Span] = []
+        for span in sorted([*self.strings, *(n.span for n in self.numbers), *digits]):
+            if merged and span.start < merged[-1].end:
+                merged[-1] = Span(merged[-1].start, max(merged[-1].end, span.end))
+            else:
+                merged.append(span)
+        return merged

@@ -1,0 +1,256 @@
+"""The engine: batches of prompts to text, the way a run file describes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from lit_llm.batch import Prompt
+from lit_llm.errors import ConfigError, UserError
+from lit_llm.generation.beams import beam_search
+from lit_llm.generation.constraint import Constraint
+from lit_llm.generation.decoding import Decoded, Sampler, decode, greedy
+from lit_llm.generation.stopping import Stop, StopRule
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from transformers import PreTrainedTokenizerBase
+
+KEY = "model.init_args.generator.init_args"
+
+
+@dataclass(frozen=True)
+class Generation:
+    """The answer to one prompt.
+
+    Attributes:
+        text: the answer without control tokens.
+        new_tokens: generated tokens, the end token included.
+        score: their mean log-probability under the unconstrained model.
+        finished: False where the token limit came before the end.
+    """
+
+    text: str
+    new_tokens: int
+    score: float
+    finished: bool
+
+
+@dataclass
+class Memory:
+    """What a generator has learned about the machine; no part of its settings.
+
+    Attributes:
+        rows: how many rows fit at a time.
+    """
+
+    rows: int = 1 << 30
+
+
+class Generator:
+    """Continues prompts; the same rows give the same text in any batch (in fp32).
+
+    Rows leave the batch when they finish. A batch that does not fit into memory is halved, and the smaller size is
+    remembered. The global random state is never touched.
+
+    Args:
+        max_new_tokens: the longest answer in tokens; rows that reach it are reported as unfinished.
+        num_beams: 1 decodes greedily or by sampling, more searches that many continuations of a row at a time.
+        do_sample: draw tokens instead of taking the likeliest.
+        temperature: divides the logits before sampling.
+        top_p: sample from the likeliest tokens that together have this probability.
+        top_k: sample from this many of the likeliest tokens; 0 means all.
+        seed: seed of sampling; each row draws from its own stream.
+        length_penalty: power of the length that divides a beam's log-probability.
+        stop: ``eos`` stops at the end token, ``json`` also where the top-level JSON object or array closes.
+        constraint: holds answers to a grammar, such as each row's JSON schema.
+
+    Raises:
+        ConfigError: if a value is impossible.
+    """
+
+    def __init__(
+        self,
+        max_new_tokens: int = 256,
+        num_beams: int = 1,
+        do_sample: bool = False,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        top_k: int = 0,
+        seed: int = 0,
+        length_penalty: float = 1.0,
+        stop: StopRule = "eos",
+        constraint: Constraint | None = None,
+    ) -> None:
+        _require(max_new_tokens >= 1, "max_new_tokens", max_new_tokens, "at least 1")
+        _require(num_beams >= 1, "num_beams", num_beams, "at least 1")
+        _require(not (do_sample and num_beams > 1), "num_beams", num_beams, "1 where do_sample is true")
+        _require(temperature > 0, "temperature", temperature, "above 0 (for greedy decoding set do_sample: false)")
+        _require(0 < top_p <= 1, "top_p", top_p, "above 0 and at most 1")
+        _require(top_k >= 0, "top_k", top_k, "0 or more")
+        _require(stop in ("eos", "json"), "stop", stop, "eos or json")
+        self.max_new_tokens = max_new_tokens
+        self.num_beams = num_beams
+        self.do_sample = do_sample
+        self.temperature = temperature
+        self.top_p = top_p
+        self.top_k = top_k
+        self.seed = seed
+        self.length_penalty = length_penalty
+        self.stop = stop
+        self.constraint = constraint
+        self.memory = Memory()
+
+    def generate(
+        self, model: nn.Module, tokenizer: PreTrainedTokenizerBase, prompt: Prompt, meta: list[dict[str, Any]]
+    ) -> list[Generation]:
+        """Answer every row of a batch.
+
+        The model is in eval mode without gradients meanwhile, and as it was afterwards.
+
+        Args:
+            model: a Hugging Face causal LM, or a PeftModel around one.
+            tokenizer: its tokenizer.
+            prompt: ``B`` left-padded rows on the model's device.
+            meta: a dict per row; a constraint reads ``schema`` from it.
+
+        Raises:
+            UserError: if a single row does not fit into memory.
+        """
+        decoded: list[Decoded] = []
+        with _inference(model) as network:
+            while len(decoded) < len(prompt.attention_mask):
+                rows = range(len(decoded), min(len(prompt.attention_mask), len(decoded) + self.memory.rows))
+                decoded += self._attempt(network, tokenizer, _take(prompt, rows), [meta[row] for row in rows])
+        return [_generation(tokenizer, row) for row in decoded]
+
+    def _attempt(
+        self, model: Any, tokenizer: PreTrainedTokenizerBase, prompt: Prompt, meta: list[dict[str, Any]]
+    ) -> list[Decoded]:
+        """Decode a batch; return nothing and lower ``memory.rows`` where memory runs out."""
+        try:
+            return self._decode(model, tokenizer, prompt, meta)
+        except RuntimeError as error:
+            rows, length = prompt.attention_mask.shape
+            if not _out_of_memory(error):
+                raise
+            if rows == 1:
+                raise UserError(
+                    f"{KEY}.max_new_tokens: a single prompt of {length} tokens with up to {self.max_new_tokens} new "
+                    "ones does not fit into memory: lower max_new_tokens or num_beams, shorten prompts with "
+                    "data.init_args.max_length, or load the model quantized"
+                ) from error
+            self.memory.rows = rows // 2
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        return []
+
+    def _decode(
+        self, model: Any, tokenizer: PreTrainedTokenizerBase, prompt: Prompt, meta: list[dict[str, Any]]
+    ) -> list[Decoded]:
+        stop, steps = Stop(tokenizer, self.stop), self.max_new_tokens
+        vocab_size = model.config.get_text_config().vocab_size
+        mask = self.constraint.start(tokenizer, meta, stop.end_ids, vocab_size) if self.constraint else None
+        if self.num_beams > 1:
+            return beam_search(model, prompt, steps, self.num_beams, self.length_penalty, stop, mask)
+        sampler = (
+            Sampler(prompt, steps, self.seed, self.temperature, self.top_p, self.top_k) if self.do_sample else None
+        )
+        return decode(model, prompt, steps, sampler or greedy, stop, mask)
+
+
+def generate_rows(
+    generator: Generator,
+    model: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: list[list[int]],
+    meta: list[dict[str, Any]] | None = None,
+    batch_size: int = 32,
+    sort: bool = True,
+    progress: Callable[[int], None] | None = None,
+) -> list[Generation]:
+    """Answer any number of encoded prompts, in batches of similar length.
+
+    Args:
+        generator: how to decode.
+        model: a Hugging Face causal LM, or a PeftModel around one.
+        tokenizer: its tokenizer.
+        prompts: token ids of each prompt, without padding.
+        meta: a dict per row.
+        batch_size: rows decoded together.
+        sort: put prompts of similar length together, the longest first, so that a lack of memory shows early.
+        progress: called with the number of rows done after each batch.
+
+    Returns:
+        One answer per prompt, in the order of ``prompts``.
+    """
+    order = sorted(range(len(prompts)), key=lambda row: -len(prompts[row])) if sort else list(range(len(prompts)))
+    device = model.get_input_embeddings().weight.device
+    answers: dict[int, Generation] = {}
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        batch = left_pad([prompts[row] for row in rows], tokenizer.pad_token_id).to(device)
+        done = generator.generate(model, tokenizer, batch, [meta[row] if meta else {} for row in rows])
+        answers.update(zip(rows, done, strict=True))
+        if progress:
+            progress(len(answers))
+    return [answers[row] for row in range(len(prompts))]
+
+
+def left_pad(prompts: list[list[int]], pad_id: int | None) -> Prompt:
+    """Return ``[B, P]`` ids and mask of prompts, padded on the left to the longest."""
+    longest = max(map(len, prompts))
+    ids = torch.full((len(prompts), longest), pad_id or 0)
+    mask = torch.zeros_like(ids)
+    for row, prompt in enumerate(prompts):
+        ids[row, longest - len(prompt) :] = torch.tensor(prompt)
+        mask[row, longest - len(prompt) :] = 1
+    return Prompt(attention_mask=mask, input_ids=ids)
+
+
+def _take(prompt: Prompt, rows: range) -> Prompt:
+    """Rows of a prompt, without the columns that are padding in all of them."""
+    mask = prompt.attention_mask[rows.start : rows.stop]
+    used = mask.any(0).nonzero()
+    first = int(used[0]) if len(used) else 0
+
+    def cut(tensor: Tensor | None) -> Tensor | None:
+        return None if tensor is None else tensor[rows.start : rows.stop, first:]
+
+    return Prompt(mask[:, first:], cut(prompt.input_ids), cut(prompt.inputs_embeds))
+
+
+def _generation(tokenizer: PreTrainedTokenizerBase, row: Decoded) -> Generation:
+    text = tokenizer.decode(row.tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    return Generation(str(text), len(row.tokens), row.score, row.finished)
+
+
+@contextmanager
+def _inference(model: nn.Module) -> Iterator[Any]:
+    """Give the causal LM in eval mode (which also turns gradient checkpointing off), then restore every module."""
+    network: Any = model
+    modes = [(module, module.training) for module in model.modules()]
+    was_training = model.training
+    model.eval()
+    try:
+        # Not inference_mode: buffers that a model makes on the way may be needed by the next training step.
+        with torch.no_grad():
+            yield network.get_base_model() if hasattr(network, "get_base_model") else network
+    finally:
+        model.train(was_training)
+        for module, mode in modes:
+            module.training = mode
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    signs = ("can't allocate memory", "not enough memory", "out of memory")
+    return isinstance(error, torch.OutOfMemoryError) or any(sign in str(error) for sign in signs)
+
+
+def _require(holds: bool, name: str, value: object, expected: str) -> None:
+    if not holds:
+        raise ConfigError(f"{KEY}.{name}: {value!r} is not possible; it must be {expected}")

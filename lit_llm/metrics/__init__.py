@@ -1,0 +1,19 @@
+"""Metrics: predictions and references in, numbers out; one torchmetrics.Metric per file."""
+
+from lit_llm.metrics.base import FieldScore, TextMetric
+from lit_llm.metrics.extraction import ExtractionMetrics
+from lit_llm.metrics.field_table import field_table
+from lit_llm.metrics.json_fields import Rules, differing_paths, score_pair
+from lit_llm.metrics.json_text import Parsed, parse_json
+
+__all__ = [
+    "ExtractionMetrics",
+    "FieldScore",
+    "Parsed",
+    "Rules",
+    "TextMetric",
+    "differing_paths",
+    "field_table",
+    "parse_json",
+    "score_pair",
+]

@@ -1,0 +1,341 @@
+"""Compare two JSON values field by field: leaves, equality, alignment of lists, counts. Pure functions."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import date, datetime, time
+from fractions import Fraction
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+from lit_llm.errors import DataError
+from lit_llm.metrics.base import FieldScore
+from lit_llm.metrics.json_text import Parsed, loads, parse_json
+
+Path: TypeAlias = tuple[str | int, ...]
+ParseMode: TypeAlias = Literal["strict", "lenient"]
+
+_NUMERIC_DATE = re.compile(r"(\d{1,2})[/.-](\d{1,2})[/.-](\d{4})")
+_PLAIN_KEY = re.compile(r"[^\s.\[\]\"]+")
+
+
+@dataclass(frozen=True)
+class Rules:
+    """When two values count as equal.
+
+    Attributes:
+        ignore_null: a field that is ``null`` is the same as one that is missing.
+        number_tolerance: largest absolute difference of two equal numbers, in decimal (0.31 − 0.30 is 0.01).
+        dates: fields such as ``items[].due`` whose text is compared as a date or time.
+        day_first: 03/05/2024 is the third of May.
+        verbatim: texts are compared as written, not by NFC, case folding and collapsed white space.
+        type_lenient: ``"50"`` equals 50, and ``"true"`` equals true.
+    """
+
+    ignore_null: bool = True
+    number_tolerance: float = 0.0
+    dates: frozenset[str] = frozenset()
+    day_first: bool = True
+    verbatim: bool = False
+    type_lenient: bool = False
+
+
+DEFAULT_RULES = Rules()
+_EXACT_RULES = Rules(ignore_null=False, verbatim=True)
+
+
+class Leaf(NamedTuple):
+    """A scalar or an empty container, in a form in which equal values are equal tuples.
+
+    The kind keeps ``True`` apart from 1, which Python holds to be equal.
+    """
+
+    kind: str
+    value: Any
+
+
+Node: TypeAlias = "dict[str, Node] | list[Node] | Leaf"
+
+
+class Outcome(NamedTuple):
+    """One leaf after alignment: on which sides it stands, and whether they agree."""
+
+    path: Path
+    in_gold: bool
+    in_prediction: bool
+    hit: bool
+
+
+@dataclass(frozen=True)
+class PairScore:
+    """One reference against one generated text.
+
+    Attributes:
+        parsed: what was read from the text.
+        usable: there is a value to score; if not, every field of the reference is missed.
+        fields: counts by field name, list positions written as ``[]``.
+        verbatim: counts where texts have to be equal as written.
+        type_lenient: counts where ``"50"`` equals 50.
+        exact: equal but for the order of keys; list order, null and every character count.
+    """
+
+    parsed: Parsed
+    usable: bool
+    fields: dict[str, FieldScore]
+    verbatim: FieldScore
+    type_lenient: FieldScore
+    exact: bool
+
+    @property
+    def total(self) -> FieldScore:
+        """The counts of all fields added up."""
+        return sum(self.fields.values(), FieldScore())
+
+    @property
+    def document_f1(self) -> float:
+        """F1 of this row; 0 for an unusable text even if the reference is empty."""
+        return self.total.f1 if self.usable else 0.0
+
+    @property
+    def exact_normalised(self) -> bool:
+        """No field differs under the rules."""
+        return self.usable and self.total.fp == 0 and self.total.fn == 0
+
+
+def score_pair(gold: Any, text: str, rules: Rules = DEFAULT_RULES, parse: ParseMode = "strict") -> PairScore:
+    """Score a generated text against a parsed reference; see ``parse_json`` for what ``lenient`` recovers."""
+    parsed = parse_json(text)
+    usable = parsed.strict or (parse == "lenient" and parsed.found)
+    as_written = replace(rules, verbatim=True, number_tolerance=0.0, dates=frozenset())
+
+    def fields(used: Rules) -> dict[str, FieldScore]:
+        return tally(align(gold, parsed.value, used) if usable else missed(gold, used))
+
+    def total(used: Rules) -> FieldScore:
+        return sum(fields(used).values(), FieldScore())
+
+    return PairScore(
+        parsed=parsed,
+        usable=usable,
+        fields=fields(rules),
+        verbatim=total(as_written),
+        type_lenient=total(replace(rules, type_lenient=True)),
+        exact=usable and canonical(gold, _EXACT_RULES) == canonical(parsed.value, _EXACT_RULES),
+    )
+
+
+def differing_paths(gold: Any, prediction: Any, rules: Rules = DEFAULT_RULES) -> list[str]:
+    """Return where two values differ, such as ``items[0].price``, in the reference's order.
+
+    Items are numbered as in the reference; items that only the prediction has are numbered after its last one.
+    """
+    wrong = (path_name(outcome.path) for outcome in align(gold, prediction, rules) if not outcome.hit)
+    return list(dict.fromkeys(wrong))
+
+
+def tally(outcomes: Iterable[Outcome]) -> dict[str, FieldScore]:
+    """Count the outcomes by field; a leaf that stands on both sides and differs is one FP and one FN."""
+    counts: defaultdict[str, FieldScore] = defaultdict(FieldScore)
+    for path, in_gold, in_prediction, hit in outcomes:
+        counts[path_name(path, field=True)] += FieldScore(
+            tp=int(hit), fp=int(in_prediction and not hit), fn=int(in_gold and not hit)
+        )
+    return dict(counts)
+
+
+def path_name(path: Path, field: bool = False) -> str:
+    """Write a path as ``items[0].price``, or as the field ``items[].price``; the root is ``$``."""
+    name = ""
+    for part in path:
+        if isinstance(part, int):
+            name += "[]" if field else f"[{part}]"
+        elif _PLAIN_KEY.fullmatch(part):
+            name += f".{part}" if name else part
+        else:
+            name += f"[{json.dumps(part, ensure_ascii=False)}]"
+    return name or "$"
+
+
+def canonical(value: Any, rules: Rules, path: Path = ()) -> Node | None:
+    """Return the value's tree with comparable leaves; None where it is missing.
+
+    Raises:
+        DataError: it holds something that JSON has not.
+    """
+    if isinstance(value, dict):
+        children = {key: canonical(child, rules, (*path, key)) for key, child in value.items()}
+        return {key: node for key, node in children.items() if node is not None} or Leaf("object", None)
+    if isinstance(value, list):
+        items = (canonical(child, rules, (*path, 0)) for child in value)
+        return [node for node in items if node is not None] or Leaf("array", None)
+    if value is None:
+        return None if rules.ignore_null else Leaf("null", None)
+    if isinstance(value, bool):
+        return Leaf("boolean", value)
+    if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
+        return Leaf("number", value)
+    if isinstance(value, str):
+        return _text_leaf(value, rules, path)
+    raise DataError(f"{path_name(path)}: {value!r} is a {type(value).__name__}, not a JSON value; convert it")
+
+
+def leaf_count(value: Any, rules: Rules = DEFAULT_RULES) -> int:
+    """Return the number of scalars and empty containers in ``value``."""
+    return sum(1 for _ in missed(value, rules))
+
+
+def align(gold: Any, prediction: Any, rules: Rules = DEFAULT_RULES) -> list[Outcome]:
+    """Match the leaves of two JSON values so that as many as possible agree.
+
+    Objects are matched by key. Lists are matched one to one by the assignment that maximises the agreeing leaves
+    (Hungarian algorithm, as DocILE and treeval do), the nearer position winning a tie. The number of hits does
+    not depend on the order of items or keys, nor on which side is called gold.
+    """
+    left, right = canonical(gold, rules), canonical(prediction, rules)
+    if left is None or right is None:
+        return [*_alone(left, (), in_gold=True), *_alone(right, (), in_gold=False)]
+    return list(_Aligner(rules).outcomes(left, right, ()))
+
+
+def missed(gold: Any, rules: Rules = DEFAULT_RULES) -> Iterator[Outcome]:
+    """Yield the outcomes of a reference that nothing can be compared with."""
+    return _alone(canonical(gold, rules), (), in_gold=True)
+
+
+def best_pairs(weights: list[list[int]]) -> list[tuple[int, int]]:
+    """Assign rows to columns one to one, so that the sum of ``weights`` is the largest possible.
+
+    Returns:
+        The assigned (row, column), in order of rows, without those of weight 0.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    # Distances of one assignment add up to less than rows x columns, so they can break ties and nothing else.
+    unit = len(weights) * len(weights[0])
+    rewards = [[weight * unit - abs(i - j) for j, weight in enumerate(row)] for i, row in enumerate(weights)]
+    rows, columns = linear_sum_assignment(rewards, maximize=True)
+    pairs = zip(rows.tolist(), columns.tolist(), strict=True)
+    return [(i, j) for i, j in pairs if weights[i][j]]
+
+
+class _Aligner:
+    """Remembers the matching of each pair of lists, which a nested list would otherwise repeat at every level."""
+
+    def __init__(self, rules: Rules) -> None:
+        self.rules = rules
+        self.matched: dict[tuple[int, int], tuple[int, list[tuple[int, int]]]] = {}
+
+    def hits(self, gold: Node, prediction: Node) -> int:
+        if isinstance(gold, Leaf):
+            return int(isinstance(prediction, Leaf) and _same(gold, prediction, self.rules))
+        if isinstance(gold, dict) and isinstance(prediction, dict):
+            return sum(self.hits(node, prediction[key]) for key, node in gold.items() if key in prediction)
+        if isinstance(gold, list) and isinstance(prediction, list):
+            return self._match(gold, prediction)[0]
+        return 0
+
+    def outcomes(self, gold: Node, prediction: Node, path: Path) -> Iterator[Outcome]:
+        if isinstance(gold, Leaf) and isinstance(prediction, Leaf):
+            yield Outcome(path, True, True, _same(gold, prediction, self.rules))
+        elif isinstance(gold, dict) and isinstance(prediction, dict):
+            for key in gold | prediction:
+                yield from self._either(gold.get(key), prediction.get(key), (*path, key))
+        elif isinstance(gold, list) and isinstance(prediction, list):
+            for place, left, right in self._rows(gold, prediction):
+                yield from self._either(left, right, (*path, place))
+        else:
+            yield from _alone(gold, path, in_gold=True)
+            yield from _alone(prediction, path, in_gold=False)
+
+    def _either(self, gold: Node | None, prediction: Node | None, path: Path) -> Iterator[Outcome]:
+        if gold is not None and prediction is not None:
+            return self.outcomes(gold, prediction, path)
+        return _alone(prediction, path, in_gold=False) if gold is None else _alone(gold, path, in_gold=True)
+
+    def _match(self, gold: list[Node], prediction: list[Node]) -> tuple[int, list[tuple[int, int]]]:
+        key = (id(gold), id(prediction))
+        if key not in self.matched:
+            weights = [[self.hits(left, right) for right in prediction] for left in gold]
+            pairs = best_pairs(weights)
+            self.matched[key] = sum(weights[i][j] for i, j in pairs), pairs
+        return self.matched[key]
+
+    def _rows(self, gold: list[Node], prediction: list[Node]) -> Iterator[tuple[int, Node | None, Node | None]]:
+        """Yield position, gold item and predicted item.
+
+        Unmatched items agree nowhere, so setting them side by side changes no count; it only names what differs
+        by one place instead of two.
+        """
+        partner = dict(self._match(gold, prediction)[1])
+        taken = set(partner.values())
+        free_gold = [i for i in range(len(gold)) if i not in partner]
+        free_prediction = [j for j in range(len(prediction)) if j not in taken]
+        partner.update(zip(free_gold, free_prediction, strict=False))
+        for i, node in enumerate(gold):
+            yield i, node, prediction[partner[i]] if i in partner else None
+        for place, j in enumerate(free_prediction[len(free_gold) :], start=len(gold)):
+            yield place, None, prediction[j]
+
+
+def _alone(node: Node | None, path: Path, in_gold: bool) -> Iterator[Outcome]:
+    if isinstance(node, Leaf):
+        yield Outcome(path, in_gold, not in_gold, False)
+    elif node is not None:
+        children = node.items() if isinstance(node, dict) else enumerate(node)
+        for key, child in children:
+            yield from _alone(child, (*path, key), in_gold)
+
+
+def _same(gold: Leaf, prediction: Leaf, rules: Rules) -> bool:
+    if gold.kind == prediction.kind == "number" and rules.number_tolerance:
+        difference = abs(_fraction(gold.value) - _fraction(prediction.value))
+        return difference <= _fraction(rules.number_tolerance)
+    if gold == prediction or not rules.type_lenient or gold.kind == prediction.kind:
+        return gold == prediction
+    return _same(_untyped(gold), _untyped(prediction), replace(rules, type_lenient=False))
+
+
+def _fraction(number: int | float) -> Fraction:
+    """Return the decimal that was written, exactly: in binary, 0.31 − 0.30 is more than 0.01."""
+    return Fraction(number) if isinstance(number, int) else Fraction(repr(number))
+
+
+def _untyped(leaf: Leaf) -> Leaf:
+    """Read the number or boolean that a text spells."""
+    if leaf.kind != "string":
+        return leaf
+    try:
+        value = loads(leaf.value)
+    except ValueError:
+        return leaf
+    return canonical(value, _EXACT_RULES) if isinstance(value, int | float) else leaf  # type: ignore[return-value]
+
+
+def _text_leaf(text: str, rules: Rules, path: Path) -> Leaf:
+    if rules.dates and path_name(path, field=True) in rules.dates:
+        moment = _moment(text.strip(), rules.day_first)
+        if moment is not None:
+            return Leaf(type(moment).__name__, moment)
+    if rules.verbatim:
+        return Leaf("string", text)
+    folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
+    return Leaf("string", " ".join(folded.split()))
+
+
+def _moment(text: str, day_first: bool) -> date | time | None:
+    """Read an ISO date, time or date-time, or a numeric date such as 3/5/2024."""
+    if match := _NUMERIC_DATE.fullmatch(text):
+        first, second, year = (int(part) for part in match.groups())
+        day, month = (first, second) if day_first else (second, first)
+        text = f"{year:04}-{month:02}-{day:02}"
+    for kind in (date, datetime, time):
+        try:
+            return kind.fromisoformat(text)
+        except ValueError:
+            continue
+    return None

@@ -1,0 +1,86 @@
+"""What a JSON schema says about a value: whether it is valid, and which of its fields are dates."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+from lit_llm.errors import DataError
+from lit_llm.metrics.json_fields import Path, path_name
+
+_DATE_FORMATS = ("date", "date-time", "time")
+_BRANCHES = ("anyOf", "oneOf", "allOf")
+
+
+def is_valid(value: Any, schema: dict[str, Any] | bool) -> bool:
+    """Tell whether ``value`` meets ``schema`` (Draft 2020-12 unless it names another).
+
+    ``format`` is an annotation there, hence not checked. References to other documents are never fetched.
+
+    Raises:
+        DataError: the schema itself is broken.
+    """
+    from referencing.exceptions import Unresolvable
+
+    try:
+        return bool(_validator(json.dumps(schema, sort_keys=True)).is_valid(value))
+    except Unresolvable as error:
+        raise DataError(f"meta.schema: reference {error.ref!r} is not in the schema; copy it under $defs") from error
+
+
+@lru_cache(maxsize=4096)
+def _validator(schema_text: str) -> Any:
+    from jsonschema import Draft202012Validator, SchemaError
+    from jsonschema.validators import validator_for
+    from referencing import Registry
+
+    schema = json.loads(schema_text)
+    validator = validator_for(schema, default=Draft202012Validator)
+    try:
+        validator.check_schema(schema)
+    except SchemaError as error:
+        raise DataError(f"meta.schema: {error.json_path}: {error.message}; mend the JSON schema") from error
+    return validator(schema, registry=Registry())
+
+
+def date_fields(schema: dict[str, Any] | bool) -> frozenset[str]:
+    """Return the fields (``items[].due``) whose ``format`` is ``date``, ``date-time`` or ``time``.
+
+    Raises:
+        DataError: the schema itself is broken.
+    """
+    return _date_fields(json.dumps(schema, sort_keys=True))
+
+
+@lru_cache(maxsize=4096)
+def _date_fields(schema_text: str) -> frozenset[str]:
+    schema = _validator(schema_text).schema
+    return frozenset(path_name(path, field=True) for path in _dates(schema, (), schema, frozenset()))
+
+
+def _dates(node: Any, path: Path, root: Any, seen: frozenset[str]) -> Iterator[Path]:
+    """Walk ``node``; ``seen`` holds the references followed on the way, so that recursive schemas end."""
+    if not isinstance(node, dict):
+        return
+    if node.get("format") in _DATE_FORMATS:
+        yield path
+    ref = node.get("$ref")
+    if isinstance(ref, str) and ref not in seen:
+        yield from _dates(_resolve(root, ref), path, root, seen | {ref})
+    for branch in (part for name in _BRANCHES for part in node.get(name, [])):
+        yield from _dates(branch, path, root, seen)
+    for key, child in node.get("properties", {}).items():
+        yield from _dates(child, (*path, key), root, seen)
+    yield from _dates(node.get("items"), (*path, 0), root, seen)
+
+
+def _resolve(root: Any, ref: str) -> Any:
+    """Follow a JSON pointer (``#/$defs/item``) inside of ``root``; None where it leads nowhere."""
+    if ref != "#" and not ref.startswith("#/"):
+        return None
+    node = root
+    for part in ref.split("/")[1:]:
+        node = node.get(part.replace("~1", "/").replace("~0", "~")) if isinstance(node, dict) else None
+    return node

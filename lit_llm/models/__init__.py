@@ -1,0 +1,8 @@
+"""Models: a batch becomes a loss, or text."""
+
+from lit_llm.models.backbone import Loading
+from lit_llm.models.base import LitLM
+from lit_llm.models.causal import CausalLM
+from lit_llm.models.schedule import Schedule
+
+__all__ = ["CausalLM", "LitLM", "Loading", "Schedule"]

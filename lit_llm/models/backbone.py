@@ -1,0 +1,197 @@
+"""Opens a causal language model and its tokenizer: from the hub, a folder, or the shipped tiny base."""
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from lit_llm.errors import ConfigError
+
+# Annotations are evaluated here: postponed ones would make jsonargparse import what this block guards.
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+EMBEDDED = "checkpoints/qwen3-tiny"
+"""The base that comes with the project."""
+
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+
+
+@dataclass
+class Loading:
+    """How a backbone is opened.
+
+    Attributes:
+        dtype: of the weights; ``auto`` follows ``trainer.precision``, with weights that learn kept in float32 under
+            mixed precision.
+        attn_implementation: ``sdpa``, ``eager`` or ``flash_attention_2``.
+        random_init: build the architecture with random weights instead of reading them.
+        config_overrides: fields of the model's configuration to change, such as ``num_hidden_layers``; only with
+            ``random_init``, since stored weights have one shape.
+        tokenizer: folder or hub id of the tokenizer, where it is not beside the weights.
+        revision: branch, tag or commit on the hub.
+        trust_remote_code: run code that comes with the model. Only turn it on for a model that you have read.
+        device_map: ``auto`` spreads layers over GPU, memory and disk for prediction on small machines.
+        max_memory: most memory per device with ``device_map``, such as ``{0: 6GiB, cpu: 20GiB}``.
+    """
+
+    dtype: Dtype = "auto"
+    attn_implementation: str = "sdpa"
+    random_init: bool = False
+    config_overrides: dict[str, Any] = field(default_factory=dict)
+    tokenizer: str | None = None
+    revision: str | None = None
+    trust_remote_code: bool = False
+    device_map: str | None = None
+    max_memory: dict[str, str] | None = None
+
+
+def open_tokenizer(backbone: str, loading: Loading) -> "PreTrainedTokenizerBase":
+    """Return the tokenizer of a backbone.
+
+    Raises:
+        ConfigError: if it cannot be found, saying what to do.
+    """
+    from transformers import AutoTokenizer
+
+    name = loading.tokenizer or backbone
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            name, revision=loading.revision, trust_remote_code=loading.trust_remote_code
+        )
+    except (OSError, ValueError) as error:
+        raise _not_found(name, "tokenizer", error) from error
+    return tokenizer
+
+
+def open_model(backbone: str, loading: Loading, dtype: "torch.dtype") -> "PreTrainedModel":
+    """Return the network of a backbone, with weights read from safetensors only.
+
+    Args:
+        backbone: hub id or folder.
+        loading: how to open it.
+        dtype: of the weights.
+
+    Raises:
+        ConfigError: if it cannot be found or is no causal language model, saying what to do.
+    """
+    from transformers import AutoModelForCausalLM
+
+    config = _config(backbone, loading)
+    common: dict[str, Any] = {"dtype": dtype, "attn_implementation": loading.attn_implementation}
+    if loading.random_init:
+        model = AutoModelForCausalLM.from_config(config, trust_remote_code=loading.trust_remote_code, **common)
+    else:
+        if loading.device_map:
+            memory = {int(k) if k.isdigit() else k: v for k, v in (loading.max_memory or {}).items()}
+            common |= {"device_map": loading.device_map, "max_memory": memory or None}
+        try:
+            model = AutoModelForCausalLM.from_pretrained(
+                backbone,
+                config=config,
+                revision=loading.revision,
+                trust_remote_code=loading.trust_remote_code,
+                use_safetensors=True,
+                **common,
+            )
+        except (OSError, ValueError) as error:
+            raise _not_found(backbone, "weights", error) from error
+    model.generation_config = _plain_generation(model)
+    result: PreTrainedModel = model
+    return result
+
+
+def fingerprint(backbone: str, loading: Loading, seed: int = 0) -> str:
+    """Return a hash that tells one base from another: configuration plus headers and edges of the weight files."""
+    if loading.random_init:
+        text = f"random/{seed}/{_plain_config(_config(backbone, loading))}"
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+    digest = hashlib.sha256()
+    for file in _weight_files(backbone, loading):
+        digest.update(_edges(file))
+    return digest.hexdigest()[:16]
+
+
+def _config(backbone: str, loading: Loading) -> Any:
+    from transformers import AutoConfig
+
+    if loading.config_overrides and not loading.random_init:
+        raise ConfigError(
+            f"model.init_args.loading.config_overrides is {loading.config_overrides}, but stored weights have one "
+            "shape: set model.init_args.loading.random_init to true, or remove the overrides"
+        )
+    try:
+        config = AutoConfig.from_pretrained(
+            backbone, revision=loading.revision, trust_remote_code=loading.trust_remote_code
+        )
+    except (OSError, ValueError) as error:
+        raise _not_found(backbone, "configuration", error) from error
+    unknown = [key for key in loading.config_overrides if not hasattr(config, key)]
+    if unknown:
+        raise ConfigError(f"model.init_args.loading.config_overrides.{unknown[0]}: {backbone} has no such field")
+    for key, value in loading.config_overrides.items():
+        setattr(config, key, value)
+    # Qwen3 lists a type for each layer, which must follow a changed depth.
+    if getattr(config, "layer_types", None) and "num_hidden_layers" in loading.config_overrides:
+        config.layer_types = config.layer_types[: config.num_hidden_layers]
+    return config
+
+
+def _plain_config(config: Any) -> str:
+    volatile = {"transformers_version", "_name_or_path", "dtype", "torch_dtype", "_attn_implementation"}
+    return json.dumps({k: v for k, v in config.to_dict().items() if k not in volatile}, sort_keys=True, default=str)
+
+
+def _plain_generation(model: "PreTrainedModel") -> Any:
+    from transformers import GenerationConfig
+
+    # A model's own sampling defaults must not leak into what a run file says.
+    return GenerationConfig.from_model_config(model.config)
+
+
+def _weight_files(backbone: str, loading: Loading) -> list[Path]:
+    folder = Path(backbone)
+    if not folder.is_dir():
+        from huggingface_hub import snapshot_download
+
+        try:
+            patterns = ["*.safetensors", "*.json"]
+            folder = Path(snapshot_download(backbone, revision=loading.revision, allow_patterns=patterns))
+        except (OSError, ValueError) as error:
+            raise _not_found(backbone, "weights", error) from error
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise _not_found(backbone, "weights", OSError(f"no *.safetensors in {folder}"))
+    return files
+
+
+def _edges(file: Path, width: int = 1 << 16) -> bytes:
+    size = file.stat().st_size
+    with file.open("rb") as stream:
+        header = stream.read(8 + int.from_bytes(stream.read(8), "little")) if size > 8 else b""
+        parts = [header, str(size).encode()]
+        for start in (size // 4, size // 2, max(0, size - width)):
+            stream.seek(start)
+            parts.append(stream.read(width))
+    return b"".join(parts)
+
+
+def _not_found(name: str, what: str, error: Exception) -> ConfigError:
+    first = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+    offline = os.environ.get("HF_HUB_OFFLINE") == "1"
+    if Path(name).exists():
+        remedy = (
+            "the folder must hold config.json, tokenizer.json and *.safetensors (other weight formats are not read)"
+        )
+    elif name.startswith((".", "/", "checkpoints")):
+        remedy = f"there is no such folder; run from the project's root, or use {EMBEDDED}"
+    else:
+        remedy = (
+            f"{'HF_HUB_OFFLINE=1 is set; ' if offline else ''}download it where there is a network "
+            f"(`hf download {name}`), copy the folder here and name it, or set HF_ENDPOINT to a mirror; "
+            f"{EMBEDDED} needs no download (see docs/weights.md)"
+        )
+    return ConfigError(f"model.init_args.backbone: cannot open the {what} of {name!r} ({first}): {remedy}")

@@ -1,0 +1,282 @@
+"""What every model shares: backbone → adapter, optimizer, checkpoints, exact normalisation of the loss."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+
+from lit_llm import __version__
+from lit_llm.adapters import Adapter, LoRA, causal_lm
+from lit_llm.errors import ConfigError, UserError
+from lit_llm.models.backbone import EMBEDDED, Loading, fingerprint, open_model, open_tokenizer
+from lit_llm.models.schedule import Schedule, parameter_groups
+from lit_llm.seeding import derive, global_seed
+
+# Annotations are evaluated here: postponed ones would make jsonargparse import what this block guards.
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+OptimizerFactory = Callable[[Any], torch.optim.Optimizer]
+
+
+def adamw(params: Any) -> torch.optim.Optimizer:
+    """Return AdamW with the settings that fine-tuning starts from."""
+    return torch.optim.AdamW(params, lr=2e-4, weight_decay=0.01, betas=(0.9, 0.95))
+
+
+class LitLM(LightningModule):
+    """A language model with an adapter, trained on batches of ``lit_llm.batch.Batch``.
+
+    The gradient of an optimizer step is that of the mean loss over the target tokens of the whole accumulation window
+    and all processes, however the window is cut into micro-batches.
+
+    Args:
+        backbone: hub id or folder of the base model.
+        adapter: which weights learn; LoRA by default.
+        loading: how the backbone is opened.
+        optimizer: class and arguments of the optimizer.
+        schedule: of the learning rate, per optimizer step.
+        gradient_checkpointing: compute activations again in the backward pass, to save memory.
+        label_smoothing: share of probability spread over the vocabulary in training.
+        merge: add the adapter into the weights before ``test`` and ``predict``, which is faster.
+    """
+
+    def __init__(
+        self,
+        backbone: str = EMBEDDED,
+        adapter: Adapter | None = None,
+        loading: Loading | None = None,
+        optimizer: OptimizerFactory = adamw,
+        schedule: Schedule | None = None,
+        gradient_checkpointing: bool = False,
+        label_smoothing: float = 0.0,
+        merge: bool = False,
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.adapter = adapter or LoRA()
+        self.loading = loading or Loading()
+        self.optimizer_factory = optimizer
+        self.schedule = schedule or Schedule()
+        self.gradient_checkpointing = gradient_checkpointing
+        self.label_smoothing = label_smoothing
+        self.merge = merge
+        self.network: nn.Module | None = None
+        # Adapter-only checkpoints lack the frozen weights; load_state_dict checks that nothing else is missing.
+        self.strict_loading = False
+        self._tokenizer: PreTrainedTokenizerBase | None = None
+        self._base: str | None = None
+        self._window_loss: Tensor | None = None
+        self._window_tokens = 0.0
+
+    @property
+    def tokenizer(self) -> "PreTrainedTokenizerBase":
+        """The backbone's tokenizer, opened on first use."""
+        if self._tokenizer is None:
+            self._tokenizer = open_tokenizer(self.backbone, self.loading)
+        return self._tokenizer
+
+    @property
+    def language_model(self) -> "PreTrainedModel":
+        """The Hugging Face model under the adapter."""
+        if self.network is None:
+            raise UserError("model: the network is not built yet; call configure_model() first")
+        return causal_lm(self.network)
+
+    def configure_model(self) -> None:
+        """Open the backbone and put the adapter on it; does nothing the second time."""
+        if self.network is not None:
+            return
+        # Forked, so that random weights depend on the seed and not on what was drawn before.
+        with torch.random.fork_rng():
+            torch.manual_seed(derive(global_seed(), "weights"))
+            model = open_model(self.backbone, self.loading, self._weight_dtype())
+            if self.gradient_checkpointing:
+                model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+                model.enable_input_require_grads()
+            self.network = self.adapter.wrap(model)
+        self.network.train()
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Return the optimizer over trainable weights, and a schedule that moves per optimizer step."""
+        try:
+            optimizer = self.optimizer_factory(parameter_groups(self.named_parameters(), self._scale))
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"model.init_args.optimizer: {error}") from error
+        for group in optimizer.param_groups:
+            group["lr"] *= group.pop("lr_scale")
+        total: Any = self.trainer.estimated_stepping_batches
+        if total == float("inf"):
+            raise ConfigError("trainer.max_epochs: the schedule plans over the whole run: set max_epochs or max_steps")
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.schedule.factor(step, total))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Seed dropout by epoch, batch and process, so that a resumed run draws what it would have drawn."""
+        torch.manual_seed(derive(global_seed(), "step", self.current_epoch, batch_idx, self.global_rank))
+
+    def normalise_later(self, summed: Tensor, tokens: int) -> Tensor:
+        """Note a micro-batch's summed loss and target tokens; the gradient is divided once per optimizer step."""
+        noted = summed.detach().float()
+        self._window_loss = noted if self._window_loss is None else self._window_loss + noted
+        self._window_tokens += tokens
+        penalty = self.adapter.penalty(self.network) if self.network is not None else None
+        return summed if penalty is None else summed + penalty * tokens
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Divide gradients by the target tokens of the window over all processes, before they are clipped.
+
+        Raises:
+            UserError: if the loss is not finite.
+        """
+        loss = self._window_loss if self._window_loss is not None else torch.zeros((), device=self.device)
+        window = torch.stack([loss.double(), torch.tensor(self._window_tokens, device=loss.device).double()])
+        window = self.trainer.strategy.reduce(window, reduce_op="sum")
+        self._window_loss, self._window_tokens = None, 0.0
+        summed, tokens = float(window[0]), max(1.0, float(window[1]))
+        if not torch.isfinite(window[0]):
+            raise UserError(
+                f"train/loss is {summed} at step {self.global_step}: lower model.init_args.optimizer.init_args.lr, or "
+                "use trainer.precision 32-true"
+            )
+        # Lightning has divided by the accumulation constant, and DDP by the number of processes.
+        scale = self.trainer.accumulate_grad_batches * self.trainer.world_size / tokens
+        gradients = [w.grad for w in self.parameters() if w.grad is not None]
+        torch._foreach_mul_(gradients, scale)
+        norm = torch.linalg.vector_norm(torch.stack([g.float().norm() for g in gradients]))
+        self.log("train/loss", summed / tokens, prog_bar=True)
+        self.log("train/grad_norm", norm)
+        self.log("train/lr", optimizer.param_groups[0]["lr"])
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Step, then let the adapter follow (AdaLoRA moves its ranks), before any callback writes a checkpoint."""
+        super().optimizer_step(*args, **kwargs)
+        if self.network is not None:
+            total: Any = self.trainer.estimated_stepping_batches
+            self.adapter.after_step(self.network, self.global_step + 1, total)
+
+    def on_fit_start(self) -> None:
+        """Give an adapter that starts from data a few training batches, unless the run is resumed."""
+        if not self.adapter.needs_data or self.trainer.ckpt_path or self.network is None:
+            return
+        loader = self.trainer.datamodule.train_dataloader()  # type: ignore[attr-defined]
+        batches = [batch.to(self.device) for batch, _ in zip(loader, range(8), strict=False)]
+        self.adapter.initialize(self.network, batches)
+
+    def on_test_start(self) -> None:
+        """Merge the adapter if asked."""
+        self._merge_if_asked()
+
+    def on_predict_start(self) -> None:
+        """Merge the adapter if asked."""
+        self._merge_if_asked()
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
+        """Return the weights that learn, and nothing else."""
+        learned = {name for name, weight in self.named_parameters() if weight.requires_grad}
+        return {k: v for k, v in super().state_dict(*args, **kwargs).items() if k in learned}
+
+    def load_state_dict(self, state_dict: Any, strict: bool = True, assign: bool = False) -> Any:
+        """Load the weights that learn.
+
+        Raises:
+            ConfigError: if one of them is missing or unknown, as when the adapter differs from the run's.
+        """
+        learned = {name for name, weight in self.named_parameters() if weight.requires_grad}
+        missing, unknown = sorted(learned - set(state_dict)), sorted(set(state_dict) - learned)
+        shapes = dict(self.named_parameters())
+        wrong = [k for k, v in state_dict.items() if k in learned and v.shape != shapes[k].shape]
+        if missing or unknown or wrong:
+            raise ConfigError(
+                f"model.init_args.adapter: the checkpoint does not fit {type(self.adapter).__name__}: "
+                f"{len(missing)} weights are missing {missing[:1]}, {len(unknown)} unknown {unknown[:1]}, "
+                f"{len(wrong)} of another shape {wrong[:1]}; use the adapter settings of the run's config.yaml"
+            )
+        return super().load_state_dict(state_dict, strict=False, assign=assign)
+
+    def base_fingerprint(self) -> str:
+        """Return a hash of the base weights, so that a checkpoint is not used on another base."""
+        if self._base is None:
+            self._base = fingerprint(self.backbone, self.loading, global_seed())
+        return self._base
+
+    def fingerprint(self) -> dict[str, str]:
+        """Return what decides the text that this model writes, besides its trained weights."""
+        return {
+            "backbone": self.backbone,
+            "base": self.base_fingerprint(),
+            "adapter": type(self.adapter).__name__,
+            "precision": str(self.trainer.precision),
+            "merge": str(self.merge),
+        }
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add which base the weights belong to."""
+        checkpoint["lit_llm"] = {
+            "version": __version__,
+            "backbone": self.backbone,
+            "base": self.base_fingerprint(),
+            "adapter": self.adapter.state_dict(self.network) if self.network is not None else {},
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse a checkpoint of another base.
+
+        Raises:
+            ConfigError: if the checkpoint was trained on another base than the configured one.
+        """
+        saved = checkpoint.get("lit_llm")
+        if saved is None:
+            raise ConfigError(
+                "ckpt_path: this file was not written by lit_llm; name the last.ckpt or best.ckpt of a run"
+            )
+        if saved["base"] != self.base_fingerprint():
+            raise ConfigError(
+                f"model.init_args.backbone: the checkpoint was trained on {saved['backbone']!r} ({saved['base']}), but "
+                f"{self.backbone!r} is {self.base_fingerprint()}: use the base that it was trained on"
+            )
+        if self.network is not None:
+            self.adapter.load_state_dict(self.network, saved["adapter"])
+
+    def save_adapter(self, folder: Path) -> None:
+        """Write what was trained in the format of its own library, with tokenizer and fingerprints.
+
+        Args:
+            folder: is made; ``adapter_model.safetensors`` or a whole model for full fine-tuning.
+        """
+        if self.network is None:
+            raise UserError("model: there is nothing to save before configure_model()")
+        self.adapter.save(self.network, folder)
+        self.tokenizer.save_pretrained(folder)
+        facts = {"backbone": self.backbone, "base": self.base_fingerprint(), "version": __version__}
+        datamodule = getattr(self.trainer, "datamodule", None) if self._trainer else None
+        if datamodule is not None and hasattr(datamodule, "template_fingerprint"):
+            facts["template"] = datamodule.template_fingerprint()
+        (folder / "lit_llm.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "LitLM":
+        # Weights that a device map has placed stay there.
+        placed = self.network is not None and hasattr(self.language_model, "hf_device_map")
+        return self if placed else super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+
+    def _scale(self, name: str) -> float:
+        return self.adapter.learning_rate_scale(name)
+
+    def _merge_if_asked(self) -> None:
+        if self.merge and self.network is not None:
+            self.network = self.adapter.merge(self.network)
+
+    def _weight_dtype(self) -> torch.dtype:
+        if self.loading.dtype != "auto":
+            return getattr(torch, self.loading.dtype)  # type: ignore[no-any-return]
+        precision = str(self.trainer.precision) if self._trainer else "32-true"
+        kind = {"bf16": torch.bfloat16, "16": torch.float16, "64": torch.float64}.get(precision.split("-")[0])
+        if kind is None:
+            return torch.float32
+        # Under mixed precision, weights that learn stay in float32.
+        return kind if precision.endswith("true") or self.adapter.folder == "adapter" else torch.float32

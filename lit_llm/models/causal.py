@@ -1,0 +1,205 @@
+"""The causal language model: a batch becomes a loss, or text."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import Tensor
+
+from lit_llm.batch import FILLER, Batch, Prediction, as_text
+from lit_llm.generation import Generation, Generator
+from lit_llm.metrics import FieldScore, TextMetric
+from lit_llm.models.base import LitLM
+from lit_llm.models.loss import chunked_cross_entropy, labelled_states
+
+if TYPE_CHECKING:
+    from lit_llm.batch import Prompt
+
+
+class CausalLM(LitLM):
+    """Fine-tunes a causal language model and answers with it.
+
+    Validation and test give ``val/loss`` and ``test/<file>/loss``, the mean over target tokens, and the metrics of
+    what is generated, as ``val/<metric>`` and ``test/<file>/<metric>``.
+
+    Args:
+        generator: how answers are generated.
+        also: further ways to generate by name, measured beside the first as ``val/<name>/<metric>``.
+        metrics: what is measured on generated answers.
+        generate_every: validations between two that generate; the others give the loss alone.
+        **kwargs: as for ``LitLM``.
+    """
+
+    def __init__(
+        self,
+        generator: Generator | None = None,
+        also: dict[str, Generator] | None = None,
+        metrics: list[TextMetric] | None = None,
+        generate_every: int = 1,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.generator = generator or Generator()
+        self.also = also or {}
+        self.metrics = metrics or []
+        self.generate_every = generate_every
+        # A copy of each metric for every split and way of generating; no part of the network, hence a plain dict.
+        self._measured: dict[str, list[TextMetric]] = {}
+        self._losses: dict[str, Tensor] = {}
+        self._validations = 0
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add where the schedule of generating validations stands."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["lit_llm"]["validations"] = self._validations
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on with that schedule."""
+        super().on_load_checkpoint(checkpoint)
+        self._validations = checkpoint["lit_llm"].get("validations", 0)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return the summed loss of a micro-batch; it is normalised over the window before the optimizer steps."""
+        summed, tokens = self.summed_loss(batch, self.label_smoothing)
+        return self.normalise_later(summed, tokens)
+
+    def summed_loss(self, batch: Batch, label_smoothing: float = 0.0) -> tuple[Tensor, int]:
+        """Return the cross-entropy summed over target tokens, and their number."""
+        states, targets = labelled_states(self.hidden(batch), batch.labels)
+        head = self.language_model.get_output_embeddings()
+        return chunked_cross_entropy(states, targets, head, label_smoothing), len(targets)
+
+    def hidden(self, batch: Batch) -> Tensor:
+        """Return the last hidden states ``[B, T, D]`` of a batch."""
+        inputs: dict[str, Any] = {"attention_mask": batch.attention_mask, "position_ids": batch.position_ids}
+        given = (
+            {"input_ids": batch.input_ids} if batch.inputs_embeds is None else {"inputs_embeds": batch.inputs_embeds}
+        )
+        decoder = self.language_model.base_model
+        return decoder(**inputs, **given, use_cache=False).last_hidden_state  # type: ignore[no-any-return]
+
+    def fingerprint(self) -> dict[str, str]:
+        """Return what decides the text that this model writes, besides its trained weights."""
+        settings = {k: v for k, v in vars(self.generator).items() if isinstance(v, str | int | float)}
+        constraint = type(self.generator.constraint).__name__
+        return super().fingerprint() | {"generator": json.dumps(settings, sort_keys=True), "constraint": constraint}
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget the rows of the validation before."""
+        self._reset()
+
+    def on_test_epoch_start(self) -> None:
+        """Forget rows measured before."""
+        self._reset()
+
+    def validation_step(  # type: ignore[override]
+        self, batch: Batch, batch_idx: int, dataloader_idx: int = 0
+    ) -> list[Prediction]:
+        """Measure the loss, and the generated answers when they are due."""
+        due = not self.trainer.sanity_checking and self._validations % self.generate_every == 0
+        return self._evaluate(batch, generate=due)
+
+    def test_step(  # type: ignore[override]
+        self, batch: Batch, batch_idx: int, dataloader_idx: int = 0
+    ) -> list[Prediction]:
+        """Measure the loss and the generated answers."""
+        return self._evaluate(batch, generate=True)
+
+    def predict_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> list[Prediction]:
+        """Answer the rows of a batch."""
+        if batch.prompt is None:
+            return []
+        return self.predictions(batch, self.answers(batch.prompt, batch.meta, self.generator))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the validation's loss and metrics."""
+        self._log_epoch("val", by_split=False)
+        self._validations += not self.trainer.sanity_checking
+
+    def on_test_epoch_end(self) -> None:
+        """Log each test file's loss and metrics."""
+        self._log_epoch("test", by_split=True)
+
+    def per_field(self) -> dict[str, dict[str, FieldScore]]:
+        """Return the score of each field by split, for the rows measured since the epoch began."""
+        named = {key: metric for key, metrics in self._measured.items() for metric in metrics}
+        return {key: metric.per_field() for key, metric in named.items()}
+
+    def answers(self, prompt: Prompt, meta: list[dict[str, Any]], generator: Generator) -> list[Generation]:
+        """Generate an answer for every row of a prompt."""
+        if self.network is None:
+            return []
+        return generator.generate(self.network, self.tokenizer, prompt, meta)
+
+    def predictions(self, batch: Batch, answers: list[Generation]) -> list[Prediction]:
+        """Return the rows of predictions.csv for generated answers; rows that only fill a batch are left out."""
+        rows = []
+        for i, (row_id, answer) in enumerate(zip(batch.ids, answers, strict=True)):
+            if row_id == FILLER:
+                continue
+            final, status, error = self._postprocess(answer.text, batch.meta[i])
+            if not answer.finished:
+                status, error = "length", f"stopped at {answer.new_tokens} tokens"
+            rows.append(
+                Prediction(
+                    id=row_id,
+                    text=batch.texts[i],
+                    prediction=final if status != "invalid" else "",
+                    reference=as_text(batch.references[i]),
+                    status=status,
+                    error=error,
+                    raw=answer.text,
+                    new_tokens=answer.new_tokens,
+                    score=answer.score,
+                    # A schema says nothing about the row that its status does not, and would fill the file.
+                    meta={key: value for key, value in batch.meta[i].items() if key != "schema"},
+                )
+            )
+        return rows
+
+    def _evaluate(self, batch: Batch, *, generate: bool) -> list[Prediction]:
+        summed, tokens = self.summed_loss(batch)
+        noted = torch.stack([summed.double(), torch.tensor(float(tokens), device=summed.device).double()])
+        self._losses[batch.split] = self._losses.get(batch.split, torch.zeros_like(noted)) + noted
+        if not generate or batch.prompt is None:
+            return []
+        answers = self.answers(batch.prompt, batch.meta, self.generator)
+        self._measure(batch, answers, batch.split)
+        for name, generator in self.also.items():
+            self._measure(batch, self.answers(batch.prompt, batch.meta, generator), f"{batch.split}/{name}")
+        return self.predictions(batch, answers)
+
+    def _measure(self, batch: Batch, answers: list[Generation], key: str) -> None:
+        real = [i for i, row_id in enumerate(batch.ids) if row_id != FILLER]
+        for metric in self._metrics_of(key):
+            if metric.task == batch.task:
+                texts = [answers[i].text for i in real]
+                metric.update(texts, [batch.references[i] for i in real], [batch.meta[i] for i in real])
+
+    def _metrics_of(self, key: str) -> list[TextMetric]:
+        if key not in self._measured:
+            self._measured[key] = [cast(TextMetric, metric.clone()).to(self.device) for metric in self.metrics]
+        return self._measured[key]
+
+    def _reset(self) -> None:
+        self._losses = {}
+        self._measured = {}
+
+    def _log_epoch(self, prefix: str, *, by_split: bool) -> None:
+        for split, noted in self._losses.items():
+            summed, tokens = self.trainer.strategy.reduce(noted, reduce_op="sum")
+            name = f"{prefix}/{split}/loss" if by_split else f"{prefix}/loss"
+            if tokens > 0:
+                self.log(name, summed / tokens, prog_bar=not by_split)
+        for key, metrics in self._measured.items():
+            split, *way = key.split("/")
+            parts = [prefix, *([split] if by_split else []), *way]
+            for metric in metrics:
+                for name, value in metric.compute().items():
+                    self.log("/".join([*parts, name]), float(value), prog_bar=name == "field_f1" and not by_split)
+
+    def _postprocess(self, raw: str, meta: dict[str, Any]) -> tuple[str, str, str]:
+        datamodule: Any = getattr(self.trainer, "datamodule", None)
+        return datamodule.postprocess(raw, meta) if datamodule is not None else (raw, "ok", "")

@@ -1,0 +1,73 @@
+"""Opens a run folder again: its model with the trained weights, and its data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from lightning.pytorch.cli import LightningArgumentParser
+
+from lit_llm.data.base import LMData
+from lit_llm.errors import ConfigError
+from lit_llm.models.base import LitLM
+
+
+@dataclass
+class Run:
+    """A finished run.
+
+    Attributes:
+        folder: where it lies.
+        model: with its network built and the trained weights loaded, in eval mode.
+        data: configured as in training, its tokenizer set, no file read yet.
+    """
+
+    folder: Path
+    model: LitLM
+    data: LMData
+
+
+def open_run(folder: str | Path, checkpoint: str = "best") -> Run:
+    """Return a run as its ``config.yaml`` describes it.
+
+    Args:
+        folder: the run folder.
+        checkpoint: ``best``, ``last``, or ``none`` for the base as it is.
+
+    Raises:
+        ConfigError: if the folder holds no run, or its checkpoint does not fit.
+    """
+    folder = Path(folder)
+    config = _config(folder / "config.yaml")
+    parser = LightningArgumentParser()
+    parser.add_lightning_class_args(LitLM, "model", subclass_mode=True)
+    parser.add_lightning_class_args(LMData, "data", subclass_mode=True)
+    parts = parser.instantiate_classes(parser.parse_object({key: config[key] for key in ("model", "data")}))
+    model, data = parts.model, parts.data
+    model.configure_model()
+    data.tokenizer = model.tokenizer
+    if checkpoint != "none":
+        _load(model, data, folder / f"{checkpoint}.ckpt")
+    model.eval()
+    return Run(folder, model, data)
+
+
+def _config(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        raise ConfigError(f"--run: there is no {path}: name the folder of a run, such as checkpoints/extraction_tiny")
+    config: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return config
+
+
+def _load(model: LitLM, data: LMData, path: Path) -> None:
+    if not path.exists():
+        raise ConfigError(f"--run: there is no {path}: the run was stopped before its first checkpoint; go on with fit")
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    model.on_load_checkpoint(state)
+    model.load_state_dict(state["state_dict"])
+    for key, saved in state.items():
+        if key == type(data).__qualname__:
+            data.load_state_dict(saved)

@@ -1,0 +1,144 @@
+"""Make the tables of docs/results.md: train and test every run of them, then write the figures between their markers.
+
+    python scripts/extraction_table.py                 # the orders
+    python scripts/extraction_table.py --only lora-s0  # one run, to see how it goes
+    python scripts/extraction_table.py --tables-only   # write the tables again from the runs that are there
+
+A run that is finished is not made again; one that was stopped goes on. Runs are started ``--workers`` at a time with
+``--threads`` each, which changes how long they take but not what they print.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import statistics
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = Path("checkpoints/table")
+RESULTS = ROOT / "docs" / "results.md"
+TESTS = ("known", "phrasings", "products", "noisy")
+PLAIN = ["--data.augmentation_factor", "1"]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One line of a table: a run file with options, over some seeds."""
+
+    name: str
+    title: str
+    config: str = "extraction_tiny"
+    options: list[str] = field(default_factory=list)
+    seeds: tuple[int, ...] = (0,)
+    trained: bool = True
+
+
+def _epochs(count: int) -> list[str]:
+    return ["--trainer.max_epochs", str(count)]
+
+
+ADAPTER = "--model.init_args.adapter.init_args"
+NARROW = [f"{ADAPTER}.r", "8", f"{ADAPTER}.alpha", "16"]
+LINEAR = '{"name": "linear", "warmup": 0}'
+MAIN = [
+    Variant("base", "base, untuned", trained=False),
+    Variant("lora", "LoRA, augmented", seeds=(0, 1, 2)),
+    Variant("plain", "LoRA, not augmented, equal steps", options=[*PLAIN, *_epochs(6)], seeds=(0, 1, 2)),
+    Variant("dora", "DoRA, augmented", "extraction_tiny_dora"),
+    Variant("vera", "VeRA, augmented", "extraction_tiny_vera"),
+    Variant("full", "full fine-tuning, augmented", "extraction_tiny_full"),
+]
+ABLATION = [
+    Variant("lora", "as the demo: r 16 on q,k,v,o; answer-only loss; cosine with warm-up"),
+    Variant("r8qv", "r 8 on q,v", options=[*NARROW, f"{ADAPTER}.target_modules", "[q_proj,v_proj]"]),
+    Variant("text", "full-text loss", options=["--data.init_args.learn", "text"]),
+    Variant("linear", "linear schedule without warm-up", options=["--model.init_args.schedule", LINEAR]),
+]
+
+
+def run(variant: Variant, seed: int, threads: int) -> None:
+    """Train and test one run, unless it is done."""
+    folder = FOLDER / f"{variant.name}-s{seed}"
+    if scores(folder):
+        return
+    common = ["--config", f"configs/run/{variant.config}.yaml", *variant.options]
+    common += ["--seed_everything", str(seed), "--trainer.default_root_dir", str(folder)]
+    common += ["--trainer.enable_progress_bar", "false"]
+    if variant.trained and not (ROOT / folder / ".trained").exists():
+        resume = ["--ckpt_path", "last"] if (ROOT / folder / "last.ckpt").exists() else []
+        _lit_llm("fit", [*common, *resume], folder, threads)
+        (ROOT / folder / ".trained").touch()
+    _lit_llm("test", [*common, "--ckpt_path", "best" if variant.trained else "none"], folder, threads)
+    print(f"{folder.name}: {scores(folder)}", flush=True)
+
+
+def _lit_llm(verb: str, options: list[str], folder: Path, threads: int) -> None:
+    (ROOT / folder).mkdir(parents=True, exist_ok=True)
+    with (ROOT / folder / f"{verb}.log").open("w") as log:
+        command = [sys.executable, "-m", "lit_llm", verb, *options]
+        environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+        subprocess.run(command, cwd=ROOT, env=environment, stdout=log, stderr=log, check=True)
+
+
+def scores(folder: Path) -> dict[str, float]:
+    """Return micro F1 by test, from the run's metrics.csv; empty where the run is not finished."""
+    path = ROOT / folder / "metrics.csv"
+    if not path.exists():
+        return {}
+    with path.open() as file:
+        found = {row["name"]: float(row["value"]) for row in csv.DictReader(file)}
+    wanted = {test: found.get(f"test/{test}/field_f1") for test in TESTS}
+    return {test: value for test, value in wanted.items() if value is not None}
+
+
+def table(variants: list[Variant]) -> str:
+    """Return a Markdown table: mean over seeds, ± standard deviation where there are several."""
+    lines = [f"| run | seeds | {' | '.join(TESTS)} |", f"|---|---|{'---|' * len(TESTS)}"]
+    for variant in variants:
+        found = [scores(FOLDER / f"{variant.name}-s{seed}") for seed in variant.seeds]
+        if all(found):
+            cells = [_cell([one[test] for one in found]) for test in TESTS]
+            lines.append(f"| {variant.title} | {len(found)} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _cell(values: list[float]) -> str:
+    spread = f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.3f}{spread}"
+
+
+def write(name: str, text: str) -> None:
+    """Put text between the markers ``<!-- name -->`` and ``<!-- /name -->`` of docs/results.md."""
+    whole = RESULTS.read_text(encoding="utf-8")
+    head, rest = whole.split(f"<!-- {name} -->\n", 1)
+    tail = rest.split(f"<!-- /{name} -->", 1)[1]
+    RESULTS.write_text(f"{head}<!-- {name} -->\n{text}\n<!-- /{name} -->{tail}", encoding="utf-8")
+
+
+def main() -> None:
+    """Make what is missing and write the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--workers", type=int, default=2, help="runs at a time")
+    parser.add_argument("--threads", type=int, default=1, help="threads of each run")
+    parser.add_argument("--only", nargs="*", default=[], help="names of runs, such as lora-s0")
+    parser.add_argument("--tables-only", action="store_true", help="train nothing")
+    options = parser.parse_args()
+    jobs = {f"{v.name}-s{seed}": (v, seed) for v in [*MAIN, *ABLATION] for seed in v.seeds}
+    wanted = (
+        [] if options.tables_only else [job for name, job in jobs.items() if not options.only or name in options.only]
+    )
+    with ThreadPoolExecutor(options.workers) as pool:
+        list(pool.map(lambda job: run(*job, options.threads), wanted))
+    write("main", table(MAIN))
+    write("ablation", table(ABLATION))
+    print(f"{table(MAIN)}\n\n{table(ABLATION)}")
+
+
+if __name__ == "__main__":
+    main()

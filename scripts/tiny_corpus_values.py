@@ -1,0 +1,204 @@
+"""The values of the tiny base's pre-training text: invented words, names and codes, numbers, dates and times.
+
+A value knows how the text writes it and what the answer holds; nothing here is taken from a list of real names.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
+MONTHS = _words("enero febrero marzo abril mayo junio julio agosto septiembre octubre noviembre diciembre")
+UNITS = _words(
+    """cero uno dos tres cuatro cinco seis siete ocho nueve diez once doce trece catorce quince dieciséis
+diecisiete dieciocho diecinueve veinte veintiuno veintidós veintitrés veinticuatro veinticinco veintiséis veintisiete
+veintiocho veintinueve"""
+)
+TENS = _words("treinta cuarenta cincuenta sesenta setenta ochenta noventa")
+HUNDREDS = _words(
+    "ciento doscientos trescientos cuatrocientos quinientos seiscientos setecientos ochocientos novecientos"
+)
+ONSETS = _words(
+    "b c d f g j l m n p r s t v b c d l m n p r s t c m p t ch h ll ñ qui z br cr dr fr gr pr tr bl cl fl pl"
+)
+CODAS = [""] * 12 + _words("n r s l n r s m z")
+ENDINGS = _words("ado ada illo illa ero era ito ita ción dad mente oso ez al ar or ano ina ente ura ista ólogo ía")
+NAHUATL_ONSETS = _words("tl tz c ch hu k m n p t x y cu l w m n t c p")
+NAHUATL_CODAS = [""] * 8 + _words("n c h l tz uh x n")
+LINKS = ["de", "de", "de", "con", "sin", "para", "en", "la", "el", "del", "al"]
+ACCENTS = dict(zip("aeiou", "áéíóú", strict=True))
+
+
+@dataclass(frozen=True)
+class Value:
+    """A part of the text that the answer holds: as it stands (``target`` equals ``text``) or normalised."""
+
+    text: str
+    target: Any
+
+
+def copied(text: str) -> Value:
+    """Return a value that the answer repeats letter by letter."""
+    return Value(text, text)
+
+
+def syllable_word(rng: random.Random) -> str:
+    """Return an invented word of Spanish or Nahuatl sound, sometimes accented, of two to about five syllables."""
+    nahuatl = rng.random() < 0.15
+    onsets, codas = (NAHUATL_ONSETS, NAHUATL_CODAS) if nahuatl else (ONSETS, CODAS)
+    vowels = "aeio" if nahuatl else "aaeeiou"
+    stem = "".join(
+        (rng.choice(onsets) if k or rng.random() < 0.85 else "") + rng.choice(vowels) + rng.choice(codas)
+        for k in range(rng.choice((1, 1, 2, 2, 2, 3)))
+    )
+    if nahuatl:
+        return stem + rng.choice(("tli", "tl", "li", "tzin", "pan", "co", "meh", "ni", "ti", "z", "c"))
+    word = stem + rng.choice((rng.choice(ONSETS) + rng.choice("aeo"), rng.choice(ONSETS) + rng.choice(ENDINGS), ""))
+    if rng.random() < 0.15:
+        spot = rng.choice([k for k, letter in enumerate(word) if letter in "aeiou"] or [0])
+        word = word[:spot] + ACCENTS.get(word[spot], word[spot]) + word[spot + 1 :]
+    return word + rng.choice(("", "", "", "", "s"))
+
+
+def code(rng: random.Random) -> str:
+    """Return letters and digits as in a reference number: ``A7-K92``, ``mx2041``, ``QZ/11b``."""
+    alphabet = rng.choice(("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz"))
+    groups = [
+        "".join(rng.choice(rng.choice((alphabet, "0123456789"))) for _ in range(rng.randint(1, 4)))
+        for _ in range(rng.randint(1, 3))
+    ]
+    groups[0] = rng.choice(alphabet) + groups[0]
+    return rng.choice(("-", "-", "/", ".", "", "_", "#")).join(groups)
+
+
+def letters(rng: random.Random) -> str:
+    """Return random letters, so that no spelling is strange to the model."""
+    return "".join(rng.choice("abcdefghijklmnopqrstuvwxyzñáéíóúü") for _ in range(rng.randint(2, 9)))
+
+
+def word(rng: random.Random) -> str:
+    """Return an invented word in lower, title or upper case."""
+    made = letters(rng) if rng.random() < 0.1 else syllable_word(rng)
+    kind = rng.random()
+    return made if kind < 0.72 else made.capitalize() if kind < 0.94 else made.upper()
+
+
+def phrase(rng: random.Random) -> Value:
+    """Return one to five words, some linked (``molteca de rifán``), some with a number or a code."""
+    words = [word(rng)]
+    for _ in range(rng.choice((0, 0, 0, 0, 1, 1, 2, 3))):
+        if rng.random() < 0.4:
+            words.append(rng.choice(LINKS))
+        words.append(word(rng) if rng.random() < 0.9 else rng.choice((code(rng), str(rng.randint(1, 999)))))
+    return copied(" ".join(words))
+
+
+def person(rng: random.Random) -> Value:
+    """Return an invented name of one to four parts, such as ``Rafena Costillez``."""
+    parts = [syllable_word(rng).capitalize() for _ in range(rng.choice((1, 2, 2, 2, 3)))]
+    if len(parts) > 1 and rng.random() < 0.12:
+        parts.insert(1, rng.choice(("de", "del", "de la")))
+    title = rng.choice(("Dr. ", "Dra. ", "Sra. ", "Ing. ")) if rng.random() < 0.1 else ""
+    return copied(title + " ".join(parts))
+
+
+def anything(rng: random.Random) -> Value:
+    """Return a string of any of the kinds above."""
+    return rng.choice((phrase, phrase, phrase, person, lambda r: copied(code(r)), lambda r: copied(letters(r))))(rng)
+
+
+def spelled(number: int) -> str:
+    """Return a whole number from 0 to 999 in Spanish words."""
+    if number < 30:
+        return UNITS[number]
+    if number < 100:
+        tens, unit = divmod(number, 10)
+        return TENS[tens - 3] + (f" y {UNITS[unit]}" if unit else "")
+    head = "cien" if number == 100 else HUNDREDS[number // 100 - 1]
+    return head + (f" {spelled(number % 100)}" if number % 100 else "")
+
+
+def integer(rng: random.Random) -> Value:
+    """Return a whole number, one in seven in words."""
+    number = rng.choice((rng.randint(0, 12), rng.randint(0, 99), rng.randint(0, 99), rng.randint(100, 999)))
+    return Value(spelled(number), number) if rng.random() < 0.15 else Value(str(number), number)
+
+
+def decimal(rng: random.Random) -> Value:
+    """Return an amount in one of the ways to write it: ``1,250.50``, ``1.250,50``, ``$1 250.5``, ``12,5``."""
+    whole = rng.choice((rng.randint(0, 99), rng.randint(0, 999), rng.randint(1000, 99999)))
+    cents = rng.choice(("", "", "5", "50", "00", f"{rng.randint(0, 99):02d}", f"{rng.randint(0, 99):02d}"))
+    group, point = rng.choice(((",", "."), (",", "."), (".", ","), (" ", "."), ("", "."), ("", ".")))
+    text = f"{whole:,}".replace(",", group) + (point + cents if cents else "")
+    number = float(f"{whole}.{cents or 0}")
+    sign = rng.choice(("", "", "", "$", "$ "))
+    return Value(sign + text, int(number) if number.is_integer() else number)
+
+
+def percentage(rng: random.Random) -> Value:
+    """Return a percentage, written in digits or words."""
+    number = rng.randint(1, 100)
+    if rng.random() < 0.2:
+        return Value(f"{spelled(number)} por ciento", number)
+    half = rng.random() < 0.15
+    text = f"{number}{rng.choice('.,')}5" if half else str(number)
+    return Value(text + rng.choice(("%", " %", "%", " por ciento")), number + 0.5 if half else number)
+
+
+def day(rng: random.Random) -> Value:
+    """Return a date in words or digits; the answer holds it as ISO 8601."""
+    year, month, date = rng.randint(1990, 2039), rng.randint(1, 12), rng.randint(1, 28)
+    name = MONTHS[month - 1]
+    forms = (
+        f"{date} de {name} de {year}",
+        f"{date} de {name} de {year}",
+        f"{date} de {name} del {year}",
+        f"{date:02d}/{month:02d}/{year}",
+        f"{date}/{month}/{year}",
+        f"{date:02d}-{month:02d}-{year}",
+        f"{year}-{month:02d}-{date:02d}",
+        f"{date} {name[:3]} {year}",
+        f"{name} {date}, {year}",
+    )
+    return Value(rng.choice(forms), f"{year}-{month:02d}-{date:02d}")
+
+
+def hour(rng: random.Random) -> Value:
+    """Return a time of day; the answer holds it as ``HH:MM``."""
+    hours, minutes = rng.randint(0, 23), rng.choice((0, 0, 15, 30, 45, rng.randint(0, 59)))
+    forms = (f"{hours}:{minutes:02d}", f"{hours:02d}:{minutes:02d} h", f"{hours}.{minutes:02d} horas")
+    return Value(rng.choice(forms), f"{hours:02d}:{minutes:02d}")
+
+
+def yes_no(rng: random.Random) -> Value:
+    """Return yes or no, as a JSON boolean in the answer."""
+    answer = rng.random() < 0.5
+    return Value("sí" if answer else "no", answer)
+
+
+KINDS: dict[str, Callable[[random.Random], Value]] = {
+    "frase": phrase,
+    "nombre": person,
+    "codigo": lambda rng: copied(code(rng)),
+    "entero": integer,
+    "decimal": decimal,
+    "porcentaje": percentage,
+    "dia": day,
+    "hora": hour,
+    "sino": yes_no,
+    "algo": anything,
+}
+
+
+def mixed(rng: random.Random) -> Value:
+    """Return a value of any kind, copied strings twice in three."""
+    if rng.random() < 0.66:
+        return anything(rng)
+    return KINDS[rng.choice(("entero", "entero", "decimal", "decimal", "dia", "porcentaje", "hora", "sino"))](rng)

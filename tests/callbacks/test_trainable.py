@@ -1,0 +1,25 @@
+"""The table of weights that learn says what the optimizer gets."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from transformers import Qwen3Config, Qwen3ForCausalLM
+
+from lit_llm.adapters import LoRA
+from lit_llm.callbacks import TrainableTable
+
+
+def test_counts_are_those_of_the_network(capsys: pytest.CaptureFixture[str]) -> None:
+    shape = {"hidden_size": 64, "intermediate_size": 64, "num_attention_heads": 2, "num_key_value_heads": 1}
+    model = Qwen3ForCausalLM(Qwen3Config(vocab_size=50, num_hidden_layers=2, head_dim=32, **shape))
+    network = LoRA(r=2, target_modules=["q_proj"]).wrap(model)
+    trainer: Any = SimpleNamespace(loggers=[], is_global_zero=True)
+    module: Any = SimpleNamespace(network=network)
+    TrainableTable().on_fit_start(trainer, module)
+    shown = capsys.readouterr().err
+    trainable = 2 * (64 * 2 + 2 * 64)
+    assert f"{trainable:,}" in shown
+    assert f"{sum(p.numel() for p in network.parameters()):,}" in shown

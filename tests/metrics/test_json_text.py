@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from lit_llm.metrics import parse_json
+from lit_llm.metrics.json_text import MAX_DEPTH
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('{"a":1}', {"a": 1}),
+        (" [1, 2.5] \n", [1, 2.5]),
+        ("null", None),
+        ('"x"', "x"),
+        ('{"a":"```{\\"b\\":1}```"}', {"a": '```{"b":1}```'}),
+        ('"\\ud83d\\ude00"', "😀"),
+        ('{"a":{"b":1},"c":{"b":1}}', {"a": {"b": 1}, "c": {"b": 1}}),
+    ],
+)
+def test_strict(text, value):
+    parsed = parse_json(text)
+    assert (parsed.value, parsed.strict, parsed.found, parsed.error) == (value, True, True, "")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('```json\n{"a":1}\n```', {"a": 1}),
+        ("```\n[1,2]\n```\nListo.", [1, 2]),
+        ('Aquí está: {"a":{"b":"}"}} ¡listo!', {"a": {"b": "}"}}),
+        ('{"a":1} {"a":2}', {"a": 1}),
+        ('{"a":1}}', {"a": 1}),
+        ('usa {esto}: {"a":1}', {"a": 1}),
+        ('[1] {"a":1}', {"a": 1}),
+        ('son [{"a":1},{"a":2}] dos', [{"a": 1}, {"a": 2}]),
+        ('dijo "ok: {"a":1}', {"a": 1}),
+        ('```json\n{"a":"```"}\n```', {"a": "```"}),
+        ('```json\n{"a":1}', {"a": 1}),
+        ('\ufeff{"a":1}', {"a": 1}),
+        ('{"a":"\\"}"} y', {"a": '"}'}),
+    ],
+)
+def test_recovered(text, value):
+    parsed = parse_json(text)
+    assert (parsed.value, parsed.strict, parsed.found) == (value, False, True)
+    assert parsed.error
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "Expecting value"),
+        ("no hay pedido", "Expecting value"),
+        ('{"cantidad": 12', "Expecting ',' delimiter"),
+        ('{"a": {"b": 1}, "c": ', "Expecting value"),
+        ('{"a": 007}', "Expecting ',' delimiter"),
+        ("{'a': 1}", "Expecting property name"),
+        ('{"a":1,"a":2}', "duplicate key 'a'"),
+        ('{"x":{"a":1,"b":1,"a":{"c":1}}}', "duplicate key 'a'"),
+        ('{"a":NaN}', "NaN is not JSON"),
+        ('{"a":-Infinity}', "-Infinity is not JSON"),
+        ('{"a":1e999}', "1e999 is too large"),
+        ('{"a":' + "9" * 5000 + "}", "4300 digits"),
+        ('{"a":"\\ud83d"}', "lone surrogate"),
+        ("[" * 5000 + "]" * 5000, "nested deeper"),
+        ("[" * 100_000, "nested deeper"),
+    ],
+)
+def test_unusable(text, why):
+    parsed = parse_json(text)
+    assert (parsed.value, parsed.strict, parsed.found) == (None, False, False)
+    assert why in parsed.error
+
+
+def test_brackets_inside_of_strings_are_not_depth():
+    assert parse_json('{"a":"' + "[" * 5000 + '"}').strict
+    assert parse_json("[" * MAX_DEPTH + "]" * MAX_DEPTH).strict
+    assert not parse_json("[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1)).found
+
+
+@pytest.mark.parametrize("piece", ['{"', "[", '"\\', "{", "```", '{"a":"', "} {"])
+def test_degenerate_repetition_takes_no_time(piece):
+    start = time.perf_counter()
+    parse_json(piece * 20_000)
+    assert time.perf_counter() - start < 1

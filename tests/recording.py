@@ -1,0 +1,74 @@
+"""What tests put into a run through its configuration, to see from inside what happens."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch.callbacks import Callback
+
+from lit_llm.errors import UserError
+
+
+class RecordingAdamW(torch.optim.AdamW):
+    """AdamW that saves every step's gradients to ``folder/<step>.pt`` on process 0.
+
+    Args:
+        params: weights.
+        folder: where to write.
+        lr: learning rate.
+    """
+
+    def __init__(self, params: Any, folder: str, lr: float = 1e-3) -> None:
+        super().__init__(params, lr=lr)
+        self.folder = Path(folder)
+        self.count = 0
+
+    def step(self, closure: Any = None) -> Any:
+        loss = closure() if closure else None
+        if int(os.environ.get("LOCAL_RANK", "0")) == 0:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            grads = [p.grad.clone() for group in self.param_groups for p in group["params"] if p.grad is not None]
+            torch.save(grads, self.folder / f"{self.count:03d}.pt")
+        self.count += 1
+        super().step()
+        return loss
+
+
+class RecordBatches(Callback):
+    """Writes the row ids and texts of every training batch to a file, a line each.
+
+    Args:
+        path: the file; lines are added.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = Path(path)
+
+    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        with self.path.open("a") as file:
+            file.write(json.dumps([trainer.current_epoch, batch_idx, batch.ids, batch.texts]) + "\n")
+
+
+class StopAt(Callback):
+    """Ends the process, or raises, in the middle of an epoch.
+
+    Args:
+        batch: how many batches to let pass, over all epochs.
+        how: ``SIGKILL`` or ``SIGINT``, sent to this process, or ``error``.
+    """
+
+    def __init__(self, batch: int, how: str) -> None:
+        self.batch = batch
+        self.how = how
+
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if trainer.fit_loop.epoch_loop.total_batch_idx + 1 != self.batch:
+            return
+        if self.how == "error":
+            raise UserError("stopped for a test")
+        os.kill(os.getpid(), signal.Signals[self.how])

@@ -1,0 +1,111 @@
+"""Every shipped run file parses, stays small, and is made of fragments that are all in use."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from lit_llm.__main__ import main
+
+ROOT = Path(__file__).resolve().parent.parent
+RUNS = sorted((ROOT / "configs" / "run").glob("*.yaml"))
+FRAGMENTS = sorted(set((ROOT / "configs").glob("*/*.yaml")) - set(RUNS))
+DEMO = ROOT / "configs" / "run" / "extraction_tiny.yaml"
+
+Printed = Callable[..., dict[str, Any]]
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT / "configs"))
+
+
+@pytest.fixture
+def printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Printed:
+    """Give the whole configuration of a run file, as ``--print_config`` prints it."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(sys, "argv", ["lit_llm"])
+    monkeypatch.setenv("PL_GLOBAL_SEED", "0")
+
+    def run(*options: str) -> dict[str, Any]:
+        with pytest.raises(SystemExit) as stop:
+            status = main(["fit", *options, "--print_config"])
+            pytest.fail(f"status {status}: {capsys.readouterr().err}")
+        assert stop.value.code == 0
+        config: dict[str, Any] = yaml.safe_load(capsys.readouterr().out)
+        return config
+
+    return run
+
+
+def strings(value: Any) -> Iterator[str]:
+    """Yield every string in a YAML value."""
+    if isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from strings(inner)
+    elif isinstance(value, str):
+        yield value
+
+
+def named(path: Path) -> set[Path]:
+    """Return the fragments that a file names, those that these name included."""
+    found: set[Path] = set()
+    for text in strings(yaml.safe_load(path.read_text(encoding="utf-8"))):
+        if text.endswith(".yaml"):
+            fragment = (path.parent / text).resolve()
+            found |= {fragment} | named(fragment)
+    return found
+
+
+def test_there_are_run_files_and_fragments():
+    assert DEMO in RUNS
+    assert FRAGMENTS
+
+
+@pytest.mark.parametrize("path", RUNS, ids=name)
+def test_a_run_file_parses(path: Path, printed: Printed):
+    config = printed("--config", str(path))
+    assert config["model"]["class_path"].startswith("lit_llm.models.")
+    assert config["data"]["class_path"].startswith("lit_llm.data.")
+    adapter = config["model"]["init_args"]["adapter"]
+    assert adapter["class_path"].startswith("lit_llm.adapters.")
+    assert config["trainer"]["default_root_dir"] == f"checkpoints/{path.stem}"
+
+
+def test_what_is_printed_is_a_run_file(printed: Printed, tmp_path: Path):
+    config = printed("--config", str(DEMO))
+    (tmp_path / "printed.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    assert printed("--config", str(tmp_path / "printed.yaml")) == config
+
+
+@pytest.mark.parametrize("path", RUNS + FRAGMENTS, ids=name)
+def test_it_is_small(path: Path):
+    limit = 25 if path in RUNS else 15
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= limit
+
+
+@pytest.mark.parametrize("path", FRAGMENTS, ids=name)
+def test_a_fragment_is_in_use(path: Path):
+    assert path in set().union(*map(named, RUNS))
+
+
+@pytest.mark.parametrize("path", RUNS, ids=name)
+def test_what_a_run_file_names_exists(path: Path):
+    fragments = named(path)
+    assert all(fragment.is_file() for fragment in fragments)
+    paths = [text for file in (path, *fragments) for text in strings(yaml.safe_load(file.read_text(encoding="utf-8")))]
+    assert [text for text in paths if text.startswith("configs/") and not (ROOT / text).is_file()] == []
+
+
+@pytest.mark.parametrize("adapter", ["dora", "vera", "full"])
+def test_the_other_adapters_change_nothing_else(adapter: str, printed: Printed):
+    demo, other = printed("--config", str(DEMO)), printed("--config", str(DEMO.with_stem(f"{DEMO.stem}_{adapter}")))
+    assert other["model"]["init_args"].pop("adapter") != demo["model"]["init_args"].pop("adapter")
+    for config in (demo, other):
+        del config["model"]["init_args"]["optimizer"]["init_args"]["lr"]
+        del config["trainer"]["default_root_dir"]
+    assert other == demo

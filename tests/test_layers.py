@@ -1,0 +1,184 @@
+"""The layers of the package: who may import whom, read from the source."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# From the bottom up; a room imports only from rows above its own, and from itself.
+LAYERS = [
+    {"errors", "batch", "seeding"},
+    {"adapters", "metrics", "generation"},
+    {"quantization"},
+    {"data", "models"},
+    {"callbacks", "report"},
+    {"arguments"},
+    {"commands", "cli"},
+    {"__main__"},
+]
+LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
+
+# In these rooms each file is one thing, independent of the others, so that adding one edits none.
+SHARED = {
+    "adapters": {"base"},
+    "quantization": {"base"},
+    "metrics": {"base", "json_text", "json_fields", "json_schema"},
+    "data": {"base", "dataset", "reading", "strict_json", "prompting", "batching", "augmentation", "spans"},
+}
+
+HEAVY = {"bitsandbytes", "llguidance", "matplotlib", "pandas", "peft", "pyarrow", "scipy", "torchao", "transformers"}
+
+
+class Module:
+    """A source file and what it imports."""
+
+    def __init__(self, package: Path, path: Path) -> None:
+        parts = path.relative_to(package).with_suffix("").parts
+        self.is_room = parts[-1] == "__init__"
+        self.parts = parts[:-1] if self.is_room else parts
+        self.name = ".".join((package.name, *self.parts))
+        self.tree = ast.parse(path.read_text(encoding="utf-8"))
+
+    def imports(self, known: set[str]) -> Iterator[str]:
+        """Yield the modules of the package that this one names anywhere, lazily or for types alone too."""
+        yield from self._named(ast.walk(self.tree), known)
+
+    def eager(self, known: set[str]) -> Iterator[str]:
+        """Yield the modules of the package that are imported as soon as this one is."""
+        yield from self._named(self.tree.body, known)
+
+    def _named(self, nodes: Iterable[ast.AST], known: set[str]) -> Iterator[str]:
+        for node in nodes:
+            if isinstance(node, ast.Import):
+                yield from (alias.name for alias in node.names if alias.name in known)
+            elif isinstance(node, ast.ImportFrom):
+                yield from self._from(node, known)
+
+    def _from(self, node: ast.ImportFrom, known: set[str]) -> Iterator[str]:
+        base = node.module or ""
+        if node.level:
+            own = self.name.split(".")
+            base = ".".join([*own[: len(own) - node.level + self.is_room], *filter(None, [node.module])])
+        for alias in node.names:
+            inner = f"{base}.{alias.name}"
+            yield from (name for name in [inner if inner in known else base] if name in known)
+
+    def heavy(self) -> Iterator[str]:
+        """Yield the heavy packages that are imported as soon as this module is."""
+        for node in self.tree.body:
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                names = [node.module or ""]
+            yield from (name for name in names if name.partition(".")[0] in HEAVY)
+
+
+def violations(package: Path) -> list[str]:
+    """List everything in a package that breaks a rule."""
+    modules = {module.name: module for path in package.rglob("*.py") for module in [Module(package, path)]}
+    graph = {name: set(module.imports(set(modules))) for name, module in modules.items()}
+    found = _slow(modules)
+    for name, module in modules.items():
+        found += [f"{name} imports {target}{why}" for target in graph[name] if (why := _wrong(module, modules[target]))]
+    return found + [f"cycle: {' -> '.join(cycle)}" for cycle in _cycles(graph)]
+
+
+def _slow(modules: dict[str, Module]) -> list[str]:
+    """List what makes the import of a room slow; a file that is itself imported inside functions alone may be heavy."""
+    eager = {target for module in modules.values() for target in module.eager(set(modules))}
+    return [f"{name} imports {heavy} at its top" for name in sorted(eager) for heavy in modules[name].heavy()]
+
+
+def _wrong(source: Module, target: Module) -> str:
+    if not source.parts or not target.parts:
+        return ""
+    room, other = source.parts[0], target.parts[0]
+    if unknown := {room, other} - set(LEVEL):
+        return f": {unknown} has no layer"
+    if room != other:
+        return "" if LEVEL[room] > LEVEL[other] else f": {other} is not below {room}"
+    shared = SHARED.get(room)
+    if shared is None or source.is_room or target.is_room or target.parts[1] in shared:
+        return ""
+    return ": siblings are independent"
+
+
+def _cycles(graph: dict[str, set[str]]) -> list[list[str]]:
+    found: list[list[str]] = []
+    finished: set[str] = set()
+
+    def visit(name: str, path: list[str]) -> None:
+        if name in path:
+            found.append([*path[path.index(name) :], name])
+        elif name not in finished:
+            for target in sorted(graph[name]):
+                visit(target, [*path, name])
+            finished.add(name)
+
+    for name in graph:
+        visit(name, [])
+    return found
+
+
+def test_the_package_keeps_its_layers():
+    assert violations(ROOT / "lit_llm") == []
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"batch": "from lit_llm.errors import UserError"}, "errors is not below batch"),
+        ({"adapters/lora": "import lit_llm.models.base"}, "models is not below adapters"),
+        ({"data/base": "def f():\n    from lit_llm.models import base"}, "models is not below data"),
+        ({"models/base": "from ..data import base"}, "data is not below models"),
+        ({"models/base": "if TYPE_CHECKING:\n    from lit_llm.data.base import LMData"}, "data is not below models"),
+        ({"metrics/bleu": "from lit_llm.adapters.base import Adapter"}, "adapters is not below metrics"),
+        ({"adapters/dora": "from lit_llm.adapters.lora import LoRA"}, "siblings are independent"),
+        ({"adapters/dora": "from .lora import LoRA"}, "siblings are independent"),
+        ({"data/sign": "from lit_llm.data.extraction import Extraction"}, "siblings are independent"),
+        ({"generation/a": "from . import b", "generation/b": "from . import a"}, "cycle: "),
+        ({"adapters/base": "from lit_llm.adapters import LoRA", "adapters/__init__": "from . import base"}, "cycle: "),
+        ({"attic/old": "from lit_llm.batch import Batch"}, "has no layer"),
+        ({"adapters/__init__": "from . import lora", "adapters/lora": "import peft.tuners"}, "imports peft.tuners at"),
+        ({"data/base": "from transformers import X", "cli": "import lit_llm.data.base"}, "imports transformers at its"),
+    ],
+)
+def test_what_breaks_a_rule_is_found(tmp_path, files, message):
+    found = violations(package(tmp_path, files))
+    assert [line for line in found if message in line], found
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"models/base": "from lit_llm.adapters import Adapter\nfrom lit_llm.batch import Batch"},
+        {"adapters/dora": "from lit_llm.adapters.base import Adapter"},
+        {"adapters/__init__": "from lit_llm.adapters.lora import LoRA"},
+        {"data/extraction": "from lit_llm.data import reading\nfrom lit_llm.data.base import LMData"},
+        {"data/base": "from lit_llm import __version__"},
+        {"generation/engine": "from lit_llm.generation.stopping import Stop"},
+        {"metrics/__init__": "from . import bleu", "metrics/bleu": "def f():\n    import scipy.optimize"},
+        {"generation/engine": "def f():\n    from . import stopping", "generation/stopping": "import transformers"},
+        {"metrics/bleu": "if TYPE_CHECKING:\n    import transformers"},
+        {"__main__": "from lit_llm.errors import UserError"},
+    ],
+)
+def test_what_keeps_the_rules_is_not(tmp_path, files):
+    assert violations(package(tmp_path, files)) == []
+
+
+def package(folder: Path, files: dict[str, str]) -> Path:
+    """Write a package in which every file that a rule needs is there, empty unless given."""
+    names = ["__init__", "errors", "batch", "adapters/base", "adapters/lora", "models/base", "data/base"]
+    names += ["data/extraction", "data/reading", "generation/stopping", "adapters/__init__", *files]
+    for name in names:
+        path = folder / "lit_llm" / f"{name}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(files.get(name, ""), encoding="utf-8")
+    return folder / "lit_llm"
