@@ -248,12 +248,17 @@ def is_allowed(row: dict[str, Any], avoided: frozenset[tuple[str, ...]] = frozen
 
 
 def rows(
-    count: int, seed: int, avoided: frozenset[tuple[str, ...]] = frozenset(), longest: int = LONGEST
+    count: int,
+    seed: int,
+    avoided: frozenset[tuple[str, ...]] = frozenset(),
+    longest: int = LONGEST,
+    mix: dict[str, float] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Yield rows, the same for the same arguments; one that is too long or not allowed is replaced by the next."""
     rng = random.Random(seed)
+    shares = {maker: (mix or {}).get(maker.__name__, share) for maker, share in MIX.items()}
     while count:
-        maker = rng.choices(list(MIX), list(MIX.values()))[0]
+        maker = rng.choices(list(shares), list(shares.values()))[0]
         row = dress(*maker(rng), rng)
         if len(row["text"]) <= longest and is_allowed(row, avoided):
             count -= 1
@@ -267,11 +272,14 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=90_000, help="number of rows")
     parser.add_argument("--seed", type=int, default=7, help="seed of everything that is random")
     parser.add_argument("--longest", type=int, default=LONGEST, help="characters of the longest text")
+    parser.add_argument("--mix", type=json.loads, help='other shares of kinds of rows, such as {"sentence": 0.6}')
     parser.add_argument("--avoid", type=Path, default=DEMONSTRATION, help="vocabulary whose names no row may hold")
     arguments = parser.parse_args()
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     with arguments.output.open("w", encoding="utf-8") as file:
-        for row in rows(arguments.rows, arguments.seed, names_to_avoid(arguments.avoid), arguments.longest):
+        for row in rows(
+            arguments.rows, arguments.seed, names_to_avoid(arguments.avoid), arguments.longest, arguments.mix
+        ):
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 

@@ -17,7 +17,7 @@ SUFFIXES = (".yaml", ".yml")
 def named_in(arguments: Sequence[str]) -> list[Path]:
     """Return the run files of a command line, in order."""
     values = []
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=False):
         name, _, value = argument.partition("=")
         if name in ("--config", "-c"):
             values.append(value or following)
@@ -42,7 +42,7 @@ def check(path: Path) -> None:
         raise ConfigError(f"config: there is no file {path}{similar(path)}")
     root = _compose(path)
     if not isinstance(root, yaml.MappingNode):
-        found = "nothing" if root is None else f"a {root.id}"
+        found = "nothing" if root is None else type(root).__name__.removesuffix("Node").lower()
         raise ConfigError(f"{path}:1: must hold keys such as model, data and trainer, but holds {found}")
     for key, value in root.value:
         # The parser would take it, and the trainer's settings for no settings.

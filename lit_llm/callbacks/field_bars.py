@@ -45,10 +45,10 @@ def bars(scores: Mapping[str, Any], most: int) -> Figure:
     from matplotlib.figure import Figure
 
     worst = sorted(scores.items(), key=lambda item: (item[1].f1, item[0]))[:most]
-    figure = Figure(figsize=(8, 1.2 + 0.32 * len(worst)), layout="constrained")
+    figure = Figure(figsize=(5.5, 0.8 + 0.3 * len(worst)), dpi=120, layout="constrained")
     axes = figure.add_subplot()
     drawn = axes.barh([name for name, _ in worst], [score.f1 for _, score in worst], color="#4c78a8")
-    axes.bar_label(drawn, [f"{score.f1:.3f}  (n={score.support})" for _, score in worst], padding=4, fontsize=8)
+    axes.bar_label(drawn, [f"{score.f1:.3f}  (n={score.support})" for _, score in worst], padding=3, fontsize=9)
     axes.set_xlim(0, 1.25)
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1.0])
     axes.invert_yaxis()
