@@ -59,6 +59,8 @@ class LMData(LightningDataModule):
         chat_template: Jinja file to use in place of the tokenizer's own template.
         augmenter: makes variants of training texts.
         augmentation_factor: rows per training example in an epoch, itself included: 2 turns 1,000 into 2,000.
+        pad_to_multiple_of: widths of training batches are multiples of this, because kernels are prepared, and memory
+            is laid out, for every width anew.
         num_workers: processes that load ahead.
         seed: of shuffling and augmentation; by default that of ``seed_everything``.
     """
@@ -81,6 +83,7 @@ class LMData(LightningDataModule):
         chat_template: str | None = None,
         augmenter: Augmenter | None = None,
         augmentation_factor: int = 1,
+        pad_to_multiple_of: int = 8,
         num_workers: int = 0,
         seed: int | None = None,
     ) -> None:
@@ -100,6 +103,7 @@ class LMData(LightningDataModule):
                 f"data.init_args.augmentation_factor is {augmentation_factor} but data.init_args.augmenter is not "
                 "set: name one, such as class_path: lit_llm.data.Augmenter"
             )
+        self.pad_to_multiple_of = _positive("pad_to_multiple_of", pad_to_multiple_of)
         self.num_workers = num_workers
         self.seed = global_seed() if seed is None else seed
         if augmenter is not None and augmenter.seed is None:
@@ -225,7 +229,8 @@ class LMData(LightningDataModule):
     def collate(self, rows: list[Row], split: str, *, generate: bool) -> Batch:
         """Join rows into a batch, padded on the right; with ``generate`` also their prompts, padded on the left."""
         pad = self._pad_id()
-        width = max(len(row.encoded.input_ids) for row in rows)
+        longest = max(len(row.encoded.input_ids) for row in rows)
+        width = -(-longest // self.pad_to_multiple_of) * self.pad_to_multiple_of
         labels = [row.encoded.labels if row.example else [] for row in rows]
         real = [row.example for row in rows]
         return Batch(

@@ -187,3 +187,14 @@ def test_predict_rows_need_no_answer(tmp_path: Path, root: Path) -> None:
     module.finished_ids = {"a"}
     batch = next(iter(module.predict_dataloader()[0]))
     assert sorted(batch.ids) == ["a", "b"], "a batch that is partly finished is made again as a whole"
+
+
+@pytest.mark.parametrize("multiple", [1, 8, 64])
+def test_widths_are_multiples(tmp_path: Path, root: Path, rows: list[dict[str, Any]], multiple: int) -> None:
+    module = data(root, train=write(tmp_path / "t.jsonl", rows), pad_to_multiple_of=multiple)
+    module.setup("fit")
+    batch = module.collate(module.splits["train"].rows, "train", generate=False)
+    longest = int(batch.attention_mask.sum(1).max())
+    assert batch.labels.shape == batch.input_ids.shape == batch.attention_mask.shape
+    assert batch.input_ids.shape[1] % multiple == 0
+    assert longest <= batch.input_ids.shape[1] < longest + multiple
