@@ -17,8 +17,8 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser
 
-from lit_llm.arguments import run_files
 from lit_llm.arguments.mistakes import Problem, explain, nearest
+from lit_llm.arguments.run_files import find, named_in, similar
 from lit_llm.errors import ConfigError, UserError
 
 
@@ -71,7 +71,7 @@ def said(problem: Problem, arguments: list[str]) -> str:
     place = _place(problem, arguments)
     key = f"{problem.key}{f' ({place})' if place else ''}"
     folder = Path(place.rpartition(":")[0]).parent
-    hint = run_files.similar(folder / problem.absent) if problem.absent else ""
+    hint = similar(folder / problem.absent) if problem.absent else ""
     return f"{key}: {problem.text}{hint}" if key else problem.text
 
 
@@ -143,11 +143,11 @@ def _place(problem: Problem, arguments: list[str]) -> str:
     keys = {_plain(key) for key in problem.key.split(", ")}
     if keys & (options | set(arguments)):
         return "on the command line"
-    files = [file for file in reversed(run_files.named_in(arguments)) if file.is_file()]
+    files = [file for file in reversed(named_in(arguments)) if file.is_file()]
     # A list or mapping does not stand in the file as the error writes it.
     needle = None if str(problem.needle).startswith(("[", "{")) else problem.needle
     for file in files:
-        if found := set(run_files.find(file, problem.key, needle)):
+        if found := set(find(file, problem.key, needle)):
             return found.pop() if len(found) == 1 else str(file)
     around = any(key.startswith(f"{option}.") for key in keys for option in options)
     return "on the command line" if around else ""

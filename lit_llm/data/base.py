@@ -8,6 +8,7 @@ from abc import abstractmethod
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -139,7 +140,7 @@ class LMData(LightningDataModule):
             if name not in self.splits:
                 self.splits[name] = self._load(name, Path(path))
 
-    @property
+    @cached_property
     def format(self) -> ChatFormat:
         """How rows are written as conversations."""
         if self.tokenizer is None:
@@ -289,7 +290,7 @@ class LMData(LightningDataModule):
         return split
 
     def _encode(self, example: Example, split: str) -> Encoded | None:
-        form = self._format_cache()
+        form = self.format
         try:
             if split in ("train", "valid"):
                 # A validation row is measured whatever its length: it is never dropped.
@@ -300,17 +301,12 @@ class LMData(LightningDataModule):
         except DataError as error:
             raise DataError(f"{example.place}: {error}") from None
 
-    def _format_cache(self) -> ChatFormat:
-        if not hasattr(self, "_format"):
-            self._format = self.format
-        return self._format
-
     def _vary(self, example: Example, epoch: int, index: int, variant: int) -> Row | None:
         if self.augmenter is None:
             return None
         text = self.augmenter.augment(example.text, example.reference, epoch=epoch, index=index, variant=variant)
         # A variant that has grown too long is not worth an error amid training: the example itself is used.
-        encoded = self._format_cache().fit(text, example.answer, self.max_length, "drop", self.learn)
+        encoded = self.format.fit(text, example.answer, self.max_length, "drop", self.learn)
         return Row(replace(example, text=text), encoded) if encoded else None
 
     def _eval_loader(self, name: str) -> Any:
