@@ -1,29 +1,42 @@
 #!/usr/bin/env bash
-# Makes the embedded base again from nothing: text, tokenizer, random weights, four stages of training (about two hours
-# on one core), then puts the result into checkpoints/qwen3-tiny. Started again, it goes on where it was stopped.
+# Makes the embedded base again from nothing: text, tokenizer, random weights, five stages of training (about two and a
+# half hours on two cores), then puts the result into checkpoints/qwen3-tiny. Started again, it goes on where it was
+# stopped. Options go to every fit: `scripts/make_tiny.sh --trainer.devices 2 --trainer.strategy ddp
+# --data.init_args.batch_size 16` takes the same steps on two processes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 PYTHON="${PYTHON:-.venv/bin/python}"
 WORK=checkpoints/tiny
+OPTIONS=("$@")
+SENTENCES='{"listing": 0, "key_values": 0.3, "table": 0.12, "sentence": 0.34, "copy": 0.1, "lookup": 0.07, "normal_form": 0.07}'
+TABLES='{"listing": 0, "key_values": 0.3, "table": 0.25, "sentence": 0.7, "copy": 0.1, "lookup": 0.07, "normal_form": 0.07}'
+LEDGERS='{"listing": 0.52, "sentence": 0.22, "table": 0.07, "key_values": 0.08, "copy": 0.04, "lookup": 0.02, "normal_form": 0.05}'
 
-corpus() { [ -f "$WORK/$1.jsonl" ] || "$PYTHON" scripts/make_tiny_corpus.py --output "$WORK/$1.jsonl" "${@:2}"; }
-stage() {
-    local resume=()
-    [ ! -f "checkpoints/$1/last.ckpt" ] || resume=(--ckpt_path last)
-    [ -f "checkpoints/$1/.done" ] || "$PYTHON" -m lit_llm fit --config "configs/run/$1.yaml" "${resume[@]}"
-    touch "checkpoints/$1/.done"
+corpus() { # name, rows, seed, further options
+    [ -f "$WORK/$1.jsonl" ] ||
+        "$PYTHON" scripts/make_tiny_corpus.py --output "$WORK/$1.jsonl" --rows "$2" --seed "$3" "${@:4}"
+}
+stage() { # name of the stage and of its text, folder of its base, further options
+    local folder="checkpoints/pretrain_tiny_$1" resume=()
+    [ ! -f "$folder/last.ckpt" ] || resume=(--ckpt_path last)
+    [ -f "$folder/.done" ] || "$PYTHON" -m lit_llm fit --config configs/run/pretrain_tiny.yaml \
+        --model.init_args.backbone "$2" --data.init_args.train "$WORK/$1.jsonl" \
+        --trainer.default_root_dir "$folder" "${@:3}" "${OPTIONS[@]}" "${resume[@]}"
+    touch "$folder/.done"
 }
 
-corpus short --rows 38400 --seed 7 --longest 48
-corpus warm --rows 40000 --seed 8
-corpus long --rows 64000 --seed 10
-corpus train --rows 56000 --seed 11 --mix '{"sentence": 0.7, "table": 0.25}'
-corpus valid --rows 200 --seed 9
+corpus short 38400 7 --longest 48 --mix "$SENTENCES"
+corpus warm 40000 8 --mix "$SENTENCES"
+corpus long 64000 10 --mix "$SENTENCES"
+corpus tables 56000 11 --mix "$TABLES"
+corpus ledgers 140000 12 --mix "$LEDGERS"
+corpus valid 200 13 --mix "$LEDGERS"
 [ -f "$WORK/start/config.json" ] || "$PYTHON" scripts/make_tiny_base.py --corpus "$WORK/warm.jsonl" --output "$WORK/start"
-stage pretrain_tiny_short
-stage pretrain_tiny_warm
-stage pretrain_tiny_long
-stage pretrain_tiny
-cp checkpoints/pretrain_tiny/model/{config.json,generation_config.json,model.safetensors} checkpoints/qwen3-tiny/
+stage short "$WORK/start" --model.init_args.schedule '{"name": "constant", "warmup": 100}'
+stage warm checkpoints/pretrain_tiny_short/model
+stage long checkpoints/pretrain_tiny_warm/model
+stage tables checkpoints/pretrain_tiny_long/model
+stage ledgers checkpoints/pretrain_tiny_tables/model
+cp checkpoints/pretrain_tiny_ledgers/model/{config.json,generation_config.json,model.safetensors} checkpoints/qwen3-tiny/
 cp "$WORK"/start/{tokenizer.json,tokenizer_config.json,chat_template.jinja} checkpoints/qwen3-tiny/

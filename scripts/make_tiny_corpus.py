@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from tiny_corpus_domains import DOMAINS, Domain
+from tiny_corpus_ledgers import LEDGERS, ledger
 from tiny_corpus_values import KINDS, Value, anything, copied, mixed, syllable_word, word
 
 DEMONSTRATION = Path(__file__).resolve().parent.parent / "configs" / "data" / "orders" / "vocabulary.json"
@@ -30,7 +31,7 @@ LONGEST = 320
 
 _ROOTS = """
 client product articul cantidad preci pedid orden entreg descuent total subtotal compr vend venta factur pago pagar
-import envi fecha tienda mostrador peso kilo litro docena pieza caja paquet bolsa tortill frijol arroz azucar cafe
+import envi fecha tienda mostrador tortill frijol arroz azucar cafe
 leche queso jabon aceite harina huevo pollo jitomate cebolla chile maiz galleta refresco servillet detergent papel
 cuadern lapiz manzan platan naranj limon aguacat crema mantequill yogur atun sardin mayonesa vinagr sopa pasta
 cereal avena lentej garbanz mole tamal jamon salchich chocolat panela miel canela intent slots alarm reminder
@@ -109,6 +110,11 @@ def sentence(rng: random.Random) -> Row:
     return parts, answer
 
 
+def listing(rng: random.Random) -> Row:
+    """List counted things of one of the ledgers, with whom, when, where and amounts."""
+    return ledger(rng, rng.choice(LEDGERS))
+
+
 def copy(rng: random.Random) -> Row:
     """Ask for a string again: whole, reversed by words, or one of several by position."""
     items = [anything(rng) for _ in range(rng.choice((1, 1, 2, 3, 4)))]
@@ -154,7 +160,7 @@ def normal_form(rng: random.Random) -> Row:
 
 
 MIX: dict[Callable[[random.Random], Row], float] = {
-    key_values: 0.30, table: 0.12, sentence: 0.34, copy: 0.10, lookup: 0.07, normal_form: 0.07,
+    key_values: 0.24, table: 0.10, sentence: 0.24, listing: 0.20, copy: 0.10, lookup: 0.06, normal_form: 0.06,
 }  # fmt: skip
 """Share of each kind of row."""
 
@@ -197,7 +203,9 @@ def plain_letters(text: str) -> str:
 
 def dress(parts: Sequence[Part], answer: Any, rng: random.Random) -> dict[str, Any]:
     """Give the row its case, typing errors and spacing, and join it; copied values follow the case of the text."""
-    change: Callable[[str], str] = rng.choices((str, str.upper, str.lower, plain_letters), (80, 7, 8, 5))[0]
+    change: Callable[[str], str] = rng.choices((str, str.upper, str.lower, str.title, plain_letters), (77, 7, 8, 3, 5))[
+        0
+    ]
     typos = rng.choice((0.02, 0.05)) if rng.random() < 0.25 else 0.0
     loose = rng.random() < 0.08
     text = ""

@@ -1,7 +1,7 @@
 """The subjects that the tiny base's pre-training text speaks of: their openings, cue words and JSON keys.
 
-None is about orders or purchases: demonstrations are measured there. ``keys`` and ``templates`` list everything that
-is fixed, so that a test can show that nothing is shared with the data of a demonstration.
+None is about orders or purchases: demonstrations are measured there. ``fixed_keys`` and ``fixed_templates`` list
+everything that is fixed, so that a test can show that nothing is shared with the data of a demonstration.
 """
 
 from __future__ import annotations
@@ -281,14 +281,14 @@ DOMAINS: tuple[Domain, ...] = (
 )
 
 
-def keys() -> set[str]:
+def fixed_keys() -> set[str]:
     """Return every fixed key of the answers."""
     found = {f.key for d in DOMAINS for f in d.fields}
     records = [d.record for d in DOMAINS if d.record]
     return found | {r.key for r in records} | {k for r in records for k, _ in r.keys} | {"v"}
 
 
-def templates() -> set[str]:
+def fixed_templates() -> set[str]:
     """Return every fixed opening, clause and record form."""
     found = {t for d in DOMAINS for t in d.openings} | {c for d in DOMAINS for f in d.fields for c in f.cues}
     return found | {form for d in DOMAINS if d.record for form in d.record.forms}

@@ -109,6 +109,49 @@ def person(rng: random.Random) -> Value:
     return copied(title + " ".join(parts))
 
 
+def place(rng: random.Random) -> Value:
+    """Return an invented name of a town, such as ``San Morica`` or ``Tlepan``."""
+    name = " ".join(syllable_word(rng).capitalize() for _ in range(rng.choice((1, 1, 1, 2))))
+    before = rng.choice(("San ", "Santa ", "Villa ", "El ", "La ")) if rng.random() < 0.12 else ""
+    after = f" de {syllable_word(rng).capitalize()}" if rng.random() < 0.06 else ""
+    return copied(before + name + after)
+
+
+def thing(rng: random.Random) -> Value:
+    """Return an invented noun with its attributes: ``braldes``, ``molas de rifa``, ``tecor pulida X4``."""
+    words = [syllable_word(rng)]
+    for _ in range(rng.choice((0, 0, 1, 1, 1, 1, 2))):
+        words += [rng.choice(("de", "de", "de", "para", "con", "sin", "en"))] if rng.random() < 0.55 else []
+        kind = rng.random()
+        words.append(syllable_word(rng) if kind < 0.8 else word(rng) if kind < 0.9 else attribute(rng))
+    return copied(" ".join(words))
+
+
+def attribute(rng: random.Random) -> str:
+    """Return a number with a measure, or a code: ``40 W``, ``26``, ``4K``."""
+    return rng.choice(
+        (f"{rng.randint(2, 99)} {rng.choice(('W', 'cm', 'V', 'mm'))}", str(rng.randint(2, 99)), code(rng))
+    )
+
+
+def count(rng: random.Random) -> Value:
+    """Return how many of something: a word up to twelve one time in three, else digits."""
+    if rng.random() < 0.35:
+        number = rng.randint(1, 12)
+        return Value(rng.choice(("un", "una")) if number == 1 else UNITS[number], number)
+    number = rng.choice((rng.randint(1, 30), rng.randint(2, 99), rng.randint(2, 99), 50 * rng.randint(1, 20)))
+    return Value(str(number), number)
+
+
+def money(rng: random.Random) -> Value:
+    """Return an amount with or without its currency: ``$1,250.50``, ``300 pesos``, ``99.90 MXN``."""
+    amount = decimal(rng)
+    sign, ending = rng.choice(
+        (("$", ""), ("$", ""), ("$", ""), ("", " pesos"), ("", " pesos"), ("$", " MXN"), ("", ""))
+    )
+    return Value(sign + amount.text.lstrip("$ ") + ending, amount.target)
+
+
 def anything(rng: random.Random) -> Value:
     """Return a string of any of the kinds above."""
     return rng.choice((phrase, phrase, phrase, person, lambda r: copied(code(r)), lambda r: copied(letters(r))))(rng)
@@ -194,6 +237,10 @@ KINDS: dict[str, Callable[[random.Random], Value]] = {
     "hora": hour,
     "sino": yes_no,
     "algo": anything,
+    "lugar": place,
+    "cosa": thing,
+    "cuenta": count,
+    "monto": money,
 }
 
 

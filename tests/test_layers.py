@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # From the bottom up; a room imports only from rows above its own, and from itself.
 LAYERS = [
-    {"errors", "batch", "seeding"},
+    {"errors", "batch", "seeding", "strict_json"},
     {"adapters", "metrics", "generation"},
     {"quantization"},
     {"data", "models"},
@@ -28,7 +28,7 @@ SHARED = {
     "adapters": {"base"},
     "quantization": {"base"},
     "metrics": {"base", "json_text", "json_fields", "json_schema"},
-    "data": {"base", "dataset", "reading", "strict_json", "prompting", "batching", "augmentation", "spans"},
+    "data": {"base", "dataset", "reading", "prompting", "batching", "augmentation", "spans"},
 }
 
 HEAVY = {"bitsandbytes", "llguidance", "matplotlib", "pandas", "peft", "pyarrow", "scipy", "torchao", "transformers"}

@@ -12,7 +12,7 @@ from lit_llm.data.base import LMData
 from lit_llm.data.dataset import Example
 from lit_llm.data.reading import MAX_LINE_BYTES, Column, Record, read_records
 from lit_llm.errors import ConfigError, DataError
-from lit_llm.metrics import parse_json
+from lit_llm.metrics import first_fault, parse_json
 
 
 class ExtractionData(LMData):
@@ -68,7 +68,7 @@ class ExtractionData(LMData):
         if not parsed.strict:
             return "", "invalid", parsed.error or "not JSON"
         schema = meta.get("schema")
-        fault = _first_fault(parsed.value, schema) if schema else None
+        fault = first_fault(parsed.value, schema) if schema else None
         if fault:
             return "", "invalid", fault
         return as_text(parsed.value), "ok", ""
@@ -76,7 +76,7 @@ class ExtractionData(LMData):
     def _example(self, record: Record) -> Example:
         value, schema = record.values["json"], record.values.get("schema") or self.schema
         if value is not None and schema:
-            fault = _first_fault(value, schema)
+            fault = first_fault(value, schema)
             if fault:
                 raise DataError(f"{record.place}: field '{self.json_field}' {fault}: mend the record or the schema")
             value = _in_order(value, schema)
@@ -96,13 +96,6 @@ def _read_schema(path: str) -> dict[str, Any]:
         first = str(error).splitlines()[0]
         raise ConfigError(f"data.init_args.schema: {path!r} is no JSON schema ({first})") from error
     return schema
-
-
-def _first_fault(value: Any, schema: Mapping[str, Any]) -> str | None:
-    from jsonschema import Draft202012Validator
-
-    error = next(Draft202012Validator(schema).iter_errors(value), None)
-    return f"at {error.json_path}: {error.message[:200]}" if error else None
 
 
 def _in_order(value: Any, schema: Any) -> Any:

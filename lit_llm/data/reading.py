@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
-from lit_llm.data.strict_json import JSONError, check_json, excerpt, json_type, parse_json
 from lit_llm.errors import DataError
+from lit_llm.strict_json import JSONError, check_json, excerpt, json_type, loads
 
 Kind = Literal["text", "json", "id"]
 """``text``: a string that is not blank; ``json``: an object or array, or text of one; ``id``: a string or integer."""
@@ -165,7 +165,7 @@ def _id(value: Any) -> str:
 
 def _json(value: Any) -> Any:
     if isinstance(value, str):
-        value = parse_json(_text(value))
+        value = loads(_text(value))
     if not isinstance(value, dict | list):
         raise ValueError(f"must be a JSON object or array, got {json_type(value)} {excerpt(value)}")
     return value
@@ -184,7 +184,7 @@ def _jsonl(path: Path, columns: Collection[Column], limit: int) -> _Rows:
         if line == 1 and text.lstrip().startswith("["):
             _fail(path, line, "", f"is a JSON array; write one object per line: jq -c '.[]' {path.name}")
         try:
-            row = parse_json(text.rstrip("\r\n"))
+            row = loads(text.rstrip("\r\n"))
         except JSONError as error:
             _fail(path, line, error.where, error.message)
         if not isinstance(row, dict):

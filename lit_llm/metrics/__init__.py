@@ -4,6 +4,7 @@ from lit_llm.metrics.base import FieldScore, TextMetric
 from lit_llm.metrics.extraction import ExtractionMetrics
 from lit_llm.metrics.field_table import field_table
 from lit_llm.metrics.json_fields import Rules, differing_paths, score_pair
+from lit_llm.metrics.json_schema import first_fault
 from lit_llm.metrics.json_text import Parsed, parse_json
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "TextMetric",
     "differing_paths",
     "field_table",
+    "first_fault",
     "parse_json",
     "score_pair",
 ]

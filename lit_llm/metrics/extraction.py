@@ -17,7 +17,7 @@ from lit_llm.errors import ConfigError
 from lit_llm.metrics.base import FieldScore, TextMetric
 from lit_llm.metrics.json_fields import PairScore, Rules, score_pair
 from lit_llm.metrics.json_schema import date_fields as schema_dates
-from lit_llm.metrics.json_schema import is_valid
+from lit_llm.metrics.json_schema import first_fault
 
 _UNIT = 2**40
 """Document F1 is added up in integers of this fraction: float sums depend on the order of rows and processes."""
@@ -166,7 +166,7 @@ def _counts(score: PairScore, schema: dict[str, Any] | bool | None) -> dict[str,
         "exact": score.exact,
         "normalised": score.exact_normalised,
         "with_schema": schema is not None,
-        "valid": schema is not None and score.usable and is_valid(score.parsed.value, schema),
+        "valid": schema is not None and score.usable and first_fault(score.parsed.value, schema) is None,
         "document_f1": round(score.document_f1 * _UNIT),
     }
     for name, field in {"verbatim": score.verbatim, "lenient": score.type_lenient}.items():

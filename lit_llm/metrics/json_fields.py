@@ -15,7 +15,8 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from lit_llm.errors import DataError
 from lit_llm.metrics.base import FieldScore
-from lit_llm.metrics.json_text import Parsed, loads, parse_json
+from lit_llm.metrics.json_text import Parsed, parse_json
+from lit_llm.strict_json import loads
 
 Path: TypeAlias = tuple[str | int, ...]
 ParseMode: TypeAlias = Literal["strict", "lenient"]

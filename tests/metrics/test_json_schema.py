@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from lit_llm.errors import DataError
-from lit_llm.metrics.json_schema import date_fields, is_valid
+from lit_llm.metrics.json_schema import date_fields, first_fault
 
 ORDER = {
     "type": "object",
@@ -40,7 +40,14 @@ ORDER = {
     ],
 )
 def test_validity(value, valid):
-    assert is_valid(value, ORDER) is valid
+    assert (first_fault(value, ORDER) is None) is valid
+
+
+@pytest.mark.parametrize("cents", [7, 14, 29, 47, 38790, 1794037, 99999999])
+def test_multiples_are_decimal(cents):
+    schema = {"type": "number", "multipleOf": 0.01}
+    assert first_fault(cents / 100, schema) is None
+    assert first_fault((10 * cents + 1) / 1000, schema) == f"at $: {(10 * cents + 1) / 1000} is not a multiple of 0.01"
 
 
 def test_dates_are_found_through_references_branches_and_lists():
@@ -62,7 +69,7 @@ def test_schemas_without_dates(schema):
 )
 def test_a_broken_schema_is_named(schema, words):
     with pytest.raises(DataError) as caught:
-        is_valid({}, schema)
+        first_fault({}, schema)
     assert all(word in str(caught.value) for word in words)
 
 

@@ -27,6 +27,10 @@ class JSONError(ValueError):
         self.where = where
 
 
+class JSONSyntaxError(JSONError):
+    """Text that no JSON reader would accept, such as a truncated object."""
+
+
 @dataclass(frozen=True)
 class _Flaw:
     """Stands in a parsed value in place of what JSON does not allow, until its path is known."""
@@ -35,17 +39,20 @@ class _Flaw:
     key: str = ""
 
 
-def parse_json(text: str) -> Any:
+def loads(text: str) -> Any:
     """Parse strict JSON.
 
     Raises:
+        JSONSyntaxError: the text is not JSON.
         JSONError: also for what ``json.loads`` accepts: NaN, Infinity, numbers beyond a float, one key twice in an
             object, lone surrogates, and nesting deeper than ``MAX_DEPTH``.
     """
     try:
         value = json.loads(text, object_pairs_hook=_object, parse_constant=_constant, parse_float=_number)
     except json.JSONDecodeError as error:
-        raise JSONError(f"is not JSON: {error.msg} at column {error.pos + 1}, {_around(text, error.pos)}") from error
+        raise JSONSyntaxError(
+            f"is not JSON: {error.msg} at column {error.pos + 1}, {_around(text, error.pos)}"
+        ) from error
     except RecursionError as error:
         raise JSONError(f"is nested deeper than {MAX_DEPTH} levels; flatten it") from error
     except ValueError as error:
@@ -62,7 +69,7 @@ def check_json(value: Any, where: str = "", depth: int = 0) -> None:
         where: its path, for the error.
         depth: levels above it.
     """
-    if depth > MAX_DEPTH:
+    if depth >= MAX_DEPTH and isinstance(value, dict | list):
         raise JSONError(f"is nested deeper than {MAX_DEPTH} levels; flatten it", where.partition(".")[0])
     if isinstance(value, dict):
         for key, item in value.items():
