@@ -125,14 +125,13 @@ class PredictionWriter(Callback):
                 f"{missing} of {len(self._order)} rows are not predicted yet: {partial_path(self._target)} holds the "
                 "others, and the same command without a limit on batches goes on from there"
             )
+        elif trainer.is_global_zero and self._target.exists():
+            rank_zero_info(f"{self._target} is complete: nothing to do")
+            for part in partial_files(self._target):
+                part.unlink()
         elif trainer.is_global_zero:
-            if self._target.exists():
-                rank_zero_info(f"{self._target} is complete: nothing to do")
-                for part in partial_files(self._target):
-                    part.unlink()
-            else:
-                assemble(self._target, self._order)
-                rank_zero_info(f"{self._target}: {len(self._order)} rows")
+            assemble(self._target, self._order)
+            rank_zero_info(f"{self._target}: {len(self._order)} rows")
         trainer.strategy.barrier("PredictionWriter.finish")
         self._done = True
 

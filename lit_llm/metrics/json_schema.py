@@ -27,25 +27,25 @@ def first_fault(value: Any, schema: dict[str, Any] | bool) -> str | None:
     from referencing.exceptions import Unresolvable
 
     try:
-        error = next(_validator(json.dumps(schema, sort_keys=True)).iter_errors(value), None)
+        fault = next(_validator(json.dumps(schema, sort_keys=True)).iter_errors(value), None)
     except Unresolvable as error:
         raise DataError(f"meta.schema: reference {error.ref!r} is not in the schema; copy it under $defs") from error
-    return f"at {error.json_path}: {error.message[:200]}" if error else None
+    return f"at {fault.json_path}: {fault.message[:200]}" if fault else None
 
 
 @lru_cache(maxsize=4096)
 def _validator(schema_text: str) -> Any:
-    from jsonschema import Draft202012Validator, SchemaError
-    from jsonschema.validators import extend, validator_for
+    from jsonschema import Draft202012Validator, SchemaError, validators
     from referencing import Registry
 
     schema = json.loads(schema_text)
-    kind = validator_for(schema, default=Draft202012Validator)
+    kind: Any = validators.validator_for(schema, default=Draft202012Validator)
     try:
         kind.check_schema(schema)
     except SchemaError as error:
         raise DataError(f"meta.schema: {error.json_path}: {error.message}; mend the JSON schema") from error
-    return extend(kind, {"multipleOf": _multiple_of})(schema, registry=Registry())
+    exact: Any = validators.extend  # jsonschema's own hints leave it untyped
+    return exact(kind, {"multipleOf": _multiple_of})(schema, registry=Registry())
 
 
 def _multiple_of(validator: Any, factor: float, value: Any, schema: Any) -> Iterator[Exception]:
