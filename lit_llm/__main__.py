@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from lit_llm import __version__
 from lit_llm.errors import UserError
+from lit_llm.quiet import quiet
 
 VERBS: dict[str, tuple[str, str]] = {
     "fit": ("lit_llm.cli", "fine-tune the model of a run file"),
@@ -46,6 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments[0] not in VERBS:
         print(_unknown(arguments[0]), file=sys.stderr)
         return USAGE_STATUS
+    quiet()
     try:
         return _run(*arguments)
     except UserError as error:

@@ -11,7 +11,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 
-from lit_llm.arguments import Parser, check_all, configuration_errors, quiet, unbuilt
+from lit_llm.arguments import Parser, check_all, configuration_errors, unbuilt
 from lit_llm.data.base import LMData
 from lit_llm.errors import ConfigError
 from lit_llm.models.base import LitLM
@@ -134,7 +134,6 @@ def main(args: Sequence[str] | None = None) -> None:
     """
     if args is not None:
         sys.argv[1:] = list(args)
-    quiet()
     check_all(sys.argv[1:])
     with configuration_errors(sys.argv[1:]):
         LitCLI(

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from lit_llm.generation import Generation, Generator, JsonSchemaConstraint, Stop, generate_rows
+from lit_llm.quiet import quiet
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -289,6 +290,7 @@ def parse() -> argparse.Namespace:
 def main() -> int:
     """Measure and print."""
     arguments = parse()
+    quiet()
     torch.set_num_threads(arguments.threads)
     loaded = load(arguments)
     steps, size, device = arguments.max_new_tokens, arguments.batch_size, loaded.model.device

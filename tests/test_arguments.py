@@ -12,9 +12,10 @@ from typing import Any, Literal
 import pytest
 
 from lit_llm.__main__ import main
-from lit_llm.arguments import configuration_errors, mistakes, quiet, run_files
+from lit_llm.arguments import configuration_errors, mistakes, run_files
 from lit_llm.arguments.parser import Parser
 from lit_llm.errors import ConfigError
+from lit_llm.quiet import quiet
 
 NEVER = {"peft", "bitsandbytes", "torchao"}
 HEAVY = {
