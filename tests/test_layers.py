@@ -25,7 +25,7 @@ LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 
 # In these rooms each file is one thing, independent of the others, so that adding one edits none.
 SHARED = {
-    "adapters": {"base"},
+    "adapters": {"base", "peft_base", "lora_start"},
     "quantization": {"base"},
     "metrics": {"base", "json_text", "json_fields", "json_schema"},
     "data": {"base", "dataset", "reading", "prompting", "batching", "augmentation", "spans"},

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import torch
 from torch import Tensor, nn
 
-from lit_llm.adapters.base import NAME, PeftAdapter
+from lit_llm.adapters.base import NAME
+from lit_llm.adapters.peft_base import PeftAdapter
 from lit_llm.errors import ConfigError
 
 # Annotations are evaluated here: postponed ones would make jsonargparse import what this block guards.

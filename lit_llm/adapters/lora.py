@@ -2,13 +2,15 @@
 
 import copy
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 
-from lit_llm.adapters.base import NAME, PeftAdapter, is_quantized, matches, nearest, tuner_layers
+from lit_llm.adapters.base import NAME, matches, nearest
+from lit_llm.adapters.lora_start import Passes, factorise, model_inputs, real_tokens, split, take_out
+from lit_llm.adapters.peft_base import PeftAdapter, tuner_layers
 from lit_llm.batch import Batch
 from lit_llm.errors import ConfigError
 
@@ -109,7 +111,7 @@ class LoRA(PeftAdapter):
         with torch.no_grad():
             for name, layer in tuner_layers(network):
                 if self._moves_base:
-                    _factorise(name, layer, self.init)
+                    factorise(name, layer, self.init)
                 _reset_magnitude(name, layer)
         return network
 
@@ -126,7 +128,7 @@ class LoRA(PeftAdapter):
             return
         from peft import EvaConfig, get_eva_state_dict
 
-        inputs = Passes(_model_inputs(batch) for batch, _ in zip(batches, range(self.eva_batches), strict=False))
+        inputs = Passes(model_inputs(batch) for batch, _ in zip(batches, range(self.eva_batches), strict=False))
         layers = dict(tuner_layers(network))
         if not inputs:
             raise ConfigError("adapter.init: EVA starts from training batches, but there are none")
@@ -138,7 +140,7 @@ class LoRA(PeftAdapter):
         config.eva_config = EvaConfig(rho=self.eva_rho)
         with torch.random.fork_rng():
             directions = get_eva_state_dict(
-                network, inputs, config, prepare_model_inputs_fn=_real_tokens, show_progress_bar=False
+                network, inputs, config, prepare_model_inputs_fn=real_tokens, show_progress_bar=False
             )
         moved = any(len(directions[name]) != layer.r[NAME] for name, layer in layers.items())
         if moved and torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1:
@@ -165,7 +167,7 @@ class LoRA(PeftAdapter):
             _conform(network, _Ranks(**state["ranks"]))
         if "taken" in state:
             for name, layer in tuner_layers(network):
-                _take_out(layer, *state["taken"][name])
+                take_out(layer, *state["taken"][name])
 
     def _export(self, network: nn.Module) -> tuple["PeftConfig", dict[str, Tensor]]:
         config: Any
@@ -192,7 +194,7 @@ class LoRA(PeftAdapter):
             for name, layer in tuner_layers(network):
                 _check_scale(name, layer, _rank_and_scale(saved, _base_name(name))[2])
                 if self._moves_base:
-                    _split(name, layer, tensors, self.init)
+                    split(name, layer, tensors, self.init)
         return tensors
 
     def _combine(self, layer: Any, weight: Tensor) -> Tensor:
@@ -287,51 +289,10 @@ def _check_patterns(key: str, pattern: dict[str, Any], network: nn.Module) -> No
             raise ConfigError(f"adapter.{key}: {wanted!r} fits no adapted layer; nearest: {nearest(wanted, names)}")
 
 
-def _factorise(name: str, layer: Any, kind: str) -> None:
-    """Start ``A`` and ``B`` from the frozen weight and take ``s·B·A`` out of it, computed in float32."""
-    base, r, scale = layer.get_base_layer(), layer.r[NAME], layer.scaling[NAME]
-    if is_quantized(base):
-        raise ConfigError(f"adapter.init: {kind!r} changes the frozen weights, but {name} is quantized; use 'default'")
-    if r > min(base.weight.shape):
-        raise ConfigError(f"adapter.r: {kind!r} allows at most {min(base.weight.shape)} at {name}, got {r}")
-    weight = base.weight.float()
-    if kind == "pissa":
-        u, s, vh = torch.linalg.svd(weight, full_matrices=False)
-        root = (s[:r] / scale).sqrt()
-        b, a = u[:, :r] * root, root.unsqueeze(1) * vh[:r]
-    else:
-        q, upper = torch.linalg.qr(weight)
-        b, a = q[:, :r], upper[:r]
-    layer.lora_A[NAME].weight.data, layer.lora_B[NAME].weight.data = a.contiguous(), b.contiguous()
-    base.weight.data = (weight - scale * b @ a).to(base.weight.dtype)
-    layer.taken = (a.cpu().clone(), b.cpu().clone())
-
-
-def _take_out(layer: Any, a: Tensor, b: Tensor) -> None:
-    """Make ``s·b·a`` what is missing from the frozen weight; another machine's SVD may have taken other factors."""
-    old_a, old_b = layer.taken
-    if torch.equal(old_a, a) and torch.equal(old_b, b):
-        return
-    base = layer.get_base_layer()
-    change = (layer.scaling[NAME] * (old_b @ old_a - b @ a)).to(base.weight.device)
-    base.weight.data = (base.weight.float() + change).to(base.weight.dtype)
-    layer.taken = (a.clone(), b.clone())
-
-
 def _check_scale(name: str, layer: Any, scale: float) -> None:
     if not math.isclose(scale, layer.scaling[NAME], rel_tol=1e-6):
         scales = f"a scale of {scale:g} at {name}, the configuration gives {layer.scaling[NAME]:g}"
         raise ConfigError(f"adapter.alpha: what was saved has {scales}; use the run's own config.yaml")
-
-
-def _split(name: str, layer: Any, tensors: dict[str, Tensor], kind: str) -> None:
-    """Part a doubled LoRA into what was learned, left in ``tensors``, and what was taken out of the base."""
-    key_a, key_b, r = f"{name}.lora_A.weight", f"{name}.lora_B.weight", layer.r[NAME]
-    found = len(tensors[key_a]) if key_a in tensors and key_b in tensors else 0
-    if found != 2 * r:
-        raise ConfigError(f"adapter.init: {kind!r} is saved with twice the rank, {2 * r}, but {name} has {found}")
-    _take_out(layer, tensors[key_a][r:].clone(), -tensors[key_b][:, r:])
-    tensors[key_a], tensors[key_b] = tensors[key_a][:r], tensors[key_b][:, :r]
 
 
 def _reset_magnitude(name: str, layer: Any) -> None:
@@ -346,26 +307,3 @@ def _reset_magnitude(name: str, layer: Any) -> None:
         rows = (lengths == 0).nonzero().flatten().tolist()[:3]
         raise ConfigError(f"adapter: DoRA divides by the length of a row, but rows {rows} of {name} are zero; use LoRA")
     layer.lora_magnitude_vector[NAME].weight.data = lengths
-
-
-class Passes(list[dict[str, Tensor]]):
-    """Batches that EVA goes over until its directions settle, which they never do if there are too few to find."""
-
-    left = 30
-
-    def __iter__(self) -> Iterator[dict[str, Tensor]]:
-        self.left -= 1
-        if self.left < 0:
-            raise ConfigError("adapter.init: EVA's directions do not settle: use a lower r, or more eva_batches")
-        return super().__iter__()
-
-
-def _real_tokens(inputs: dict[str, Tensor], _: Any) -> Tensor:
-    """Return ``[N, 2]`` positions of the tokens that are not padding."""
-    return inputs["attention_mask"].nonzero()
-
-
-def _model_inputs(batch: Batch) -> dict[str, Tensor]:
-    given = {"input_ids": batch.input_ids, "inputs_embeds": batch.inputs_embeds, "position_ids": batch.position_ids}
-    kept = {key: value for key, value in given.items() if value is not None}
-    return {"attention_mask": batch.attention_mask, **kept}

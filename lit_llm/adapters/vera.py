@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from lit_llm.adapters.base import PeftAdapter
+from lit_llm.adapters.peft_base import PeftAdapter
 from lit_llm.errors import ConfigError
 
 # Annotations are evaluated here: postponed ones would make jsonargparse import what this block guards.

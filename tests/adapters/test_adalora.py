@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from lit_llm.adapters import AdaLoRA
-from lit_llm.adapters.base import NAME, tuner_layers
+from lit_llm.adapters.base import NAME
+from lit_llm.adapters.peft_base import tuner_layers
 from lit_llm.errors import ConfigError
 
 STEPS = 10

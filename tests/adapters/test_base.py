@@ -21,7 +21,7 @@ from lit_llm.adapters import (
     parameter_totals,
     trainable_table,
 )
-from lit_llm.adapters.base import tuner_layers
+from lit_llm.adapters.peft_base import tuner_layers
 from lit_llm.batch import Batch
 from lit_llm.errors import ConfigError, UserError
 

@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from lit_llm.adapters import DoRA, LoRA, causal_lm
-from lit_llm.adapters.base import NAME, tuner_layers
-from lit_llm.adapters.lora import Passes
+from lit_llm.adapters.base import NAME
+from lit_llm.adapters.lora_start import Passes
+from lit_llm.adapters.peft_base import tuner_layers
 from lit_llm.batch import Batch
 from lit_llm.errors import ConfigError
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from lit_llm.adapters import VeRA, trainable_table
-from lit_llm.adapters.base import tuner_layers
+from lit_llm.adapters.peft_base import tuner_layers
 from lit_llm.errors import ConfigError
 
 
