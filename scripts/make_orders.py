@@ -184,8 +184,8 @@ class Writer:
 
     def items(self) -> tuple[list[dict[str, Any]], Pieces, int]:
         """Draw all lines, joined as one enumeration, and their sum in cents."""
-        count = self.rng.choice([1] * 14 + [2] * 5 + [3] * 2 + [4])
-        priced = self.chance(0.45)
+        count = self.rng.choice([1] * 12 + [2] * 4 + [3])
+        priced = self.chance(0.4)
         drawn: dict[str, tuple[dict[str, Any], Pieces, int]] = {}
         while len(drawn) < count:
             line = self.item(priced and self.chance(0.92))
@@ -221,7 +221,7 @@ class Writer:
         target: dict[str, Any] = {"items": lines}
         rest: list[Pieces] = []
         first = self.clause("order", items=listed)
-        if self.chance(0.85):
+        if self.chance(0.75):
             name = self.customer()
             target = {"cliente": name, **target}
             if self.chance(0.35):
@@ -229,10 +229,10 @@ class Writer:
             else:
                 rest.append(self.clause("client", cliente=[(name, True)]))
         rest += self.delivery(target)
-        if self.chance(0.28):
+        if self.chance(0.2):
             target["desc"] = self.rng.choice([5, 10, 15, 20, 25, 30, self.rng.randint(2, 60), 12.5, 7.5])
             rest.append(self.clause("discount", descuento=[(str(target["desc"]), True)]))
-        if self.chance(0.35):
+        if self.chance(0.25):
             cents = cents * (1000 - int(target.get("desc", 0) * 10)) // 1000
             target["total"] = number(cents)
             rest.append(self.clause("total", total=self.money(cents)))
@@ -243,7 +243,7 @@ class Writer:
         iso, written = self.date()
         city = self.rng.choice(self.cities)
         values: dict[str, Pieces] = {"fecha": [(written, True)], "ciudad": [(city, True)]}
-        kinds = self.rng.choice([["date"]] * 7 + [["city"]] * 3 + [["date_city"]] * 3 + [["date", "city"]] + [[]] * 7)
+        kinds = self.rng.choice([["date"]] * 5 + [["city"]] * 3 + [["date_city"]] * 3 + [["date", "city"]] + [[]] * 10)
         stated = {"fecha": iso} if any("date" in kind for kind in kinds) else {}
         stated |= {"ciudad": city} if any("city" in kind for kind in kinds) else {}
         if stated:
@@ -305,7 +305,7 @@ def noisy_carrier(rng: random.Random, text: str, abbreviations: Mapping[str, str
 
     text = re.sub(r"por favor|[^\W\d_]+", spoil, text)
     text = without_accents(text) if spoil_accents else text
-    return re.sub(r" (?=\S)", lambda _: "  " if rng.random() < 0.06 else " ", text)
+    return re.sub(r" (?=\S)", lambda _: "  " if rng.random() < 0.08 else " ", text)
 
 
 def make_noise(rng: random.Random, pieces: Pieces, abbreviations: Mapping[str, str]) -> str:
