@@ -276,7 +276,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--data", help="JSONL file with text and json")
     parser.add_argument("--schema", help="JSON schema file of --data")
     parser.add_argument("--rows", type=int, default=200, help="most rows (default 200)")
-    parser.add_argument("--batch-size", type=int, default=32, help="rows decoded together (default 32)")
+    parser.add_argument("--batch-size", type=int, default=64, help="rows decoded together (default 64)")
     parser.add_argument("--max-new-tokens", type=int, default=256, help="longest answer (default 256)")
     parser.add_argument("--rounds", type=int, default=2, help="times that every variant runs (default 2)")
     parser.add_argument("--threads", type=int, default=2, help="threads of torch (default 2)")
