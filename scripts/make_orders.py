@@ -38,7 +38,7 @@ class Split:
 
 
 SPLITS = {
-    "train": Split(1200),
+    "train": Split(2400),
     "valid": Split(150, wordings="train+valid"),
     "test_known": Split(200),
     "test_phrasings": Split(200, wordings="heldout"),

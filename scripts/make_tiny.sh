@@ -9,6 +9,8 @@ cd "$(dirname "$0")/.."
 PYTHON="${PYTHON:-.venv/bin/python}"
 WORK=checkpoints/tiny
 OPTIONS=("$@")
+# Rows have many lengths, and oneDNN keeps a kernel for each shape that it has met.
+export ONEDNN_PRIMITIVE_CACHE_CAPACITY="${ONEDNN_PRIMITIVE_CACHE_CAPACITY:-200}"
 SENTENCES='{"listing": 0, "key_values": 0.3, "table": 0.12, "sentence": 0.34, "copy": 0.1, "lookup": 0.07, "normal_form": 0.07}'
 TABLES='{"listing": 0, "key_values": 0.3, "table": 0.25, "sentence": 0.7, "copy": 0.1, "lookup": 0.07, "normal_form": 0.07}'
 LEDGERS='{"listing": 0.52, "sentence": 0.22, "table": 0.07, "key_values": 0.08, "copy": 0.04, "lookup": 0.02, "normal_form": 0.05}'

@@ -97,7 +97,7 @@ def test_another_seed_makes_other_orders(script: ModuleType, tmp_path: Path) -> 
 
 
 def test_the_files_are_small_and_of_the_stated_sizes(rows: dict[str, list[dict[str, Any]]]) -> None:
-    assert [len(rows[name]) for name in SPLITS] == [1200, 150, 200, 200, 200, 200]
+    assert [len(rows[name]) for name in SPLITS] == [2400, 150, 200, 200, 200, 200]
     assert sum(file.stat().st_size for file in ORDERS.iterdir()) <= 2**20
 
 
