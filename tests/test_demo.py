@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-LEAST = {"known": 0.89, "noisy": 0.77, "phrasings": 0.78, "products": 0.82}
+LEAST = {"known": 0.88, "noisy": 0.74, "phrasings": 0.78, "products": 0.85}
 """Floors a little under the figures of docs/results.md, so that a loss of quality is seen."""
 
 
