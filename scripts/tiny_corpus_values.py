@@ -129,9 +129,8 @@ def thing(rng: random.Random) -> Value:
 
 def attribute(rng: random.Random) -> str:
     """Return a number with a measure, or a code: ``40 W``, ``26``, ``4K``."""
-    return rng.choice(
-        (f"{rng.randint(2, 99)} {rng.choice(('W', 'cm', 'V', 'mm'))}", str(rng.randint(2, 99)), code(rng))
-    )
+    measured = f"{rng.randint(2, 99)} {rng.choice(('W', 'cm', 'V', 'mm'))}"
+    return rng.choice((measured, str(rng.randint(2, 99)), code(rng)))
 
 
 def count(rng: random.Random) -> Value:
@@ -146,10 +145,8 @@ def count(rng: random.Random) -> Value:
 def money(rng: random.Random) -> Value:
     """Return an amount with or without its currency: ``$1,250.50``, ``300 pesos``, ``99.90 MXN``."""
     amount = decimal(rng)
-    sign, ending = rng.choice(
-        (("$", ""), ("$", ""), ("$", ""), ("", " pesos"), ("", " pesos"), ("$", " MXN"), ("", ""))
-    )
-    return Value(sign + amount.text.lstrip("$ ") + ending, amount.target)
+    form = rng.choice(("${}", "${}", "${}", "{} pesos", "{} pesos", "${} MXN", "{}"))
+    return Value(form.format(amount.text.lstrip("$ ")), amount.target)
 
 
 def anything(rng: random.Random) -> Value:
