@@ -23,7 +23,7 @@ from typing import Any
 
 from tiny_corpus_domains import DOMAINS, Domain
 from tiny_corpus_ledgers import LEDGERS, ledger
-from tiny_corpus_values import KINDS, Value, anything, copied, mixed, syllable_word, word
+from tiny_corpus_values import KINDS, Part, Value, anything, copied, fill, mixed, syllable_word, word
 
 DEMONSTRATION = Path(__file__).resolve().parent.parent / "configs" / "data" / "orders" / "vocabulary.json"
 LONGEST = 320
@@ -40,7 +40,6 @@ weather datetime location recordatorio alarma
 FORBIDDEN = frozenset(_ROOTS.split())
 """Starts of words (no accents, lower case) that no row may contain."""
 
-Part = str | Value
 Row = tuple[list[Part], Any]
 
 
@@ -51,7 +50,7 @@ def key_values(rng: random.Random) -> Row:
     values = {key: mixed(rng) for key in keys}
     parts: list[Part] = []
     for k, key in enumerate(keys):
-        parts += ([joint] if k else []) + _fill(pair, [copied(key), values[key]])
+        parts += ([joint] if k else []) + fill(pair, copied(key), values[key])
     wanted = keys
     if rng.random() < 0.55:
         wanted = rng.sample(keys, rng.randint(1, len(keys)))
@@ -92,14 +91,14 @@ def sentence(rng: random.Random) -> Row:
     share = rng.choice((0.3, 0.5, 0.8))
     fields = [f for f in domain.fields if rng.random() < share] or [domain.fields[0]]
     values = {f.key: KINDS[f.kind](rng) for f in fields}
-    clauses = [_fill(rng.choice(f.cues), [values[f.key]]) for f in fields]
+    clauses = [fill(rng.choice(f.cues), values[f.key]) for f in fields]
     answer: dict[Any, Any] = dict(values)
     if domain.record and rng.random() < 0.7:
         items = [
             {k: KINDS[kind](rng) for k, kind in domain.record.keys} for _ in range(rng.choice((1, 1, 1, 2, 2, 3, 5)))
         ]
         form, joint = rng.choice(domain.record.forms), rng.choice((", ", "; ", " y ", " más ", "\n"))
-        filled = [_fill(form, list(item.values()), list(item)) for item in items]
+        filled = [fill(form, **item) for item in items]
         clauses.append([x for k, item in enumerate(filled) for x in ([joint] * (k > 0) + item)])
         answer[domain.record.key] = items
     rng.shuffle(clauses)
@@ -171,14 +170,6 @@ def _distinct(rng: random.Random, count: int, single: bool = False) -> list[str]
     while len(words) < count:
         words[(word(rng) if single or rng.random() < 0.85 else f"{word(rng)} {syllable_word(rng)}")] = None
     return list(words)
-
-
-def _fill(form: str, values: Sequence[Value], names: Sequence[str] = ()) -> list[Part]:
-    """Put values in the ``{}`` or ``{name}`` slots of a form."""
-    queue, named, parts = iter(values), dict(zip(names, values, strict=False)), list[Part]()
-    for k, piece in enumerate(re.split(r"\{(\w*)\}", form)):
-        parts.append(piece if k % 2 == 0 else named[piece] if piece else next(queue))
-    return parts
 
 
 def _joined(values: Sequence[Value], joint: str) -> list[Part]:

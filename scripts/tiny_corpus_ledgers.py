@@ -8,14 +8,11 @@ for what opens a text. ``fixed_keys`` and ``fixed_templates`` list what is fixed
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tiny_corpus_values import KINDS, Value, copied, syllable_word
-
-Part = str | Value
+from tiny_corpus_values import KINDS, Part, Value, copied, fill, syllable_word
 
 
 def _split(text: str) -> list[str]:
@@ -193,9 +190,9 @@ def ledger(rng: random.Random, subject: Ledger) -> tuple[list[Part], dict[Any, A
     if rng.random() < 0.85:
         found["who"] = who
     if "who" in found and rng.random() < 0.4:
-        first = _fill(rng.choice(subject.named), {"who": [who], "": listed})
+        first = fill(rng.choice(subject.named), listed, who=who)
     else:
-        first = _fill(rng.choice(subject.heads), {"": listed})
+        first = fill(rng.choice(subject.heads), listed)
         clauses += [_clause(rng, WHO, who)] if "who" in found else []
     clauses += _when_and_where(rng, found)
     for role, kind, cues in (("percent", "porcentaje", PERCENT), ("amount", "monto", AMOUNT)):
@@ -217,14 +214,14 @@ def _when_and_where(rng: random.Random, found: dict[str, Any]) -> list[list[Part
     chosen = rng.choice([["day"]] * 5 + [["place"]] * 4 + [["day", "place"]] * 6 + [[]] * 4)
     found.update({role: KINDS["dia" if role == "day" else "lugar"](rng) for role in chosen})
     if len(chosen) == 2 and rng.random() < 0.6:
-        return [_fill(rng.choice(DAY_PLACE), {role: [found[role]] for role in chosen})]
+        return [fill(rng.choice(DAY_PLACE), **{role: found[role] for role in chosen})]
     return [_clause(rng, DAY if role == "day" else PLACE, found[role]) for role in chosen]
 
 
 def _clause(rng: random.Random, cues: Sequence[str], value: Value) -> list[Part]:
     """State a value after one of the cues; one time in six an invented word or two stand in the cue's place."""
     if rng.random() < 0.84:
-        return _fill(rng.choice(cues), {"": [value]})
+        return fill(rng.choice(cues), value)
     invented = " ".join(syllable_word(rng) for _ in range(rng.choice((1, 1, 2))))
     link = rng.choice(
         (" en ", " a ", " por ") if cues is PLACE else (" el ", ": ", " al ") if cues is DAY else (" ", ": ")
@@ -247,21 +244,13 @@ def _listed(rng: random.Random, subject: Ledger) -> tuple[list[dict[Any, Any]], 
         form = rng.choice(LINES)
         if unit and form == "{count} {thing}":
             form = "{count} de {thing}"
-        line = _fill(form, {"count": [count, *((" ", unit) if unit else ())], "thing": [thing]})
+        line = fill(form, count=[count, *((" ", unit) if unit else ())], thing=thing)
         if valued and rng.random() < 0.9:
             item[keys["value"]] = KINDS["monto"](rng)
-            line += _fill(rng.choice(VALUES), {"": [item[keys["value"]]]})
+            line += fill(rng.choice(VALUES), item[keys["value"]])
         items.append(item)
         text += [*([joints[k == many - 1]] if k else []), *line]
     return items, text
-
-
-def _fill(form: str, values: dict[str, list[Part]]) -> list[Part]:
-    """Put the parts of each value in the slots ``{}`` or ``{name}`` of a form."""
-    parts: list[Part] = []
-    for k, piece in enumerate(re.split(r"\{(\w*)\}", form)):
-        parts += [piece] if k % 2 == 0 else values[piece]
-    return [part for part in parts if part != ""]
 
 
 def _put(answer: dict[Any, Any], path: Sequence[str], value: Any) -> None:
@@ -278,7 +267,8 @@ def _composed(rng: random.Random, clauses: Sequence[list[Part]]) -> list[Part]:
     for k, clause in enumerate(clauses):
         mark = usual if rng.random() < 0.8 else rng.choice((", ", ". "))
         parts += [mark] if k else []
-        (head, *tail), capital = clause, not parts or parts[-1] in (". ", "\n")
+        # Slots at the edge of a form leave empty pieces, which carry nothing and would take the capital.
+        (head, *tail), capital = [part for part in clause if part != ""], not parts or parts[-1] in (". ", "\n")
         parts += [head[:1].upper() + head[1:] if capital and isinstance(head, str) else head, *tail]
     return [*parts, "."] if usual != "\n" and rng.random() < 0.5 else parts
 

@@ -6,6 +6,7 @@ A value knows how the text writes it and what the answer holds; nothing here is 
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -42,6 +43,19 @@ class Value:
 
     text: str
     target: Any
+
+
+Part = str | Value
+"""A piece of a text: words that only carry it, or a value."""
+
+
+def fill(form: str, *values: Part | list[Part], **named: Part | list[Part]) -> list[Part]:
+    """Put values, each one part or several, in the slots ``{}`` and ``{name}`` of a form."""
+    queue, parts = iter(values), list[Part]()
+    for k, piece in enumerate(re.split(r"\{(\w*)\}", form)):
+        value = piece if k % 2 == 0 else named[piece] if piece else next(queue)
+        parts += value if isinstance(value, list) else [value]
+    return parts
 
 
 def copied(text: str) -> Value:

@@ -12,23 +12,46 @@ import pytest
 
 LEAST = {"known": 0.88, "noisy": 0.74, "phrasings": 0.78, "products": 0.85}
 """Floors a little under the figures of docs/results.md, so that a loss of quality is seen."""
+TARGETS = {"known": 0.98, "noisy": 0.95, "phrasings": 0.85, "products": 0.90}
+"""What the demo is meant to reach."""
 
 
-@pytest.mark.slow
-def test_demo_from_end_to_end(tmp_path: Path, root: Path) -> None:
-    run = tmp_path / "extraction_tiny"
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
+    """The folder of a run of the demo from end to end."""
+    run = tmp_path_factory.mktemp("demo") / "extraction_tiny"
     environment = os.environ | {"PYTHON": sys.executable, "RUN": str(run)}
     options = ["--trainer.enable_progress_bar", "false"]
     subprocess.run([root / "scripts/demo.sh", *options], cwd=root, env=environment, check=True, timeout=3000)
+    return run
+
+
+def field_f1(run: Path) -> dict[str, float]:
     with (run / "metrics.csv").open() as file:
         scores = {row["name"]: float(row["value"]) for row in csv.DictReader(file)}
-    found = {test: scores[f"test/{test}/field_f1"] for test in LEAST}
+    return {test: scores[f"test/{test}/field_f1"] for test in TARGETS}
+
+
+def predictions(run: Path) -> list[dict[str, str]]:
+    with (run / "predictions.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.slow
+def test_demo_from_end_to_end(demo: Path) -> None:
+    found, rows = field_f1(demo), predictions(demo)
     print(found)
     assert all(found[test] >= least for test, least in LEAST.items()), found
-    with (run / "predictions.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
     assert len(rows) == 800
     assert {row["status"] for row in rows} <= {"ok", "invalid", "length"}
+
+
+@pytest.mark.slow
+@pytest.mark.xfail(strict=True, reason="not reached yet, see docs/results.md")
+def test_demo_reaches_its_targets(demo: Path) -> None:
+    found, rows = field_f1(demo), predictions(demo)
+    assert all(found[test] >= target for test, target in TARGETS.items()), found
+    assert sum(row["status"] == "ok" for row in rows) >= 780
 
 
 @pytest.mark.slow
@@ -36,8 +59,6 @@ def test_untuned_base_does_not_know_the_task(tmp_path: Path, root: Path) -> None
     options = ["--trainer.default_root_dir", str(tmp_path), "--ckpt_path", "none"]
     command = [sys.executable, "-m", "lit_llm", "test", "--config", "configs/run/extraction_tiny.yaml", *options]
     subprocess.run(command, cwd=root, check=True, timeout=600)
-    with (tmp_path / "metrics.csv").open() as file:
-        scores = {row["name"]: float(row["value"]) for row in csv.DictReader(file)}
-    found = {test: scores[f"test/{test}/field_f1"] for test in LEAST}
+    found = field_f1(tmp_path)
     print(found)
     assert max(found.values()) <= 0.10
