@@ -19,7 +19,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from lit_llm.data.spans import NUMBER_WORDS, SEPARATORS, Number, Span, Stated
+from lit_llm.data.spans import NUMBER_WORDS, SEPARATORS, Number, Span, Stated, as_written
 from lit_llm.errors import ConfigError, DataError
 
 STRATEGIES = ("word_order", "synonyms", "number_format", "punctuation", "case", "white_space")
@@ -90,8 +90,8 @@ class Augmenter:
         seed: decides all draws; by default the data module's.
         synonyms: JSON file of the form ``{"phrase": ["other phrase", ...]}`` instead of the built-in words of orders;
             leave units, negations and names of products out of it.
-        case_values: lets ``case`` write the whole text, values included, in one case half of the time; for metrics
-            that compare strings without regard to case.
+        case_values: lets ``case`` write the whole text, values included, in one case half of the time; the target's
+            strings are then written as the text has them, for metrics that compare without regard to case.
 
     Attributes:
         counts: how often each strategy was ``applied``, ``rejected`` by the check, or left a text ``unchanged``; keys
@@ -147,18 +147,19 @@ class Augmenter:
         longest_first = sorted(map(re.escape, self.synonyms), key=len, reverse=True)
         return re.compile(rf"(?<!\w)(?:{'|'.join(longest_first)})(?!\w)", re.IGNORECASE)
 
-    def augment(self, text: str, value: Any, *, epoch: int, index: int, variant: int) -> str:
+    def augment(self, text: str, value: Any, *, epoch: int, index: int, variant: int) -> tuple[str, Any]:
         """Rewrite a text; the result is a pure function of the arguments and the constructor's.
 
         Args:
             text: the source text; it is returned in Unicode NFC.
-            value: its target, which stays as it is.
+            value: its target.
             epoch: the epoch, counted from 0.
             index: the row's place in its file.
             variant: which copy of the row this is, where one row is used several times per epoch.
 
         Returns:
-            A text that states each value of ``value`` as often as ``text`` does.
+            A text that states each value of ``value`` as often as ``text`` does, and the target: as it is, or with
+            ``case_values`` its strings in the case of the new text.
         """
         text = unicodedata.normalize("NFC", text)
         stated = Stated(text, value, self.locale)
@@ -172,7 +173,7 @@ class Augmenter:
             kept = again.found == stated.found
             self.counts[name, "unchanged" if edited == text else "applied" if kept else "rejected"] += 1
             text, stated = (edited, again) if kept else (text, stated)
-        return text
+        return text, as_written(text, value) if self.case_values else value
 
     def _word_order(self, text: str, stated: Stated, rng: random.Random) -> str:
         """Swap whole clauses, each with its values; marks between clauses stay where they are."""

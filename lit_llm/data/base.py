@@ -123,6 +123,10 @@ class LMData(LightningDataModule):
         """Return a generated text as ``(prediction, status, error)``."""
         return raw, "ok", ""
 
+    def restated(self, example: Example, text: str, reference: Any) -> Example:
+        """Return a variant of a training example from what the augmenter made of its text and reference."""
+        return replace(example, text=text)
+
     def setup(self, stage: str) -> None:
         """Read and encode the files that a stage needs.
 
@@ -304,10 +308,13 @@ class LMData(LightningDataModule):
     def _vary(self, example: Example, epoch: int, index: int, variant: int) -> Row | None:
         if self.augmenter is None:
             return None
-        text = self.augmenter.augment(example.text, example.reference, epoch=epoch, index=index, variant=variant)
+        text, reference = self.augmenter.augment(
+            example.text, example.reference, epoch=epoch, index=index, variant=variant
+        )
+        other = self.restated(example, text, reference)
         # A variant that has grown too long is not worth an error amid training: the example itself is used.
-        encoded = self.format.fit(text, example.answer, self.max_length, "drop", self.learn)
-        return Row(replace(example, text=text), encoded) if encoded else None
+        encoded = self.format.fit(other.text, other.answer, self.max_length, "drop", self.learn)
+        return Row(other, encoded) if encoded else None
 
     def _eval_loader(self, name: str) -> Any:
         split = self.splits[name]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,13 @@ class ExtractionData(LMData):
             return "", "invalid", fault
         return as_text(parsed.value), "ok", ""
 
+    def restated(self, example: Example, text: str, reference: Any) -> Example:
+        """Return a variant of an example; its strings keep their form where the schema refuses that of the text."""
+        schema = example.meta.get("schema")
+        if reference == example.reference or (schema and first_fault(reference, schema)):
+            return replace(example, text=text)
+        return replace(example, text=text, answer=as_text(reference), reference=reference)
+
     def _example(self, record: Record) -> Example:
         value, schema = record.values["json"], record.values.get("schema") or self.schema
         if value is not None and schema:
@@ -86,13 +94,10 @@ class ExtractionData(LMData):
 
 
 def _read_schema(path: str) -> dict[str, Any]:
-    from jsonschema import Draft202012Validator
-    from jsonschema.exceptions import SchemaError
-
     try:
         schema: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
-        Draft202012Validator.check_schema(schema)
-    except (OSError, ValueError, SchemaError) as error:
+        first_fault(None, schema)
+    except (OSError, ValueError, DataError) as error:
         first = str(error).splitlines()[0]
         raise ConfigError(f"data.init_args.schema: {path!r} is no JSON schema ({first})") from error
     return schema

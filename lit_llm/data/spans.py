@@ -114,6 +114,21 @@ def _covers(spans: Iterable[Span], span: Span) -> bool:
     return any(s.start < span.end and span.start < s.end for s in spans)
 
 
+def as_written(text: str, value: Any) -> Any:
+    """Return the value with each string that the text holds in another case written as it stands there.
+
+    A string that the text also holds as it is, a day and a string that it does not hold at all stay as they are.
+    """
+    if isinstance(value, dict):
+        return {key: as_written(text, inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [as_written(text, inner) for inner in value]
+    if not isinstance(value, str) or not value.strip() or _ISO.fullmatch(value):
+        return value
+    forms = [" ".join(match.group().split()) for match in _pattern(value).finditer(text)]
+    return value if value in forms or not forms else forms[0]
+
+
 class Stated:
     """What a text states of a target value.
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from lit_llm.data.augmentation import STRATEGIES, Augmenter
+from lit_llm.data.spans import as_written
 from lit_llm.errors import ConfigError, DataError
 
 ORDERS = Path(__file__).resolve().parents[2] / "configs" / "data" / "orders"
@@ -24,7 +25,7 @@ def only(name: str, **arguments: Any) -> Augmenter:
 
 
 def variants(augmenter: Augmenter, text: str, value: Any, count: int = 60) -> set[str]:
-    return {augmenter.augment(text, value, epoch=k, index=0, variant=1) for k in range(count)}
+    return {augmenter.augment(text, value, epoch=k, index=0, variant=1)[0] for k in range(count)}
 
 
 def flat(text: str) -> str:
@@ -50,10 +51,13 @@ def strings(value: Any) -> list[str]:
 def test_every_value_is_still_stated(names: list[str], case_values: bool) -> None:
     augmenter = Augmenter(names, probability=0.9, case_values=case_values)
     for index, row in enumerate(SAMPLE):
-        text = augmenter.augment(row["text"], row["json"], epoch=1, index=index, variant=2)
+        text, target = augmenter.augment(row["text"], row["json"], epoch=1, index=index, variant=2)
+        assert flat(json.dumps(target, ensure_ascii=False)) == flat(json.dumps(row["json"], ensure_ascii=False))
         assert amounts(text) == amounts(row["text"]), (row["text"], text)
         for value in strings(row["json"]):
             assert flat(text).count(flat(value)) >= 1, (value, row["text"], text)
+        for value in strings(target):
+            assert value in " ".join(text.split()), (value, row["text"], text)
 
 
 @pytest.mark.parametrize(("name", "changed"), list(zip(STRATEGIES, [0.6, 0.7, 0.3, 0.6, 0.8, 0.8], strict=True)))
@@ -75,7 +79,7 @@ def test_the_order_of_calls_and_earlier_calls_do_not_matter() -> None:
     order = list(range(len(calls)))
     random.Random(5).shuffle(order)
 
-    def run(indices: list[int]) -> list[str]:
+    def run(indices: list[int]) -> list[tuple[str, Any]]:
         augmenter = Augmenter(probability=0.7, seed=3)
         done = {
             k: augmenter.augment(row["text"], row["json"], epoch=epoch, index=index, variant=variant)
@@ -90,7 +94,7 @@ def test_the_order_of_calls_and_earlier_calls_do_not_matter() -> None:
 def test_seed_epoch_row_and_variant_each_matter() -> None:
     text, value = ROWS[0]["text"], ROWS[0]["json"]
 
-    def many(seed: int = 0, epoch: int = 0, variant: int = 0, shift: int = 0) -> list[str]:
+    def many(seed: int = 0, epoch: int = 0, variant: int = 0, shift: int = 0) -> list[tuple[str, Any]]:
         augmenter = Augmenter(probability=0.7, seed=seed)
         return [augmenter.augment(text, value, epoch=epoch, index=k + shift, variant=variant) for k in range(20)]
 
@@ -106,14 +110,16 @@ def test_strategies_draw_apart_so_that_leaving_one_out_keeps_the_others() -> Non
 
 def test_probability_zero_changes_nothing() -> None:
     augmenter = Augmenter(probability=0.0)
-    assert all(augmenter.augment(r["text"], r["json"], epoch=0, index=0, variant=0) == r["text"] for r in SAMPLE)
+    for row in SAMPLE:
+        same = augmenter.augment(row["text"], row["json"], epoch=0, index=0, variant=0)
+        assert same == (row["text"], row["json"])
     assert not augmenter.counts
 
 
 def test_word_order_keeps_each_line_of_an_order_together() -> None:
     augmenter, moved = only("word_order"), 0
     for index, row in enumerate(ROWS):
-        text = augmenter.augment(row["text"], row["json"], epoch=0, index=index, variant=0)
+        text, _ = augmenter.augment(row["text"], row["json"], epoch=0, index=index, variant=0)
         lines = [item["prod"] for item in row["json"]["items"]]
         start = min(row["text"].index(name) for name in lines)
         end = max(row["text"].index(name) + len(name) for name in lines)
@@ -211,6 +217,30 @@ def test_case_and_white_space_stay_outside_values() -> None:
         assert all("Papel Fino" in changed and "Ana Ruiz" in changed for changed in found), name
     whole = variants(only("case", case_values=True), text, value)
     assert text.upper() in whole and text.lower() in whole
+
+
+def test_strings_of_the_target_follow_a_text_whose_values_change_case() -> None:
+    text, value = "Hola, quiero 2 cajas de Papel Fino para el 5/3/2025", {"prod": "Papel Fino", "fecha": "2025-03-05"}
+    augmenter = only("case", case_values=True)
+    pairs = dict(augmenter.augment(text, value, epoch=k, index=0, variant=1) for k in range(60))
+    assert pairs[text.upper()] == {"prod": "PAPEL FINO", "fecha": "2025-03-05"}
+    assert pairs[text.lower()] == {"prod": "papel fino", "fecha": "2025-03-05"}
+    assert value["prod"] == "Papel Fino"
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "expected"),
+    [
+        ("PAN DE AJO", "pan de ajo", "PAN DE AJO"),
+        ("Pan y pan", "pan", "pan"),
+        ("PAN  DE\nAJO", "pan de ajo", "PAN DE AJO"),
+        ("PANES", "pan", "pan"),
+        ("EL 5 DE MARZO", "2025-03-05", "2025-03-05"),
+        ("UNA TAZA", ["taza", 1, None, True, {"a": "Una"}], ["TAZA", 1, None, True, {"a": "UNA"}]),
+    ],
+)
+def test_as_written(text: str, value: Any, expected: Any) -> None:
+    assert as_written(text, value) == expected
 
 
 def test_punctuation_keeps_abbreviations() -> None:

@@ -147,6 +147,26 @@ def test_augmented_rows_depend_on_epoch_and_index_alone(tmp_path: Path, root: Pa
     assert [forward[(1, row)] for row in range(18)] == one.rows, "the first copy of each row is the row itself"
 
 
+@pytest.mark.parametrize(("pattern", "follows"), [(".*", True), ("^[a-z ]*$", False)])
+def test_the_answer_follows_the_case_of_the_text_where_the_schema_lets_it(
+    tmp_path: Path, root: Path, pattern: str, follows: bool
+) -> None:
+    path = write(tmp_path / "t.jsonl", [{"text": "quiero pan de ajo", "json": {"prod": "pan de ajo"}}] * 20)
+    schema = tmp_path / "schema.json"
+    schema.write_text(json.dumps({"properties": {"prod": {"type": "string", "pattern": pattern}}}))
+    augmenter = Augmenter(["case"], probability=1.0, case_values=True)
+    module = data(root, train=path, schema=str(schema), augmentation_factor=2, augmenter=augmenter)
+    module.setup("fit")
+    split = module.splits["train"]
+    answers = {}
+    for row in range(20, 40):
+        example = split[(0, row)].example
+        assert example is not None
+        answers[example.text] = example.answer
+    assert answers["QUIERO pan de ajo"] == '{"prod":"pan de ajo"}'
+    assert answers["QUIERO PAN DE AJO"] == ('{"prod":"PAN DE AJO"}' if follows else '{"prod":"pan de ajo"}')
+
+
 def test_validation_is_never_augmented(tmp_path: Path, root: Path, rows: list[dict[str, Any]]) -> None:
     path = write(tmp_path / "t.jsonl", rows)
     module = data(root, train=path, valid=path, augmentation_factor=2, augmenter=Augmenter())
