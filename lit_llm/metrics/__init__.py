@@ -6,6 +6,7 @@ from lit_llm.metrics.field_table import field_table
 from lit_llm.metrics.json_fields import Rules, differing_paths, score_pair
 from lit_llm.metrics.json_schema import first_fault
 from lit_llm.metrics.json_text import Parsed, parse_json
+from lit_llm.metrics.translation import TranslationMetrics
 
 __all__ = [
     "ExtractionMetrics",
@@ -13,6 +14,7 @@ __all__ = [
     "Parsed",
     "Rules",
     "TextMetric",
+    "TranslationMetrics",
     "differing_paths",
     "field_table",
     "first_fault",

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from abc import abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+from torch import Tensor
 from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
 
 
 @dataclass(frozen=True)
@@ -88,3 +93,29 @@ class TextMetric(Metric):
         Like ``compute``, every process has to call it.
         """
         return {}
+
+
+class LineMetric(TextMetric):
+    """A metric whose state is lines of JSON, kept as bytes: tensors are all that processes can gather."""
+
+    lines: list[Tensor]
+
+    def __init__(self, task: str) -> None:
+        super().__init__(task)
+        self.add_state("lines", [], dist_reduce_fx="cat")
+
+    def note(self, values: Iterable[Any]) -> None:
+        """Add a line for each JSON value."""
+        text = "".join(json.dumps(value) + "\n" for value in values)
+        self.lines.append(torch.tensor(list(text.encode()), dtype=torch.uint8, device=self.device))
+
+    def noted(self) -> list[Any]:
+        """Return all values; after gathering, those of all processes."""
+        gathered = dim_zero_cat(self.lines).cpu().numpy().tobytes() if len(self.lines) else b""
+        return [json.loads(line) for line in gathered.decode().splitlines()]
+
+    def sync(self, *args: Any, **kwargs: Any) -> None:
+        """Gather the states; a process without rows joins in with no bytes, where torchmetrics would send floats."""
+        if not self._is_synced and not self.lines:
+            self.note([])
+        super().sync(*args, **kwargs)

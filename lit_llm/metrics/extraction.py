@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -11,10 +10,9 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torchmetrics.utilities import dim_zero_cat
 
 from lit_llm.errors import ConfigError
-from lit_llm.metrics.base import FieldScore, TextMetric
+from lit_llm.metrics.base import FieldScore, LineMetric
 from lit_llm.metrics.json_fields import PairScore, Rules, score_pair
 from lit_llm.metrics.json_schema import date_fields as schema_dates
 from lit_llm.metrics.json_schema import first_fault
@@ -28,7 +26,7 @@ _TOTALS = (
 )
 
 
-class ExtractionMetrics(TextMetric):
+class ExtractionMetrics(LineMetric):
     """Rates and field scores of JSON extraction.
 
     A field is a scalar, or an empty object or list. Lists are compared item by item after the assignment that
@@ -57,7 +55,6 @@ class ExtractionMetrics(TextMetric):
     """
 
     totals: Tensor
-    fields: list[Tensor]
 
     def __init__(
         self,
@@ -82,8 +79,6 @@ class ExtractionMetrics(TextMetric):
         )
         self._per_field: dict[str, FieldScore] = {}
         self.add_state("totals", torch.zeros(len(_TOTALS), dtype=torch.int64), dist_reduce_fx="sum")
-        # Field names differ between processes, so each writes lines of JSON as bytes, which can be gathered.
-        self.add_state("fields", [], dist_reduce_fx="cat")
 
     def update(self, predictions: list[str], references: list[Any], meta: list[dict[str, Any]]) -> None:
         """Score some rows.
@@ -107,12 +102,12 @@ class ExtractionMetrics(TextMetric):
             totals.update(_counts(score, schema))
             fields += score.fields.items()
         self.totals += torch.tensor([totals[name] for name in _TOTALS], device=self.totals.device)
-        self.fields.append(self._encode(_sum_by_field(fields)))
+        self.note([name, score.tp, score.fp, score.fn] for name, score in _sum_by_field(fields).items())
 
     def compute(self) -> dict[str, float]:
         """Return the values by name; nothing before the first row."""
         totals = dict(zip(_TOTALS, self.totals.tolist(), strict=True))
-        self._per_field = self._decode()
+        self._per_field = _sum_by_field((name, FieldScore(*counts)) for name, *counts in self.noted())
         rows = totals["rows"]
         if not rows:
             return {}
@@ -132,21 +127,6 @@ class ExtractionMetrics(TextMetric):
         """Return the counts of each field, list positions written as ``[]``, in alphabetical order."""
         self.compute()
         return dict(self._per_field)
-
-    def sync(self, *args: Any, **kwargs: Any) -> None:
-        """Gather the states; a process without rows joins in with no bytes, where torchmetrics would send floats."""
-        if not self._is_synced and not self.fields:
-            self.fields.append(self._encode({}))
-        super().sync(*args, **kwargs)
-
-    def _encode(self, fields: dict[str, FieldScore]) -> Tensor:
-        text = "".join(json.dumps([name, score.tp, score.fp, score.fn]) + "\n" for name, score in fields.items())
-        return torch.tensor(list(text.encode()), dtype=torch.uint8, device=self.device)
-
-    def _decode(self) -> dict[str, FieldScore]:
-        gathered = dim_zero_cat(self.fields).tolist() if len(self.fields) else []
-        lines = (json.loads(line) for line in bytes(gathered).decode().splitlines())
-        return _sum_by_field((name, FieldScore(*counts)) for name, *counts in lines)
 
 
 def _sum_by_field(scores: Iterable[tuple[str, FieldScore]]) -> dict[str, FieldScore]:
