@@ -28,7 +28,7 @@ SHARED = {
     "adapters": {"base", "peft_base", "lora_start"},
     "quantization": {"base"},
     "metrics": {"base", "json_text", "json_fields", "json_schema"},
-    "data": {"base", "dataset", "reading", "prompting", "batching", "augmentation", "spans"},
+    "data": {"base", "dataset", "reading", "prompting", "batching", "augmentation", "spans", "lines", "cleaning"},
 }
 
 HEAVY = {"bitsandbytes", "llguidance", "matplotlib", "pandas", "peft", "pyarrow", "scipy", "torchao", "transformers"}

@@ -2,7 +2,9 @@
 
 from lit_llm.data.augmentation import Augmenter
 from lit_llm.data.base import LMData
+from lit_llm.data.cleaning import Cleaner
 from lit_llm.data.dataset import Example
 from lit_llm.data.extraction import ExtractionData
+from lit_llm.data.translation import TranslationData
 
-__all__ = ["Augmenter", "Example", "ExtractionData", "LMData"]
+__all__ = ["Augmenter", "Cleaner", "Example", "ExtractionData", "LMData", "TranslationData"]

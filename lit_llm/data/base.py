@@ -119,6 +119,10 @@ class LMData(LightningDataModule):
     def read(self, path: Path) -> list[Example]:
         """Return the validated records of a file; raises DataError naming file, line and field."""
 
+    def select(self, name: str, examples: list[Example]) -> list[Example]:
+        """Return the examples of a split to use; what is left out has to be counted in ``counts``."""
+        return examples
+
     def postprocess(self, raw: str, meta: Mapping[str, Any]) -> tuple[str, str, str]:
         """Return a generated text as ``(prediction, status, error)``."""
         return raw, "ok", ""
@@ -191,7 +195,11 @@ class LMData(LightningDataModule):
 
     def fingerprint(self) -> dict[str, str]:
         """Return what decides the rows of ``predict``: their content, how they are written and batched."""
-        rows = [(e.id, e.text, e.meta) for name in self._needed("predict") for e in self.splits[name].examples]
+        rows = [
+            (e.id, e.text, e.meta, str(e.context or ""))
+            for name in self._needed("predict")
+            for e in self.splits[name].examples
+        ]
         digest = hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()[:16]
         return {"rows": digest, "template": self.template_fingerprint(), "eval_batch_size": str(self.eval_batch_size)}
 
@@ -277,7 +285,7 @@ class LMData(LightningDataModule):
         return {name: path for name, path in needed.items() if path is not None}
 
     def _load(self, name: str, path: Path) -> Split:
-        examples = self.read(path)
+        examples = self.select(name, self.read(path))
         training = name == "train"
         vary = self._vary if training and self.augmenter and self.augmentation_factor > 1 else None
         split = Split(name, examples, lambda e: self._encode(e, name), vary, self.augmentation_factor)
@@ -300,8 +308,8 @@ class LMData(LightningDataModule):
                 # A validation row is measured whatever its length: it is never dropped.
                 keep = split == "valid" and self.overflow == "drop"
                 limit = 10**9 if keep else self.max_length
-                return form.fit(example.text, example.answer, limit, self.overflow, self.learn)
-            return form.encode(example.text, example.answer, self.learn)
+                return form.fit(example.text, example.answer, limit, self.overflow, self.learn, example.context)
+            return form.encode(example.text, example.answer, self.learn, example.context)
         except DataError as error:
             raise DataError(f"{example.place}: {error}") from None
 
@@ -313,7 +321,7 @@ class LMData(LightningDataModule):
         )
         other = self.restated(example, text, reference)
         # A variant that has grown too long is not worth an error amid training: the example itself is used.
-        encoded = self.format.fit(other.text, other.answer, self.max_length, "drop", self.learn)
+        encoded = self.format.fit(other.text, other.answer, self.max_length, "drop", self.learn, other.context)
         return Row(other, encoded) if encoded else None
 
     def _eval_loader(self, name: str) -> Any:

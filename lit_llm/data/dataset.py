@@ -8,7 +8,7 @@ from typing import Any
 
 from torch.utils.data import Dataset
 
-from lit_llm.data.prompting import Encoded
+from lit_llm.data.prompting import Context, Encoded
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class Example:
         reference: what metrics compare with.
         place: ``file:line``, for errors.
         meta: facts about the row for metrics, reports and predictions.csv.
+        context: what stands before the text, where rows differ in it; by default the data module's.
     """
 
     id: str
@@ -30,6 +31,7 @@ class Example:
     reference: Any
     place: str
     meta: dict[str, Any] = field(default_factory=dict)
+    context: Context | None = None
 
 
 @dataclass(frozen=True)

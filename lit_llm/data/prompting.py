@@ -40,6 +40,36 @@ class Encoded:
         return self.input_ids[: self.prompt_length]
 
 
+@dataclass(frozen=True)
+class Context:
+    """What stands before a text.
+
+    Attributes:
+        system: text of the system turn; None leaves the turn out.
+        instruction: what is asked, put before the text; ``{text}`` in it marks another place for the text.
+        shots: worked examples, each a text and its answer, as turns of their own.
+    """
+
+    system: str | None = None
+    instruction: str | None = None
+    shots: tuple[tuple[str, str], ...] = ()
+
+    def messages(self, text: str, answer: str | None) -> list[dict[str, str]]:
+        """Return the turns of a conversation, the last one without its answer if ``answer`` is None."""
+        turns = [{"role": "system", "content": self.system}] if self.system else []
+        for shown, answered in (*self.shots, (text, answer)):
+            turns.append({"role": "user", "content": self._asked(shown)})
+            if answered is not None:
+                turns.append({"role": "assistant", "content": answered})
+        return turns
+
+    def _asked(self, text: str) -> str:
+        if not self.instruction:
+            return text
+        has_place = "{text}" in self.instruction
+        return self.instruction.replace("{text}", text) if has_place else f"{self.instruction}\n{text}"
+
+
 class ChatFormat:
     """Renders rows through a tokenizer's chat template and masks what is not learned.
 
@@ -61,8 +91,7 @@ class ChatFormat:
         template: str | Path | None = None,
     ) -> None:
         self.tokenizer = tokenizer
-        self.system = system
-        self.instruction = instruction
+        self.context = Context(system, instruction)
         self.template = _read(Path(template)) if template else tokenizer.chat_template
         if not self.template:
             raise ConfigError(
@@ -71,16 +100,15 @@ class ChatFormat:
             )
         self._reserved = [token for token in tokenizer.get_added_vocab() if len(token) > 1]
 
-    def render(self, text: str, answer: str | None = None) -> str:
-        """Return the conversation as a string: up to the answer if ``answer`` is None, else with it."""
-        content = text
-        if self.instruction:
-            has_place = "{text}" in self.instruction
-            content = self.instruction.replace("{text}", text) if has_place else f"{self.instruction}\n{text}"
-        messages = [{"role": "system", "content": self.system}] if self.system else []
-        messages.append({"role": "user", "content": content})
-        if answer is not None:
-            messages.append({"role": "assistant", "content": answer})
+    def render(self, text: str, answer: str | None = None, context: Context | None = None) -> str:
+        """Return the conversation as a string: up to the answer if ``answer`` is None, else with it.
+
+        Args:
+            text: the user's text.
+            answer: what is answered.
+            context: what stands before it; by default the format's own.
+        """
+        messages = (context or self.context).messages(text, answer)
         rendered: Any = self.tokenizer.apply_chat_template(
             messages,
             chat_template=self.template,
@@ -90,24 +118,26 @@ class ChatFormat:
         )
         return str(rendered)
 
-    def encode(self, text: str, answer: str | None, learn: Learn = "answer") -> Encoded:
+    def encode(self, text: str, answer: str | None, learn: Learn = "answer", context: Context | None = None) -> Encoded:
         """Tokenise a conversation once and label the tokens that start at or after the end of its prompt.
 
         Args:
             text: the user's text.
             answer: the expected answer; None gives the prompt alone, with nothing to learn.
             learn: ``answer`` labels the answer and its end token, ``text`` labels every token.
+            context: what stands before it; by default the format's own.
 
         Raises:
             DataError: if the text holds one of the tokenizer's control tokens, or a token straddles the border.
             ConfigError: if the conversation does not begin with the prompt.
         """
-        self._refuse_control_tokens(text, answer)
-        prompt = self.render(text)
+        shots = (context or self.context).shots
+        self._refuse_control_tokens(text, answer, *(part for shot in shots for part in shot))
+        prompt = self.render(text, context=context)
         if answer is None:
             ids = self._tokenize(prompt)[0]
             return Encoded(ids, [IGNORE] * len(ids), len(ids))
-        full = self.render(text, answer)
+        full = self.render(text, answer, context)
         if not full.startswith(prompt):
             raise ConfigError(
                 "data.chat_template: the conversation with an answer does not begin with the generation prompt, so the "
@@ -125,7 +155,15 @@ class ChatFormat:
         learned = ids if learn == "text" else [IGNORE] * first + ids[first:]
         return Encoded(ids, list(learned), first)
 
-    def fit(self, text: str, answer: str | None, limit: int, overflow: Overflow, learn: Learn) -> Encoded | None:
+    def fit(
+        self,
+        text: str,
+        answer: str | None,
+        limit: int,
+        overflow: Overflow,
+        learn: Learn,
+        context: Context | None = None,
+    ) -> Encoded | None:
         """Encode within ``limit`` tokens by the overflow policy; the answer is never cut.
 
         Returns:
@@ -134,7 +172,7 @@ class ChatFormat:
         Raises:
             DataError: if the row is too long and the policy is ``error``, or the input cannot be cut enough.
         """
-        encoded = self.encode(text, answer, learn)
+        encoded = self.encode(text, answer, learn, context)
         excess = len(encoded.input_ids) - limit
         if excess <= 0:
             return encoded
@@ -145,7 +183,7 @@ class ChatFormat:
                 f"{len(encoded.input_ids)} tokens exceed max_length {limit}: raise data.init_args.max_length, "
                 "or set data.init_args.overflow to drop or truncate_input"
             )
-        return self._cut(text, answer, limit, learn, excess)
+        return self._cut(text, answer, limit, learn, context, excess)
 
     def fingerprint(self) -> str:
         """Return a hash of how a conversation is written: template, system turn, instruction and tokenizer."""
@@ -153,7 +191,9 @@ class ChatFormat:
         payload = json.dumps([probe, self.render("¿Qué? 1,5"), self._tokenize(probe)[0]])
         return hashlib.sha256(payload.encode()).hexdigest()[:16]
 
-    def _cut(self, text: str, answer: str | None, limit: int, learn: Learn, excess: int) -> Encoded:
+    def _cut(
+        self, text: str, answer: str | None, limit: int, learn: Learn, context: Context | None, excess: int
+    ) -> Encoded:
         words = self._tokenize(text)[1]
         removed = 0
         while removed < len(words):
@@ -162,7 +202,7 @@ class ChatFormat:
             keep = len(words) - removed
             head, tail = words[: (keep + 1) // 2], words[len(words) - keep // 2 :]
             shorter = text[: head[-1][1] if head else 0] + (text[tail[0][0] :] if tail else "")
-            encoded = self.encode(shorter, answer, learn)
+            encoded = self.encode(shorter, answer, learn, context)
             excess = len(encoded.input_ids) - limit
             if excess <= 0:
                 return Encoded(encoded.input_ids, encoded.labels, encoded.prompt_length, truncated=True)

@@ -12,8 +12,9 @@ import difflib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
+from lit_llm.data.lines import fail, files_like, text_lines
 from lit_llm.errors import DataError
 from lit_llm.strict_json import JSONError, check_json, excerpt, json_type, loads
 
@@ -62,7 +63,11 @@ class Record:
 
 
 def read_records(
-    path: str | Path, columns: Mapping[str, Column], *, max_line_bytes: int = MAX_LINE_BYTES
+    path: str | Path,
+    columns: Mapping[str, Column],
+    *,
+    max_line_bytes: int = MAX_LINE_BYTES,
+    either: Sequence[str] = (),
 ) -> list[Record]:
     """Read and validate a ``.jsonl``, ``.ndjson``, ``.csv``, ``.tsv`` or ``.parquet`` file.
 
@@ -71,11 +76,44 @@ def read_records(
         columns: what to read, by the name that :attr:`Record.values` will use. A column named ``id`` fills
             :attr:`Record.id` and is not among the values. Other columns of the file are ignored.
         max_line_bytes: longest line of a text file.
+        either: optional columns of which every record must have one.
 
     Raises:
         DataError: if the file or one of its records is not as it should be; nothing is skipped but blank lines.
     """
-    return read_files([path], columns, max_line_bytes=max_line_bytes)
+    records = read_files([path], columns, max_line_bytes=max_line_bytes)
+    for record in records:
+        if either and all(record.values[name] is None for name in either):
+            names = [columns[name].name for name in either]
+            fail(record.path, record.line, names[0], f"has no value, nor has {' or '.join(map(repr, names[1:]))}")
+    return records
+
+
+def read_parallel(pattern: str, names: Sequence[str], *, max_line_bytes: int = MAX_LINE_BYTES) -> list[Record]:
+    """Read plain text files of equally many lines, one for each of ``names`` in the place of ``{lang}``.
+
+    Returns:
+        A record for each line, with a value for each name; None where the line is blank.
+
+    Raises:
+        DataError: if a file cannot be read, or the files differ in their number of lines.
+    """
+    paths = {name: Path(pattern.replace("{lang}", name)) for name in names}
+    texts = {
+        name: [text.rstrip("\r\n") for _, text in text_lines(path, max_line_bytes)] for name, path in paths.items()
+    }
+    counts = {paths[name]: len(lines) for name, lines in texts.items()}
+    if len(set(counts.values())) > 1:
+        listed = ", ".join(f"{path} has {count} lines" for path, count in counts.items())
+        raise DataError(f"{pattern}: {listed}: parallel files have one line for each pair")
+    first = paths[names[0]]
+    rows = zip(*texts.values(), strict=True)
+    return [
+        Record(
+            first, line, f"{first.stem}-{line}", {n: t if t.strip() else None for n, t in zip(names, row, strict=True)}
+        )
+        for line, row in enumerate(rows, start=1)
+    ]
 
 
 def read_files(
@@ -113,7 +151,7 @@ def check_unique_ids(records: Iterable[Record], name: str = "id") -> None:
         first = seen.setdefault(record.id, record)
         if first is not record:
             message = f"{excerpt(record.id)} is already the id of {first.place}; give each record its own"
-            _fail(record.path, record.line, name, message)
+            fail(record.path, record.line, name, message)
 
 
 def _read_file(path: Path, prefix: str, columns: Mapping[str, Column], limit: int) -> list[Record]:
@@ -133,18 +171,19 @@ def _record(path: Path, prefix: str, line: int, row: dict[str, Any], columns: Ma
 
 def _value(path: Path, line: int, row: dict[str, Any], column: Column) -> Any:
     if column.required and column.name not in row:
-        _fail(path, line, column.name, f"is missing; {_nearest(column.name, row)}")
+        fail(path, line, column.name, f"is missing; {_nearest(column.name, row)}")
     value = row.get(column.name)
-    if value is None or (value == "" and not column.required):
+    blank = value == "" or (column.kind == "text" and isinstance(value, str) and not value.strip())
+    if value is None or (blank and not column.required):
         if column.required:
-            _fail(path, line, column.name, "is null; give it a value or remove the record")
+            fail(path, line, column.name, "is null; give it a value or remove the record")
         return None
     try:
         return _CONVERT[column.kind](value)
     except JSONError as error:
-        _fail(path, line, f"{column.name}.{error.where}".rstrip("."), error.message)
+        fail(path, line, f"{column.name}.{error.where}".rstrip("."), error.message)
     except ValueError as error:
-        _fail(path, line, column.name, str(error))
+        fail(path, line, column.name, str(error))
 
 
 def _text(value: Any) -> str:
@@ -178,17 +217,17 @@ _Rows = Iterator[tuple[int, dict[str, Any]]]
 
 
 def _jsonl(path: Path, columns: Collection[Column], limit: int) -> _Rows:
-    for line, text in _lines(path, limit):
+    for line, text in text_lines(path, limit):
         if not text.strip():
             continue
         if line == 1 and text.lstrip().startswith("["):
-            _fail(path, line, "", f"is a JSON array; write one object per line: jq -c '.[]' {path.name}")
+            fail(path, line, "", f"is a JSON array; write one object per line: jq -c '.[]' {path.name}")
         try:
             row = loads(text.rstrip("\r\n"))
         except JSONError as error:
-            _fail(path, line, error.where, error.message)
+            fail(path, line, error.where, error.message)
         if not isinstance(row, dict):
-            _fail(path, line, "", f"must be a JSON object, got {json_type(row)} {excerpt(row)}")
+            fail(path, line, "", f"must be a JSON object, got {json_type(row)} {excerpt(row)}")
         yield line, row
 
 
@@ -202,7 +241,7 @@ def _delimited(delimiter: str) -> Callable[[Path, Collection[Column], int], _Row
             elif len(cells) != len(header):
                 name = header[len(cells)] if len(cells) < len(header) else header[-1]
                 hint = f"quote a value that holds {delimiter!r} or a line break"
-                _fail(path, line, name, f"the row has {len(cells)} values for {len(header)} columns; {hint}")
+                fail(path, line, name, f"the row has {len(cells)} values for {len(header)} columns; {hint}")
             else:
                 yield line, dict(zip(header, cells, strict=True))
 
@@ -211,7 +250,7 @@ def _delimited(delimiter: str) -> Callable[[Path, Collection[Column], int], _Row
 
 def _cells(path: Path, delimiter: str, limit: int) -> Iterator[tuple[int, list[str]]]:
     """Yield the line on which each non-blank row begins, and its cells."""
-    reader = csv.reader((text for _, text in _lines(path, limit)), delimiter=delimiter, strict=True)
+    reader = csv.reader((text for _, text in text_lines(path, limit)), delimiter=delimiter, strict=True)
     line = 1
     # The csv module's own limit is one for the whole process and lower than ours.
     before = csv.field_size_limit(limit)
@@ -221,7 +260,7 @@ def _cells(path: Path, delimiter: str, limit: int) -> Iterator[tuple[int, list[s
                 yield line, cells
             line = reader.line_num + 1
     except csv.Error as error:
-        _fail(path, line, "", f"is not {path.suffix[1:].upper()}: {error}; is a quote left open in this row?")
+        fail(path, line, "", f"is not {path.suffix[1:].upper()}: {error}; is a quote left open in this row?")
     finally:
         csv.field_size_limit(before)
 
@@ -229,11 +268,11 @@ def _cells(path: Path, delimiter: str, limit: int) -> Iterator[tuple[int, list[s
 def _check_header(path: Path, line: int, header: list[str], columns: Collection[Column]) -> None:
     for name in header:
         if header.count(name) > 1:
-            _fail(path, line, name, "names two columns; rename one")
+            fail(path, line, name, "names two columns; rename one")
     for column in columns:
         if column.required and column.name not in header:
             hint = f"{_nearest(column.name, header)}{_other_delimiter(header)}"
-            _fail(path, line, column.name, f"is missing from the header; {hint}")
+            fail(path, line, column.name, f"is missing from the header; {hint}")
 
 
 def _other_delimiter(header: list[str]) -> str:
@@ -250,7 +289,7 @@ def _parquet(path: Path, columns: Collection[Column], limit: int) -> _Rows:
         present = file.schema_arrow.names
         for column in columns:
             if column.required and column.name not in present:
-                _fail(path, 1, column.name, f"is not a column; {_nearest(column.name, present)}")
+                fail(path, 1, column.name, f"is not a column; {_nearest(column.name, present)}")
         wanted = [column.name for column in columns if column.name in present]
         rows = (row for batch in file.iter_batches(columns=wanted) for row in batch.to_pylist())
         for line, row in enumerate(rows, start=1):
@@ -268,7 +307,7 @@ def _check_parquet(path: Path, line: int, row: dict[str, Any]) -> None:
         try:
             check_json(value, name)
         except JSONError as error:
-            _fail(path, line, error.where, error.message)
+            fail(path, line, error.where, error.message)
 
 
 _READERS: dict[str, Callable[[Path, Collection[Column], int], _Rows]] = {
@@ -282,60 +321,13 @@ _READERS: dict[str, Callable[[Path, Collection[Column], int], _Rows]] = {
 
 def _reader(path: Path) -> Callable[[Path, Collection[Column], int], _Rows]:
     if path.is_dir():
-        raise DataError(f"{path}: is a folder; name a file in it{_files_like('', path)}")
+        raise DataError(f"{path}: is a folder; name a file in it{files_like('', path)}")
     if not path.exists():
-        raise DataError(f"{path}: no such file{_files_like(path.name, path.parent)}")
+        raise DataError(f"{path}: no such file{files_like(path.name, path.parent)}")
     if path.suffix.lower() not in _READERS:
         known = ", ".join(_READERS)
         raise DataError(f"{path}: the extension {path.suffix!r} is not one of {known}; convert or rename the file")
     return _READERS[path.suffix.lower()]
-
-
-def _files_like(name: str, folder: Path) -> str:
-    """Name up to three files of ``folder`` that can be read, nearest to ``name`` first."""
-    if not folder.is_dir():
-        return f"; its folder {folder} does not exist either"
-    readable = sorted(file.name for file in folder.iterdir() if file.suffix.lower() in _READERS)
-    near = difflib.get_close_matches(name, readable, n=3, cutoff=0.4) or readable[:3]
-    return f": {folder} has {', '.join(near)}" if near else f"; {folder} has none that can be read"
-
-
-def _lines(path: Path, limit: int) -> Iterator[tuple[int, str]]:
-    """Yield the lines of a text file with their numbers and line ends, a byte order mark taken off."""
-    with path.open("rb") as file:
-        number, start = 0, 0
-        while raw := file.readline(limit + 1):
-            number += 1
-            if len(raw) > limit and len(raw.rstrip(b"\r\n")) > limit:
-                _fail(
-                    path,
-                    number,
-                    "",
-                    f"is longer than {limit:,} bytes; split the record or raise data.init_args.max_line_bytes",
-                )
-            if number == 1:
-                raw = raw.removeprefix(b"\xef\xbb\xbf")
-            yield number, _decode(path, number, start, raw)
-            start = file.tell()
-
-
-def _decode(path: Path, line: int, start: int, raw: bytes) -> str:
-    if line == 1 and raw.startswith((b"\xff\xfe", b"\xfe\xff")):
-        _fail(path, line, "", f"is UTF-16; convert it: iconv -f UTF-16 -t UTF-8 {path.name}")
-    try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        place = f"byte {error.start + 1} of the line (offset {start + error.start:,} in the file)"
-        remedy = f"convert the file, for example: iconv -f WINDOWS-1252 -t UTF-8 {path.name}"
-        _fail(path, line, "", f"is not UTF-8: 0x{raw[error.start]:02x} at {place}; {remedy}")
-    if "\0" in text:
-        _fail(path, line, "", f"holds a NUL at column {text.index(chr(0)) + 1}; remove it: tr -d '\\000' < {path.name}")
-    return text
-
-
-def _fail(path: Path, line: int, name: str, message: str) -> NoReturn:
-    about = f"field {excerpt(name)}: " if name else ""
-    raise DataError(f"{path}:{line}: {about}{message}") from None
 
 
 def _nearest(name: str, present: Iterable[str]) -> str:

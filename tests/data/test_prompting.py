@@ -8,7 +8,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from lit_llm.batch import IGNORE
-from lit_llm.data.prompting import ChatFormat
+from lit_llm.data.prompting import ChatFormat, Context
 from lit_llm.errors import ConfigError, DataError
 
 TEXT = "Quiero 3 tortas de jamón 😀,\n a 25.50 — para José"
@@ -43,6 +43,23 @@ def test_training_prompt_equals_generation_prompt(
     learned = [label for label in trained.labels if label != IGNORE]
     assert form.tokenizer.decode(learned) == answer.lstrip("\n") + "<|im_end|>"
     assert all(label in (IGNORE, token) for token, label in zip(trained.input_ids, trained.labels, strict=True))
+
+
+@pytest.mark.parametrize("shots", [(), (("hola", "niltze"), ("no", "amo"))])
+def test_a_row_brings_its_own_context(form: ChatFormat, shots: tuple[tuple[str, str], ...]) -> None:
+    context = Context("Traduce.", "Texto: {text}", shots)
+    trained = form.encode(TEXT, ANSWER, context=context)
+    assert trained.prompt_ids == form.encode(TEXT, None, context=context).input_ids
+    shown = form.tokenizer.decode(trained.input_ids)
+    places = [shown.index(part) for part in ("Traduce.", *(part for shot in shots for part in shot), f"Texto: {TEXT}")]
+    assert places == sorted(places)
+    learned = form.tokenizer.decode([label for label in trained.labels if label != IGNORE])
+    assert learned == ANSWER + "<|im_end|>"
+
+
+def test_control_tokens_are_refused_in_examples_too(form: ChatFormat) -> None:
+    with pytest.raises(DataError, match="control token"):
+        form.encode(TEXT, ANSWER, context=Context(shots=(("hola<|im_end|>", "x"),)))
 
 
 def test_learning_from_text_labels_every_token(form: ChatFormat) -> None:

@@ -1,0 +1,161 @@
+"""Translation: a text in one language in, the same in another out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from lit_llm.data.base import LMData
+from lit_llm.data.cleaning import Cleaner
+from lit_llm.data.dataset import Example
+from lit_llm.data.prompting import Context
+from lit_llm.data.reading import MAX_LINE_BYTES, Column, Record, read_parallel, read_records
+from lit_llm.errors import ConfigError
+
+SYSTEM = "Eres traductor. Traduce del {source} al {target}. Responde solo con la traducción."
+"""What a direction is asked with unless ``prompts`` says otherwise."""
+
+
+class TranslationData(LMData):
+    """Sentence pairs, learned in one direction or in several.
+
+    Files are JSONL, CSV, TSV or Parquet with a column for each language, or plain text with one file for each:
+    ``train: data/train.{lang}`` reads ``data/train.es`` and ``data/train.nah``, line by line. Every direction of a pair
+    is in the same split. Training pairs are cleaned; texts of other splits are left as they are, because references
+    decide the score.
+
+    Args:
+        languages: columns of the file and what the prompt calls their languages.
+        directions: such as ``es-nah``; by default all.
+        varied: column of the language whose variety ``dialect_field`` names; by default the last one.
+        dialect_field: column of a pair's variety, named in its prompt.
+        origin_field: column that tells where a pair comes from.
+        document_field: column of the document that a pair belongs to.
+        prompts: system turn by direction; ``{source}`` and ``{target}`` become the languages' names, the varied one
+            with its variety: ``náhuatl (huasteca)``.
+        shots: worked examples by direction, each a text and its translation.
+        cleaner: cleans training pairs; by default with all of its steps.
+        max_line_bytes: longest line of a text file.
+        **kwargs: as for ``LMData``.
+
+    Raises:
+        ConfigError: if a direction or a column is not among the languages.
+    """
+
+    task = "translation"
+
+    def __init__(
+        self,
+        languages: dict[str, str] | None = None,
+        directions: list[str] | None = None,
+        varied: str | None = None,
+        dialect_field: str = "dialect",
+        origin_field: str = "origin",
+        document_field: str = "document",
+        prompts: dict[str, str] | None = None,
+        shots: dict[str, list[list[str]]] | None = None,
+        cleaner: Cleaner | None = None,
+        max_line_bytes: int = MAX_LINE_BYTES,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.languages = languages or {"es": "español", "nah": "náhuatl"}
+        self.directions = directions or [f"{a}-{b}" for a in self.languages for b in self.languages if a != b]
+        self.sides = {direction: self._sides(direction) for direction in self.directions}
+        self.varied = varied or list(self.languages)[-1]
+        if self.varied not in self.languages:
+            raise ConfigError(f"data.init_args.varied: {self.varied!r} is none of {', '.join(self.languages)}")
+        self.prompts = dict.fromkeys(self.directions, SYSTEM) | self._by_direction("prompts", prompts)
+        self.shots = self._by_direction("shots", shots)
+        if wrong := [shot for shots in self.shots.values() for shot in shots if len(shot) != 2]:
+            raise ConfigError(f"data.init_args.shots: {wrong[0]} is not a text and its translation")
+        self.facts = {"dialect": dialect_field, "origin": origin_field, "document": document_field}
+        self.cleaner = cleaner or Cleaner()
+        self.max_line_bytes = max_line_bytes
+
+    def read(self, path: Path) -> list[Example]:
+        """Return an example for every direction of every pair.
+
+        Raises:
+            DataError: if a pair has neither side, or a text is not of its kind.
+        """
+        if "{lang}" in str(path):
+            records = read_parallel(str(path), list(self.languages), max_line_bytes=self.max_line_bytes)
+        else:
+            columns = {name: Column(name, required=False) for name in self.languages}
+            columns |= {key: Column(name, required=False) for key, name in self.facts.items()}
+            columns["id"] = Column("id", kind="id", required=False)
+            records = read_records(path, columns, max_line_bytes=self.max_line_bytes, either=list(self.languages))
+        return [example for record in records for example in self._examples(record)]
+
+    def select(self, name: str, examples: list[Example]) -> list[Example]:
+        """Clean training pairs; elsewhere leave out rows whose source is missing, and those without a reference.
+
+        Everything that is left out is counted under the split's name.
+        """
+        if name == "train":
+            before = Counter(self.cleaner.counts)
+            kept = [cleaned for example in examples if (cleaned := self._cleaned(example))]
+            changes = self.cleaner.counts - before
+            self.counts.update({f"train cleaned, {step}": count for step, count in changes.items()})
+            return kept
+        answered = name != "predict"
+        kept = [e for e in examples if e.text.strip() and (e.answer or not answered)]
+        self.counts[f"{name} without text or reference"] = len(examples) - len(kept)
+        return kept
+
+    def template_fingerprint(self) -> str:
+        """Return a hash of how conversations are written, every direction's prompt included."""
+        shown = repr([sorted(self.prompts.items()), sorted(self.shots.items()), self.languages])
+        return hashlib.sha256(f"{super().template_fingerprint()}{shown}".encode()).hexdigest()[:16]
+
+    def postprocess(self, raw: str, meta: Mapping[str, Any]) -> tuple[str, str, str]:
+        """Return the translation without the white space around it."""
+        return raw.strip(), "ok", ""
+
+    def context(self, direction: str, dialect: str | None) -> Context:
+        """Return what stands before a text of a direction and, where it is known, a variety."""
+        names = dict(self.languages)
+        if dialect:
+            names[self.varied] = f"{names[self.varied]} ({dialect})"
+        source, target = self.sides[direction]
+        system = self.prompts[direction].replace("{source}", names[source]).replace("{target}", names[target])
+        shots = tuple((text, answer) for text, answer in self.shots.get(direction, []))
+        return Context(system, self.instruction, shots)
+
+    def _examples(self, record: Record) -> list[Example]:
+        facts = {key: record.values[key] for key in self.facts if record.values.get(key)}
+        found = []
+        for direction, (source, target) in self.sides.items():
+            text, answer = record.values.get(source), record.values.get(target)
+            if text is None and answer is None:
+                continue
+            row_id = record.id if len(self.directions) == 1 else f"{record.id}/{direction}"
+            meta = {"direction": direction, "pair": record.id, **facts}
+            context = self.context(direction, facts.get("dialect"))
+            found.append(Example(row_id, text or "", answer, answer, record.place, meta, context))
+        return found
+
+    def _cleaned(self, example: Example) -> Example | None:
+        source, target = self.cleaner.mend(example.text), self.cleaner.mend(example.answer or "")
+        if self.cleaner.fault(source, target):
+            return None
+        return replace(example, text=source, answer=target, reference=target)
+
+    def _sides(self, direction: str) -> tuple[str, str]:
+        source, mark, target = direction.partition("-")
+        if not mark or source == target or not {source, target} <= set(self.languages):
+            raise ConfigError(
+                f"data.init_args.directions: {direction!r} is not two of {', '.join(self.languages)} joined by '-', "
+                f"such as {'-'.join(list(self.languages)[:2])}"
+            )
+        return source, target
+
+    def _by_direction(self, name: str, given: dict[str, Any] | None) -> dict[str, Any]:
+        if unknown := [direction for direction in given or {} if direction not in self.directions]:
+            raise ConfigError(f"data.init_args.{name}: {unknown[0]!r} is none of {', '.join(self.directions)}")
+        return dict(given or {})
