@@ -18,6 +18,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "test": ("lit_llm.cli", "measure a checkpoint on the test splits"),
     "predict": ("lit_llm.cli", "write the answers of a checkpoint to a CSV file"),
     "check": ("lit_llm.commands.check", "say whether a backbone is supported"),
+    "audit": ("lit_llm.commands.audit", "find rows that the splits of a run file share"),
     "export": ("lit_llm.commands.export", "write the weights of a run as a plain Hugging Face folder"),
 }
 """Module and one-line help of each verb; ``lit_llm.cli`` is handed the verb too, a command only its options."""

@@ -28,7 +28,8 @@ SHARED = {
     "adapters": {"base", "peft_base", "lora_start"},
     "quantization": {"base"},
     "metrics": {"base", "json_text", "json_fields", "json_schema"},
-    "data": {"base", "dataset", "reading", "prompting", "batching", "augmentation", "spans", "lines", "cleaning"},
+    "data": {"base", "dataset", "reading", "lines", "prompting", "batching"}
+    | {"augmentation", "spans", "cleaning", "duplicates", "leakage"},
 }
 
 HEAVY = {"bitsandbytes", "llguidance", "matplotlib", "pandas", "peft", "pyarrow", "scipy", "torchao", "transformers"}

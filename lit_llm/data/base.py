@@ -123,6 +123,15 @@ class LMData(LightningDataModule):
         """Return the examples of a split to use; what is left out has to be counted in ``counts``."""
         return examples
 
+    def sides(self, example: Example) -> dict[str, str]:
+        """Return the texts of an example that no other split may hold, by name; the answer may be a common one."""
+        return {"text": example.text}
+
+    def read_splits(self) -> dict[str, list[Example]]:
+        """Return the examples of all configured splits as they are used, but not encoded."""
+        files = {name: path for name, path in (self.files | self.test_files).items() if path}
+        return {name: self.select(name, self.read(Path(path))) for name, path in files.items()}
+
     def postprocess(self, raw: str, meta: Mapping[str, Any]) -> tuple[str, str, str]:
         """Return a generated text as ``(prediction, status, error)``."""
         return raw, "ok", ""

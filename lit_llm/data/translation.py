@@ -65,7 +65,7 @@ class TranslationData(LMData):
         super().__init__(**kwargs)
         self.languages = languages or {"es": "español", "nah": "náhuatl"}
         self.directions = directions or [f"{a}-{b}" for a in self.languages for b in self.languages if a != b]
-        self.sides = {direction: self._sides(direction) for direction in self.directions}
+        self.sides_of = {direction: self._sides(direction) for direction in self.directions}
         self.varied = varied or list(self.languages)[-1]
         if self.varied not in self.languages:
             raise ConfigError(f"data.init_args.varied: {self.varied!r} is none of {', '.join(self.languages)}")
@@ -108,6 +108,14 @@ class TranslationData(LMData):
         self.counts[f"{name} without text or reference"] = len(examples) - len(kept)
         return kept
 
+    def sides(self, example: Example) -> dict[str, str]:
+        """Return both texts of a pair by language; each pair is looked at once, whatever its directions."""
+        direction = example.meta["direction"]
+        if direction != self.directions[0]:
+            return {}
+        source, target = self.sides_of[direction]
+        return {source: example.text, target: example.answer or ""}
+
     def template_fingerprint(self) -> str:
         """Return a hash of how conversations are written, every direction's prompt included."""
         shown = repr([sorted(self.prompts.items()), sorted(self.shots.items()), self.languages])
@@ -122,7 +130,7 @@ class TranslationData(LMData):
         names = dict(self.languages)
         if dialect:
             names[self.varied] = f"{names[self.varied]} ({dialect})"
-        source, target = self.sides[direction]
+        source, target = self.sides_of[direction]
         system = self.prompts[direction].replace("{source}", names[source]).replace("{target}", names[target])
         shots = tuple((text, answer) for text, answer in self.shots.get(direction, []))
         return Context(system, self.instruction, shots)
@@ -130,7 +138,7 @@ class TranslationData(LMData):
     def _examples(self, record: Record) -> list[Example]:
         facts = {key: record.values[key] for key in self.facts if record.values.get(key)}
         found = []
-        for direction, (source, target) in self.sides.items():
+        for direction, (source, target) in self.sides_of.items():
             text, answer = record.values.get(source), record.values.get(target)
             if text is None and answer is None:
                 continue
