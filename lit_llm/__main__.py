@@ -19,6 +19,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "predict": ("lit_llm.cli", "write the answers of a checkpoint to a CSV file"),
     "check": ("lit_llm.commands.check", "say whether a backbone is supported"),
     "audit": ("lit_llm.commands.audit", "find rows that the splits of a run file share"),
+    "compare": ("lit_llm.commands.compare", "score prediction files and test their differences"),
     "export": ("lit_llm.commands.export", "write the weights of a run as a plain Hugging Face folder"),
 }
 """Module and one-line help of each verb; ``lit_llm.cli`` is handed the verb too, a command only its options."""

@@ -1,0 +1,162 @@
+"""Scores of prediction files side by side, with confidence intervals and paired tests."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lit_llm.batch import Prediction
+from lit_llm.errors import DataError
+from lit_llm.metrics import Rules, parse_json, score_pair
+from lit_llm.metrics.translation import Translation, scorer, streams
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FEW_ROWS, WIDE = 200, 2.0
+"""Fewer rows, or a wider half interval, than this are not enough to tell systems apart."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One score of one system.
+
+    Attributes:
+        value: over all rows.
+        half_interval: half the width of the 95 % bootstrap interval.
+        p_value: of the paired bootstrap against the first system; None for the first one itself.
+        signature: how the score is made.
+    """
+
+    value: float
+    half_interval: float
+    p_value: float | None
+    signature: str
+
+
+def translations(rows: Sequence[Prediction]) -> list[Translation]:
+    """Return predictions as rows to score; what the counts need comes from their status."""
+    return [
+        Translation(
+            row.prediction,
+            (row.reference,),
+            row.meta | {"id": row.id, "source": row.text, "finished": row.status != "length"},
+        )
+        for row in rows
+    ]
+
+
+def is_extraction(rows: Sequence[Prediction]) -> bool:
+    """Whether references are JSON objects or arrays, hence fields are to be scored."""
+    return all(row.reference[:1] in ("{", "[") and parse_json(row.reference).strict for row in rows if row.reference)
+
+
+def aligned(systems: dict[str, list[Prediction]]) -> dict[str, list[Prediction]]:
+    """Return the rows of each system in the order of the first, without those that have no reference.
+
+    Raises:
+        DataError: if two systems do not answer the same rows, or none has a reference.
+    """
+    (name, first), *others = systems.items()
+    order = {row.id: row.reference for row in first}
+    for other, rows in others:
+        theirs = {row.id: row.reference for row in rows}
+        if missing := [row_id for row_id in order if row_id not in theirs] or [i for i in theirs if i not in order]:
+            raise DataError(
+                f"{other}: {len(missing)} rows are not in both files, such as {missing[0]!r}: compare files of the "
+                "same rows"
+            )
+        if wrong := [row_id for row_id, reference in order.items() if theirs[row_id] != reference]:
+            raise DataError(f"{other}: row {wrong[0]!r} has another reference than in {name}")
+    scored = [row_id for row_id, reference in order.items() if reference.strip()]
+    if not scored:
+        raise DataError(f"{name}: no row has a reference, so nothing can be scored")
+    found = {}
+    for system, rows in systems.items():
+        by_id = {row.id: row for row in rows}
+        found[system] = [by_id[row_id] for row_id in scored]
+    return found
+
+
+def compare_translations(
+    systems: dict[str, list[Prediction]], names: Sequence[str], samples: int, seed: int
+) -> dict[str, dict[str, Compared]]:
+    """Return each score of each system; intervals and p-values are sacrebleu's paired bootstrap (Koehn 2004).
+
+    Args:
+        systems: aligned rows by system; the first is the baseline.
+        names: which scores.
+        samples: bootstrap resamples.
+        seed: of the resampling; sacrebleu's own default is 12345.
+    """
+    from sacrebleu.significance import PairedTest
+
+    texts = {system: streams(translations(rows)) for system, rows in systems.items()}
+    references: Any = next(iter(texts.values()))[1]
+    metrics = {name: scorer(name) for name in names}
+    with _seeded(seed):
+        named: Any = [(system, hypotheses) for system, (hypotheses, _) in texts.items()]
+        test: Any = PairedTest(named, metrics, references, test_type="bs", n_samples=samples)
+        signatures, results = test()
+    found: dict[str, dict[str, Compared]] = {system: {} for system in systems}
+    titles = [title for title in results if title != "System"]
+    for name, title in zip(names, titles, strict=True):
+        for system, result in zip(systems, results[title], strict=True):
+            p_value = None if result.p_value is None else float(result.p_value)
+            found[system][name] = Compared(float(result.score), float(result.ci), p_value, signatures[title].format())
+    return found
+
+
+def compare_extractions(
+    systems: dict[str, list[Prediction]], samples: int, seed: int
+) -> dict[str, dict[str, Compared]]:
+    """Return field F1 and exact match of each system, with the same bootstrap over rows."""
+    rng = np.random.default_rng(seed)
+    counts = {system: np.array([_counted(row) for row in rows], dtype=float) for system, rows in systems.items()}
+    rows = len(next(iter(counts.values())))
+    drawn = rng.choice(rows, size=(samples, rows), replace=True)
+    first = next(iter(counts))
+    found: dict[str, dict[str, Compared]] = {system: {} for system in systems}
+    for name, score in (("field_f1", _field_f1), ("exact_match", _exact_match)):
+        base_value, base = score(counts[first].sum(0)), np.array([score(counts[first][i].sum(0)) for i in drawn])
+        for system, table in counts.items():
+            value, resampled = score(table.sum(0)), np.array([score(table[i].sum(0)) for i in drawn])
+            low, high = np.sort(resampled)[[samples // 40, samples - samples // 40 - 1]]
+            differences = np.abs(resampled - base)
+            beyond = (differences - differences.mean() > abs(value - base_value)).sum()
+            p_value = None if system == first else float((beyond + 1) / (samples + 1))
+            found[system][name] = Compared(value, float(high - low) / 2, p_value, f"bootstrap:{samples}|seed:{seed}")
+    return found
+
+
+def _counted(row: Prediction) -> list[int]:
+    score = score_pair(parse_json(row.reference).value, row.raw or row.prediction, Rules(), "strict")
+    fields = list(score.fields.values())
+    return [sum(f.tp for f in fields), sum(f.fp for f in fields), sum(f.fn for f in fields), int(score.exact), 1]
+
+
+def _field_f1(counts: Any) -> float:
+    tp, fp, fn = counts[:3]
+    return 100 * float(2 * tp / (2 * tp + fp + fn)) if tp + fp + fn else 100.0
+
+
+def _exact_match(counts: Any) -> float:
+    return 100 * float(counts[3] / counts[4])
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Give sacrebleu its seed, which it reads from the environment."""
+    before = os.environ.get("SACREBLEU_SEED")
+    os.environ["SACREBLEU_SEED"] = str(seed)
+    try:
+        yield
+    finally:
+        os.environ.pop("SACREBLEU_SEED")
+        if before is not None:
+            os.environ["SACREBLEU_SEED"] = before

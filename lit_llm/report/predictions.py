@@ -1,0 +1,55 @@
+"""Reads predictions.csv again, from a file or from a run folder."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+from lit_llm.batch import Prediction
+from lit_llm.errors import DataError
+
+NEEDED = ("id", "prediction", "reference", "status")
+"""Columns without which nothing can be scored."""
+
+
+def read_predictions(path: str | Path) -> list[Prediction]:
+    """Return the rows of a file, or of ``predictions.csv`` in a run folder.
+
+    Raises:
+        DataError: if there is no such file, it lacks a column, or a row is not as ``predict`` writes it.
+    """
+    file = Path(path)
+    file = file / "predictions.csv" if file.is_dir() else file
+    if not file.exists():
+        raise DataError(f"{file}: no such file; write it with python -m lit_llm predict --config …")
+    before = csv.field_size_limit(1 << 30)
+    try:
+        with file.open(encoding="utf-8", newline="") as stream:
+            reader = csv.DictReader(stream, strict=True)
+            if missing := [name for name in NEEDED if name not in (reader.fieldnames or [])]:
+                raise DataError(f"{file}:1: field {missing[0]!r} is missing from the header")
+            return [_row(file, reader.line_num, row) for row in reader]
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise DataError(f"{file}: is not a CSV file in UTF-8: {error}") from error
+    finally:
+        csv.field_size_limit(before)
+
+
+def _row(file: Path, line: int, row: dict[str, str]) -> Prediction:
+    try:
+        meta = json.loads(row.get("meta") or "{}")
+    except json.JSONDecodeError as error:
+        raise DataError(f"{file}:{line}: field 'meta': is not JSON: {error}") from error
+    return Prediction(
+        id=row["id"],
+        text=row.get("text") or "",
+        prediction=row["prediction"],
+        reference=row["reference"],
+        status=row["status"],
+        error=row.get("error") or "",
+        raw=row.get("raw") or "",
+        new_tokens=int(row.get("new_tokens") or 0),
+        score=float(row.get("score") or 0),
+        meta=meta,
+    )
