@@ -80,10 +80,10 @@ class LitCLI(LightningCLI):
     def after_instantiate_classes(self) -> None:
         """Check that model and data fit each other before anything heavy loads."""
         tasks = {metric.task for metric in getattr(self.model, "metrics", [])}
-        if tasks and self.datamodule.task not in tasks:
+        if tasks and (unmeasured := self.datamodule.tasks - tasks):
             raise ConfigError(
                 f"model.init_args.metrics measure {sorted(tasks)}, but the task of {type(self.datamodule).__name__} is "
-                f"{self.datamodule.task!r}: use metrics of that task"
+                f"{sorted(unmeasured)[0]!r}: use metrics of that task"
             )
         for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
             if hasattr(callback, "predictions_path") and self._get(self.config, "predictions"):

@@ -51,9 +51,11 @@ class LabelAudit(Callback):
         report = datamodule.audit(self.samples)
         samples = [shorten(sample, self.most_tokens) for sample in report.samples]
         if trainer.is_global_zero:
-            print_report(report.counts, samples)
+            print_report(report.counts, samples, notes=report.notes)
         for writer in writers(trainer):
             writer.add_text("audit/counts", _counts_markdown(report.counts))
+            if report.notes:
+                writer.add_text("audit/plan", "  \n".join(report.notes))
             for i, sample in enumerate(samples):
                 writer.add_text(f"audit/sample {i + 1}", _markdown(sample))
         empty = report.counts.get(NOTHING_LEARNED, 0)
@@ -64,19 +66,24 @@ class LabelAudit(Callback):
             )
 
 
-def print_report(counts: Mapping[str, int], samples: Sequence[Tokens], console: Any = None) -> None:
+def print_report(
+    counts: Mapping[str, int], samples: Sequence[Tokens], console: Any = None, notes: Sequence[str] = ()
+) -> None:
     """Print counts and samples to the terminal, in colour where it has any.
 
     Args:
         counts: numbers by name.
         samples: rows as pieces of text and whether each is learned.
         console: where to print; by default standard error.
+        notes: lines to print as they are.
     """
     from rich.console import Console
 
     console = console or Console(stderr=True)
     console.print("Label audit: learned tokens are green, masked ones dim", style="bold")
     console.print(_counts_table(counts))
+    for note in notes:
+        console.print(note, style="yellow" if note.startswith("warning") else None, soft_wrap=True)
     for sample in samples:
         console.print(coloured(sample), soft_wrap=True)
         console.print()

@@ -7,7 +7,7 @@ import json
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 from lightning.pytorch import LightningDataModule
 
-from lit_llm.batch import FILLER, IGNORE, Batch, Prompt
+from lit_llm.batch import IGNORE, Batch
 from lit_llm.data.augmentation import Augmenter
 from lit_llm.data.batching import BatchPlan, PlannedLoader, eval_loader, sorted_batches
+from lit_llm.data.collating import collate
 from lit_llm.data.dataset import Example, Row, Split
 from lit_llm.data.prompting import ChatFormat, Encoded, Learn, Overflow
 from lit_llm.errors import ConfigError, DataError
 from lit_llm.seeding import global_seed
 
 if TYPE_CHECKING:
-    from torch import Tensor
     from transformers import PreTrainedTokenizerBase
 
 
@@ -35,10 +35,12 @@ class AuditReport:
     Attributes:
         counts: rows per split, truncated, dropped and zero-label rows, duplicates and overlaps, by name.
         samples: for a few rows, its tokens as text and whether each is learned.
+        notes: lines to print, such as the plan of a mixture.
     """
 
     counts: dict[str, int]
     samples: list[list[tuple[str, bool]]]
+    notes: list[str] = field(default_factory=list)
 
 
 class LMData(LightningDataModule):
@@ -111,9 +113,19 @@ class LMData(LightningDataModule):
             augmenter.seed = self.seed
         self.tokenizer: PreTrainedTokenizerBase | None = None
         self.finished_ids: set[str] = set()
+        self.prefix = ""
         self.splits: dict[str, Split] = {}
         self.counts: Counter[str] = Counter()
         self._trained_with: dict[str, Any] | None = None
+
+    @property
+    def tasks(self) -> set[str]:
+        """The tasks whose rows this data serves."""
+        return {self.task}
+
+    def label(self, name: str) -> str:
+        """Return what batches call a split."""
+        return f"{self.prefix}{name}"
 
     @abstractmethod
     def read(self, path: Path) -> list[Example]:
@@ -250,32 +262,10 @@ class LMData(LightningDataModule):
 
     def collate(self, rows: list[Row], split: str, *, generate: bool) -> Batch:
         """Join rows into a batch, padded on the right; with ``generate`` also their prompts, padded on the left."""
-        pad = self._pad_id()
-        longest = max(len(row.encoded.input_ids) for row in rows)
-        width = -(-longest // self.pad_to_multiple_of) * self.pad_to_multiple_of
-        labels = [row.encoded.labels if row.example else [] for row in rows]
-        real = [row.example for row in rows]
-        return Batch(
-            ids=[e.id if e else FILLER for e in real],
-            split=split,
-            task=self.task,
-            input_ids=_pad([row.encoded.input_ids for row in rows], width, pad),
-            attention_mask=_pad([[1] * len(row.encoded.input_ids) for row in rows], width, 0),
-            labels=_pad(labels, width, IGNORE),
-            prompt=self._prompt([row.encoded.prompt_ids for row in rows], pad) if generate else None,
-            texts=[e.text if e else "" for e in real],
-            references=[e.reference if e else None for e in real],
-            meta=[e.meta if e else {} for e in real],
-        )
+        return collate(rows, split, self.task, self.pad_id(), self.pad_to_multiple_of, generate=generate)
 
-    def _prompt(self, prompts: list[list[int]], pad: int) -> Prompt:
-        width = max(map(len, prompts))
-        return Prompt(
-            input_ids=_pad(prompts, width, pad, left=True),
-            attention_mask=_pad([[1] * len(p) for p in prompts], width, 0, left=True),
-        )
-
-    def _pad_id(self) -> int:
+    def pad_id(self) -> int:
+        """Return the token that fills short rows; it is masked, so any will do."""
         tokenizer = self.format.tokenizer
         pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
         return int(pad or 0)
@@ -338,8 +328,9 @@ class LMData(LightningDataModule):
         batches = sorted_batches(split.lengths(prompt=True), self.eval_batch_size)
         unfinished = [b for b in batches if any(split.examples[i].id not in self.finished_ids for i in b)]
         rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        label = self.label(name)
         return eval_loader(
-            split, unfinished, lambda rows: self.collate(rows, name, generate=True), rank, world, self.num_workers
+            split, unfinished, lambda rows: self.collate(rows, label, generate=True), rank, world, self.num_workers
         )
 
     def _position(self) -> tuple[int, int]:
@@ -354,11 +345,6 @@ class LMData(LightningDataModule):
         if "valid" in texts:
             found["valid texts also in train"] = sum(text in set(train) for text in texts["valid"])
         return found
-
-
-def _pad(rows: list[list[int]], width: int, value: int, *, left: bool = False) -> Tensor:
-    filled = [[value] * (width - len(r)) + r if left else r + [value] * (width - len(r)) for r in rows]
-    return torch.tensor(filled, dtype=torch.long)
 
 
 def _positive(name: str, value: int) -> int:

@@ -30,17 +30,19 @@ class BatchPlan:
         batch_size: rows of one forward pass.
         step_rows: rows of one optimizer step over all processes, a multiple of ``batch_size``.
         seed: of the shuffle.
+        draw: returns the rows of an epoch, always equally many; by default all of them, once.
     """
 
     lengths: Sequence[int]
     batch_size: int
     step_rows: int
     seed: int = 0
+    draw: Callable[[int], list[int]] | None = None
 
     def steps(self, epoch: int) -> list[list[int]]:
         """Return the row indices of each optimizer step of an epoch; the last step may be short."""
         rng = random.Random(f"{self.seed}/{epoch}/plan")
-        rows = list(range(len(self.lengths)))
+        rows = self._rows(epoch)
         rng.shuffle(rows)
         pool = self.step_rows * POOL_STEPS
         steps: list[list[int]] = []
@@ -63,9 +65,12 @@ class BatchPlan:
 
     def count(self, world_size: int = 1) -> int:
         """Return how many micro-batches each process has in an epoch."""
-        full, rest = divmod(len(self.lengths), self.step_rows)
+        full, rest = divmod(len(self._rows(0)), self.step_rows)
         per_step = self.step_rows // self.batch_size // world_size
         return full * per_step + math.ceil(math.ceil(rest / self.batch_size) / world_size)
+
+    def _rows(self, epoch: int) -> list[int]:
+        return self.draw(epoch) if self.draw else list(range(len(self.lengths)))
 
 
 def sorted_batches(lengths: Sequence[int], batch_size: int) -> list[list[int]]:

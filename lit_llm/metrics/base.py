@@ -77,7 +77,8 @@ class TextMetric(Metric):
         Args:
             predictions: the generated text as it came, without special tokens.
             references: what ``Batch.references`` holds for this task.
-            meta: what ``Batch.meta`` holds.
+            meta: what ``Batch.meta`` holds, with the row's ``id``, its ``source`` text, and whether the answer was
+                ``finished`` or cut at the token limit.
         """
 
     @abstractmethod

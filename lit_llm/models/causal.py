@@ -115,12 +115,12 @@ class CausalLM(LitLM):
 
     def on_validation_epoch_end(self) -> None:
         """Log the validation's loss and metrics."""
-        self._log_epoch("val", by_split=False)
+        self._log_epoch("val")
         self._validations += not self.trainer.sanity_checking
 
     def on_test_epoch_end(self) -> None:
         """Log each test file's loss and metrics."""
-        self._log_epoch("test", by_split=True)
+        self._log_epoch("test")
 
     def per_field(self) -> dict[str, dict[str, FieldScore]]:
         """Return the score of each field by split, for the rows measured since the epoch began."""
@@ -173,33 +173,47 @@ class CausalLM(LitLM):
 
     def _measure(self, batch: Batch, answers: list[Generation], key: str) -> None:
         real = [i for i, row_id in enumerate(batch.ids) if row_id != FILLER]
-        for metric in self._metrics_of(key):
-            if metric.task == batch.task:
-                texts = [answers[i].text for i in real]
-                metric.update(texts, [batch.references[i] for i in real], [batch.meta[i] for i in real])
+        texts, references = [answers[i].text for i in real], [batch.references[i] for i in real]
+        meta = [
+            batch.meta[i] | {"id": batch.ids[i], "source": batch.texts[i], "finished": answers[i].finished}
+            for i in real
+        ]
+        for metric in self._metrics_of(key, batch.task):
+            metric.update(texts, references, meta)
 
-    def _metrics_of(self, key: str) -> list[TextMetric]:
+    def _metrics_of(self, key: str, task: str) -> list[TextMetric]:
         if key not in self._measured:
-            self._measured[key] = [cast(TextMetric, metric.clone()).to(self.device) for metric in self.metrics]
+            mine = [cast(TextMetric, metric.clone()) for metric in self.metrics if metric.task == task]
+            self._measured[key] = [metric.to(self.device) for metric in mine]
         return self._measured[key]
 
     def _reset(self) -> None:
         self._losses = {}
         self._measured = {}
 
-    def _log_epoch(self, prefix: str, *, by_split: bool) -> None:
+    def _log_epoch(self, prefix: str) -> None:
+        losses: dict[str, Tensor] = {}
         for split, noted in self._losses.items():
-            summed, tokens = self.trainer.strategy.reduce(noted, reduce_op="sum")
-            name = f"{prefix}/{split}/loss" if by_split else f"{prefix}/loss"
+            name = "/".join([*_place(prefix, split), "loss"])
+            losses[name] = self.trainer.strategy.reduce(noted, reduce_op="sum")
+        if prefix == "val" and losses:
+            losses = {"val/loss": torch.stack(list(losses.values())).sum(0)} | losses
+        for name, (summed, tokens) in losses.items():
             if tokens > 0:
-                self.log(name, summed / tokens, prog_bar=not by_split)
+                self.log(name, summed / tokens, prog_bar=name == "val/loss")
         for key, metrics in self._measured.items():
             split, *way = key.split("/")
-            parts = [prefix, *([split] if by_split else []), *way]
             for metric in metrics:
                 for name, value in metric.compute().items():
-                    self.log("/".join([*parts, name]), float(value), prog_bar=name == "field_f1" and not by_split)
+                    shown = name == "field_f1" and prefix == "val"
+                    self.log("/".join([*_place(prefix, split), *way, name]), float(value), prog_bar=shown)
 
     def _postprocess(self, raw: str, meta: dict[str, Any]) -> tuple[str, str, str]:
         datamodule: Any = getattr(self.trainer, "datamodule", None)
         return datamodule.postprocess(raw, meta) if datamodule is not None else (raw, "ok", "")
+
+
+def _place(prefix: str, split: str) -> list[str]:
+    """Return where a split's numbers are logged: ``val``, ``val/<part>`` of a mixture, or ``test/<file>``."""
+    name = split.removesuffix("valid").removesuffix(".") if prefix == "val" else split
+    return [prefix, name] if name else [prefix]

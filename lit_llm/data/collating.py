@@ -1,0 +1,58 @@
+"""Rows become a batch of tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+
+from lit_llm.batch import FILLER, IGNORE, Batch, Prompt
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from lit_llm.data.dataset import Row
+
+
+def collate(
+    rows: Sequence[Row], split: str, task: str, pad: int, multiple: int = 1, *, generate: bool = False
+) -> Batch:
+    """Join rows into a batch, padded on the right; with ``generate`` also their prompts, padded on the left.
+
+    Args:
+        rows: encoded rows; one without an example carries no labels and the id ``FILLER``.
+        split: what the batch calls its split.
+        task: of the rows.
+        pad: id of the padding token.
+        multiple: the width ``T`` is a multiple of this.
+        generate: whether prompts are needed.
+    """
+    longest = max(len(row.encoded.input_ids) for row in rows)
+    width = -(-longest // multiple) * multiple
+    real = [row.example for row in rows]
+    return Batch(
+        ids=[e.id if e else FILLER for e in real],
+        split=split,
+        task=task,
+        input_ids=_pad([row.encoded.input_ids for row in rows], width, pad),
+        attention_mask=_pad([[1] * len(row.encoded.input_ids) for row in rows], width, 0),
+        labels=_pad([row.encoded.labels if row.example else [] for row in rows], width, IGNORE),
+        prompt=_prompt([row.encoded.prompt_ids for row in rows], pad) if generate else None,
+        texts=[e.text if e else "" for e in real],
+        references=[e.reference if e else None for e in real],
+        meta=[e.meta if e else {} for e in real],
+    )
+
+
+def _prompt(prompts: list[list[int]], pad: int) -> Prompt:
+    width = max(map(len, prompts))
+    return Prompt(
+        input_ids=_pad(prompts, width, pad, left=True),
+        attention_mask=_pad([[1] * len(p) for p in prompts], width, 0, left=True),
+    )
+
+
+def _pad(rows: list[list[int]], width: int, value: int, *, left: bool = False) -> Tensor:
+    filled = [[value] * (width - len(r)) + r if left else r + [value] * (width - len(r)) for r in rows]
+    return torch.tensor(filled, dtype=torch.long)
