@@ -20,6 +20,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "check": ("lit_llm.commands.check", "say whether a backbone is supported"),
     "audit": ("lit_llm.commands.audit", "find rows that the splits of a run file share"),
     "compare": ("lit_llm.commands.compare", "score prediction files and test their differences"),
+    "gate": ("lit_llm.commands.gate", "fail where a run is not good enough, too slow, or has seen its test"),
+    "sheet": ("lit_llm.commands.sheet", "let people judge translations without knowing whose they are"),
     "export": ("lit_llm.commands.export", "write the weights of a run as a plain Hugging Face folder"),
 }
 """Module and one-line help of each verb; ``lit_llm.cli`` is handed the verb too, a command only its options."""

@@ -66,7 +66,8 @@ class Generator:
         top_k: sample from this many of the likeliest tokens; 0 means all.
         seed: seed of sampling; each row draws from its own stream.
         length_penalty: power of the length that divides a beam's log-probability.
-        stop: ``eos`` stops at the end token, ``json`` also where the top-level JSON object or array closes.
+        stop: ``eos`` stops at the end token, ``json`` also where the top-level JSON object or array closes, ``never``
+            writes ``max_new_tokens`` whatever comes.
         constraint: holds answers to a grammar, such as each row's JSON schema.
 
     Raises:
@@ -92,7 +93,7 @@ class Generator:
         _require(temperature > 0, "temperature", temperature, "above 0 (for greedy decoding set do_sample: false)")
         _require(0 < top_p <= 1, "top_p", top_p, "above 0 and at most 1")
         _require(top_k >= 0, "top_k", top_k, "0 or more")
-        _require(stop in ("eos", "json"), "stop", stop, "eos or json")
+        _require(stop in ("eos", "json", "never"), "stop", stop, "eos, json or never")
         self.max_new_tokens = max_new_tokens
         self.num_beams = num_beams
         self.do_sample = do_sample

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedTokenizerBase
 
-StopRule = Literal["eos", "json"]
+StopRule = Literal["eos", "json", "never"]
 
 END_TOKENS = ("<|im_end|>", "<|endoftext|>", "<|eot_id|>")
 
@@ -76,7 +76,8 @@ class Stop:
 
     Args:
         tokenizer: gives the text of a token.
-        rule: ``eos`` stops at an end token, ``json`` also where the top-level object or array closes.
+        rule: ``eos`` stops at an end token, ``json`` also where the top-level object or array closes, ``never`` at
+            nothing, for measurements of a given length.
         prompt_length: leading positions that are not generated.
     """
 
@@ -98,6 +99,8 @@ class Stop:
             kwargs: not used; transformers passes some.
         """
         new = input_ids[:, self.prompt_length :]
+        if self.rule == "never":
+            return torch.zeros(len(new), dtype=torch.bool, device=new.device)
         done = torch.isin(new[:, -1], torch.tensor(self.end_ids, device=new.device))
         if self.rule == "json":
             done |= torch.tensor(self._closed(new.tolist()), device=new.device)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import random
 from pathlib import Path
@@ -13,19 +12,9 @@ from sacrebleu.metrics import BLEU, CHRF
 from sacrebleu.significance import PairedTest
 
 from lit_llm.__main__ import main
+from tests.commands.conftest import write
 
-HEAD = ["id", "text", "prediction", "reference", "status", "error", "raw", "new_tokens", "score", "meta"]
 WORDS = ["in", "calli", "huei", "amo", "nicnequi", "tlen", "ipan", "altepetl"]
-
-
-def write(path: Path, rows: list[dict[str, Any]]) -> str:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, HEAD, restval="")
-        writer.writeheader()
-        for number, row in enumerate(rows):
-            meta = json.dumps(row.get("meta", {}), ensure_ascii=False)
-            writer.writerow({"id": f"r{number}", "status": "ok"} | row | {"meta": meta})
-    return str(path)
 
 
 @pytest.fixture

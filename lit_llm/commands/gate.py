@@ -1,0 +1,91 @@
+"""``python -m lit_llm gate``: conditions that a run has to meet, for people and for a CI."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lit_llm.errors import ConfigError
+
+if TYPE_CHECKING:
+    from lit_llm.report.gates import Check
+
+ASKED = "Nació en la ciudad y de niño vio cómo el río crecía después de la lluvia."
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Look at one gate.
+
+    Args:
+        argv: the options; by default those of the process.
+
+    Returns:
+        0 if every check passes, else 1.
+    """
+    parser = argparse.ArgumentParser(prog="python -m lit_llm gate", description="Fail where a run is not good enough.")
+    kinds = parser.add_subparsers(dest="kind", required=True, metavar="quality|latency|leakage")
+    quality = kinds.add_parser("quality", help="a floor for a score, and a drop from a baseline")
+    quality.add_argument("predictions", help="predictions.csv or run folder")
+    quality.add_argument("--score", default="chrf", help="chrf (default), chrfpp, bleu or ter")
+    quality.add_argument("--least", type=float, help="the floor, such as 48")
+    quality.add_argument("--baseline", help="predictions of the same rows, or a JSON file of scores by name")
+    quality.add_argument("--most_drop", type=float, default=5.0, help="points below the baseline (5)")
+    quality.add_argument("--most_flawed", type=float, default=0.02, help="share empty, copied or unstopped (0.02)")
+    leakage = kinds.add_parser("leakage", help="exact matches of long references")
+    leakage.add_argument("predictions", help="predictions.csv or run folder")
+    leakage.add_argument("--most", type=float, default=0.05, help="share of long references (0.05)")
+    latency = kinds.add_parser("latency", help="time of one answer of a forced length")
+    latency.add_argument("--run", required=True, help="run folder")
+    latency.add_argument("--checkpoint", default="best", help="best, last or none")
+    latency.add_argument("--text", default=ASKED, help="what is asked")
+    latency.add_argument("--tokens", type=int, default=256, help="generated tokens (256)")
+    latency.add_argument("--most_p95", type=float, help="seconds")
+    latency.add_argument("--least_rate", type=float, help="tokens per second")
+    for kind in (quality, leakage, latency):
+        kind.add_argument("--report", type=Path, help="JSON file to write what was found to")
+    options = vars(parser.parse_args(argv))
+    kind, report = options.pop("kind"), options.pop("report")
+    gates: dict[str, Callable[..., tuple[list[Check], dict[str, Any]]]] = {
+        "quality": _quality,
+        "leakage": _leakage,
+        "latency": _latency,
+    }
+    checks, measured = gates[kind](**options)
+    for check in checks:
+        verdict = {True: "ok  ", False: "FAIL", None: "warn"}[check.passes]
+        print(f"{verdict}  {check.name}: {check.value:.4g}, {check.limit}")
+    for name, value in measured.items():
+        print(f"      {name}: {value:.4g}" if isinstance(value, float) else f"      {name}: {value}")
+    if report:
+        found = {"checks": [vars(check) for check in checks], **measured}
+        report.write_text(json.dumps(found, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    return int(any(check.passes is False for check in checks))
+
+
+def _quality(predictions: str, least: float | None, baseline: str | None, **options: Any) -> tuple[list[Check], Any]:
+    from lit_llm.report.gates import quality
+
+    if least is None and baseline is None:
+        raise ConfigError("gate quality: nothing to hold the score to: give --least, --baseline, or both")
+    return quality(predictions, least=least, baseline=baseline, **options), {}
+
+
+def _leakage(predictions: str, most: float) -> tuple[list[Check], Any]:
+    from lit_llm.report.gates import leakage
+
+    return leakage(predictions, most), {}
+
+
+def _latency(run: str, checkpoint: str, **options: Any) -> tuple[list[Check], dict[str, Any]]:
+    from lit_llm.report import open_run
+    from lit_llm.report.gates import latency
+
+    if options["most_p95"] is None and options["least_rate"] is None:
+        raise ConfigError("gate latency: nothing to hold the time to: give --most_p95, --least_rate, or both")
+    opened = open_run(run, checkpoint)
+    if opened.model.merge and opened.model.network is not None:
+        opened.model.network = opened.model.adapter.merge(opened.model.network)
+    return latency(opened, **options)

@@ -1,0 +1,133 @@
+"""``python -m lit_llm gate``: each gate is seen to pass and to fail, by its exit status."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from lit_llm.__main__ import main
+from lit_llm.report.predictions import read_predictions
+
+System = Callable[..., str]
+
+
+def chrf(path: str) -> float:
+    from sacrebleu.metrics import CHRF
+
+    rows = read_predictions(path)
+    return CHRF().corpus_score([row.prediction for row in rows], [[row.reference for row in rows]]).score
+
+
+def test_a_small_fall_passes_and_a_large_one_fails(system: System) -> None:
+    base = system("base", 0.30)
+    near, far = system("near", 0.31), system("far", 0.38)
+    assert chrf(base) - chrf(near) < 5
+    assert chrf(base) - chrf(far) > 5
+    assert main(["gate", "quality", near, "--baseline", base]) == 0
+    assert main(["gate", "quality", far, "--baseline", base]) == 1
+
+
+@pytest.mark.parametrize(("fall", "status"), [(6.0, 1), (1.0, 0), (-3.0, 0)])
+def test_a_fall_from_a_file_of_scores(tmp_path: Path, system: System, fall: float, status: int) -> None:
+    path = system("a", 0.3)
+    baseline = tmp_path / "baseline.json"
+    baseline.write_text(json.dumps({"chrf": chrf(path) + fall}))
+    assert main(["gate", "quality", path, "--baseline", str(baseline)]) == status
+
+
+@pytest.mark.parametrize(("margin", "status"), [(0.1, 1), (-0.1, 0)])
+def test_the_floor(system: System, margin: float, status: int) -> None:
+    path = system("a", 0.3)
+    assert main(["gate", "quality", path, "--least", str(chrf(path) + margin)]) == status
+
+
+@pytest.mark.parametrize(("row", "status"), [({"prediction": ""}, 1), ({"status": "length"}, 1), ({}, 0)])
+def test_flawed_answers_fail(
+    system: System, row: dict[str, Any], status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["gate", "quality", system("a", 0.3, 60, **row), "--least", "0"]) == status
+    assert ("FAIL" in capsys.readouterr().out) == bool(status)
+
+
+def test_a_significant_fall_within_the_limit_is_warned_of(system: System, capsys: pytest.CaptureFixture[str]) -> None:
+    base, other = system("base", 0.30), system("other", 0.45)
+    assert main(["gate", "quality", other, "--baseline", base, "--most_drop", "20"]) == 0
+    assert "warn  p-value of the drop" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("wrong", "status"), [(0.3, 0), (0.0, 1)])
+def test_leakage(tmp_path: Path, system: System, wrong: float, status: int) -> None:
+    report = tmp_path / "report.json"
+    assert main(["gate", "leakage", system("a", wrong), "--report", str(report)]) == status
+    (check,) = json.loads(report.read_text())["checks"]
+    assert check["passes"] is (status == 0)
+
+
+def test_the_published_predictions_have_seen_their_test(tmp_path: Path, real_data: Path) -> None:
+    from tests.commands.conftest import write
+
+    lines = (real_data / "data/translation/predictions_qwen3_4b.jsonl").read_text("utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
+    path = write(tmp_path / "p.csv", [{"text": r["es"], "prediction": r["hyp"], "reference": r["ref"]} for r in rows])
+    assert main(["gate", "leakage", path]) == 1
+    assert main(["gate", "quality", path, "--least", "61"]) == 0
+    assert main(["gate", "quality", path, "--least", "62"]) == 1
+
+
+@pytest.fixture(scope="module")
+def run(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    rows = [{"es": f"casa {k}", "nah": f"calli {k}"} for k in range(4)]
+    (folder / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    model = {"backbone": str(root / "checkpoints/qwen3-tiny"), "merge": True}
+    settings = {
+        "model": {"class_path": "lit_llm.models.CausalLM", "init_args": model},
+        "data": {"class_path": "lit_llm.data.TranslationData", "init_args": {"train": str(folder / "t.jsonl")}},
+        "trainer": {
+            "default_root_dir": str(folder / "run"),
+            "max_steps": 1,
+            "accelerator": "cpu",
+            "logger": False,
+            "enable_progress_bar": False,
+            "callbacks": [{"class_path": "lit_llm.callbacks.RunCheckpoint"}],
+        },
+    }
+    (folder / "run.yaml").write_text(yaml.safe_dump(settings))
+    assert main(["fit", "--config", str(folder / "run.yaml")]) == 0
+    return folder / "run"
+
+
+@pytest.mark.parametrize(
+    ("limit", "status"),
+    [(["--most_p95", "1000"], 0), (["--most_p95", "0"], 1), (["--least_rate", "0"], 0), (["--least_rate", "1e9"], 1)],
+)
+def test_latency(tmp_path: Path, run: Path, limit: list[str], status: int) -> None:
+    report = tmp_path / "report.json"
+    options = ["--run", str(run), "--tokens", "8", "--report", str(report), *limit]
+    assert main(["gate", "latency", *options]) == status
+    found = json.loads(report.read_text())
+    assert (found["tokens"], found["device"], found["dtype"], found["merged"]) == (8, "cpu", "torch.float32", True)
+    assert 0 < found["p50_s"] <= found["p95_s"]
+    assert found["tokens_per_s"] == pytest.approx(8 / found["p50_s"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["quality", "{a}"], "give --least, --baseline, or both"),
+        (["latency", "--run", "nowhere"], "give --most_p95, --least_rate, or both"),
+        (["quality", "{a}", "--baseline", "none.json"], "none.json holds no score 'chrf'"),
+        (["leakage", "{short}"], "no reference has 10 words"),
+    ],
+)
+def test_what_cannot_be_judged_is_an_error(
+    tmp_path: Path, system: System, capsys: pytest.CaptureFixture[str], options: list[str], message: str
+) -> None:
+    files = {"a": system("a", 0.3, 20), "short": system("short", 0.3, 20, reference="in calli")}
+    assert main(["gate", *(option.format(**files) for option in options)]) == 1
+    assert message in capsys.readouterr().err
