@@ -22,6 +22,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "compare": ("lit_llm.commands.compare", "score prediction files and test their differences"),
     "gate": ("lit_llm.commands.gate", "fail where a run is not good enough, too slow, or has seen its test"),
     "sheet": ("lit_llm.commands.sheet", "let people judge translations without knowing whose they are"),
+    "synthesize": ("lit_llm.commands.synthesize", "turn predictions over monolingual text into training rows"),
     "export": ("lit_llm.commands.export", "write the weights of a run as a plain Hugging Face folder"),
 }
 """Module and one-line help of each verb; ``lit_llm.cli`` is handed the verb too, a command only its options."""
