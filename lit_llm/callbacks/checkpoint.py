@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
 
 
+LOSS = "val/loss"
+
+
 class RunCheckpoint(ModelCheckpoint):
     """Keeps ``best.ckpt`` and ``last.ckpt`` in the run folder, and the best weights in their own format.
 
@@ -26,8 +29,9 @@ class RunCheckpoint(ModelCheckpoint):
     Files and folders are replaced in one step: a crash leaves the old one or the new one.
 
     Args:
-        monitor: name of the logged metric that decides which checkpoint is best.
-        mode: whether the best is the largest (``max``) or the smallest (``min``).
+        monitor: name of the logged metric that decides which checkpoint is best; by default the model's main one, such
+            as ``val/field_f1`` or ``val/chrfpp``, and ``val/loss`` where several tasks are mixed.
+        mode: whether the best is the largest (``max``) or the smallest (``min``); by default ``min`` for a loss.
         every_n_steps: optimizer steps between two writings of ``last.ckpt``, besides those at every validation;
             0 writes it at validations and at the end only.
         strict: whether it is an error that a validation ends before ``monitor`` was ever logged; set it to false
@@ -36,14 +40,17 @@ class RunCheckpoint(ModelCheckpoint):
 
     def __init__(
         self,
-        monitor: str = "val/field_f1",
-        mode: Literal["min", "max"] = "max",
+        monitor: str | None = None,
+        mode: Literal["min", "max"] | None = None,
         every_n_steps: int = 100,
         strict: bool = True,
     ) -> None:
         if every_n_steps < 0:
             raise ConfigError(f"RunCheckpoint.every_n_steps is {every_n_steps}: use 0 or more")
-        super().__init__(monitor=monitor, mode=mode, save_top_k=1, save_last=True, enable_version_counter=False)
+        super().__init__(
+            monitor=monitor or LOSS, mode=mode or "min", save_top_k=1, save_last=True, enable_version_counter=False
+        )
+        self._asked = (monitor, mode)
         self.every_n_steps = every_n_steps
         self.strict = strict
         self._due = False
@@ -68,6 +75,9 @@ class RunCheckpoint(ModelCheckpoint):
         """Place both files in the run folder and mend what a crash left there."""
         folder = Path(trainer.default_root_dir)
         self.dirpath = str(folder)
+        monitor, mode = self._asked
+        self.monitor = monitor or str(getattr(pl_module, "main_metric", LOSS))
+        self.mode = mode or ("min" if self.monitor.endswith("loss") else "max")
         if stage != "fit" or _dry(trainer):
             return
         if trainer.is_global_zero:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -64,13 +64,17 @@ class TranslationData(LMData):
     ) -> None:
         super().__init__(**kwargs)
         self.languages = languages or {"es": "español", "nah": "náhuatl"}
-        self.directions = directions or [f"{a}-{b}" for a in self.languages for b in self.languages if a != b]
-        self.sides_of = {direction: self._sides(direction) for direction in self.directions}
+        self.sides_of = {f"{a}-{b}": (a, b) for a in self.languages for b in self.languages if a != b}
+        self.directions = directions or list(self.sides_of)
+        self._check("directions", self.directions)
         self.varied = varied or list(self.languages)[-1]
         if self.varied not in self.languages:
             raise ConfigError(f"data.init_args.varied: {self.varied!r} is none of {', '.join(self.languages)}")
-        self.prompts = dict.fromkeys(self.directions, SYSTEM) | self._by_direction("prompts", prompts)
-        self.shots = self._by_direction("shots", shots)
+        self._check("prompts", prompts or {})
+        self._check("shots", shots or {})
+        # All directions, so that a run may answer in one of those that it was trained in.
+        self.prompts = dict.fromkeys(self.sides_of, SYSTEM) | (prompts or {})
+        self.shots = shots or {}
         if wrong := [shot for shots in self.shots.values() for shot in shots if len(shot) != 2]:
             raise ConfigError(f"data.init_args.shots: {wrong[0]} is not a text and its translation")
         self.facts = {"dialect": dialect_field, "origin": origin_field, "document": document_field}
@@ -138,7 +142,8 @@ class TranslationData(LMData):
     def _examples(self, record: Record) -> list[Example]:
         facts = {key: record.values[key] for key in self.facts if record.values.get(key)}
         found = []
-        for direction, (source, target) in self.sides_of.items():
+        for direction in self.directions:
+            source, target = self.sides_of[direction]
             text, answer = record.values.get(source), record.values.get(target)
             if text is None and answer is None:
                 continue
@@ -154,16 +159,8 @@ class TranslationData(LMData):
             return None
         return replace(example, text=source, answer=target, reference=target)
 
-    def _sides(self, direction: str) -> tuple[str, str]:
-        source, mark, target = direction.partition("-")
-        if not mark or source == target or not {source, target} <= set(self.languages):
+    def _check(self, name: str, directions: Iterable[str]) -> None:
+        if unknown := [direction for direction in directions if direction not in self.sides_of]:
             raise ConfigError(
-                f"data.init_args.directions: {direction!r} is not two of {', '.join(self.languages)} joined by '-', "
-                f"such as {'-'.join(list(self.languages)[:2])}"
+                f"data.init_args.{name}: {unknown[0]!r} is no direction; there are {', '.join(self.sides_of)}"
             )
-        return source, target
-
-    def _by_direction(self, name: str, given: dict[str, Any] | None) -> dict[str, Any]:
-        if unknown := [direction for direction in given or {} if direction not in self.directions]:
-            raise ConfigError(f"data.init_args.{name}: {unknown[0]!r} is none of {', '.join(self.directions)}")
-        return dict(given or {})

@@ -61,8 +61,12 @@ class TextMetric(Metric):
 
     Args:
         task: rows of this task are fed to the metric, others are not.
+
+    Attributes:
+        main: the value, larger is better, that says most; it decides which checkpoint is best.
     """
 
+    main = ""
     is_differentiable = False
     full_state_update = False
 

@@ -54,6 +54,7 @@ class ExtractionMetrics(LineMetric):
         day_first: read 03/05/2024 as the third of May.
     """
 
+    main = "field_f1"
     totals: Tensor
 
     def __init__(

@@ -187,6 +187,8 @@ class TranslationMetrics(LineMetric):
             raise ConfigError(f"scores: {unknown[0]!r} is none of {', '.join(SCORES)}")
         if not self.scores:
             raise ConfigError("scores: name at least one, such as chrfpp")
+        # Of TER, less is better.
+        self.main = next((name for name in self.scores if name != "ter"), "")
 
     def update(self, predictions: list[str], references: list[Any], meta: list[dict[str, Any]]) -> None:
         """Take in some rows.

@@ -50,6 +50,14 @@ class CausalLM(LitLM):
         self._losses: dict[str, Tensor] = {}
         self._validations = 0
 
+    @property
+    def main_metric(self) -> str:
+        """Name of the logged number that tells best how good the model is; the loss where tasks are mixed."""
+        datamodule: Any = getattr(self.trainer, "datamodule", None)
+        tasks = datamodule.tasks if datamodule is not None else set()
+        main = [metric.main for metric in self.metrics if tasks == {metric.task}]
+        return f"val/{main[0]}" if main and main[0] else "val/loss"
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add where the schedule of generating validations stands."""
         super().on_save_checkpoint(checkpoint)

@@ -142,3 +142,21 @@ def test_last_is_found_by_lightnings_own_name(tiny, tmp_path):
 def test_negative_interval_is_refused():
     with pytest.raises(ConfigError, match="every_n_steps is -1"):
         RunCheckpoint(every_n_steps=-1)
+
+
+@pytest.mark.parametrize(
+    ("given", "main", "expected"),
+    [
+        ((), "val/chrfpp", ("val/chrfpp", "max")),
+        ((), None, ("val/loss", "min")),
+        (("val/ter", "min"), "val/chrfpp", ("val/ter", "min")),
+        (("val/orders/loss",), "val/loss", ("val/orders/loss", "min")),
+        (("val/field_f1",), None, ("val/field_f1", "max")),
+    ],
+)
+def test_the_best_is_by_the_main_metric_unless_told_otherwise(tiny, tmp_path, given, main, expected):
+    checkpoint, net = RunCheckpoint(*given), tiny.Net()
+    if main:
+        net.main_metric = main
+    checkpoint.setup(tiny.trainer(tmp_path, [checkpoint]), net, "validate")
+    assert (checkpoint.monitor, checkpoint.mode) == expected

@@ -92,6 +92,12 @@ def test_the_template_fingerprint_covers_prompts_and_examples(tmp_path: Path, ro
     assert len(prints) == len(settings)
 
 
+def test_a_run_may_answer_in_one_of_its_directions(tmp_path: Path, root: Path) -> None:
+    path = write(tmp_path / "t.jsonl", PAIRS)
+    both, one = data(root, train=path), data(root, train=path, directions=["nah-es"])
+    assert both.template_fingerprint() == one.template_fingerprint()
+
+
 def test_cleaning_is_for_training_alone_and_counted(tmp_path: Path, root: Path) -> None:
     rows = [*PAIRS, {"es": "copia", "nah": "Copia"}, {"es": "sin par", "nah": ""}]
     path = write(tmp_path / "t.jsonl", rows)
@@ -136,9 +142,9 @@ def test_text_to_translate_needs_no_reference(tmp_path: Path, root: Path) -> Non
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"directions": ["es-fr"]}, r"directions: 'es-fr' is not two of es, nah"),
-        ({"directions": ["es"]}, r"directions: 'es' is not two of es, nah"),
-        ({"prompts": {"nah-fr": "x"}}, r"prompts: 'nah-fr' is none of es-nah, nah-es"),
+        ({"directions": ["es-fr"]}, r"directions: 'es-fr' is no direction; there are es-nah, nah-es"),
+        ({"directions": ["es"]}, r"directions: 'es' is no direction"),
+        ({"prompts": {"nah-fr": "x"}}, r"prompts: 'nah-fr' is no direction"),
         ({"shots": {"es-nah": [["solo"]]}}, r"shots: \['solo'\] is not a text and its translation"),
         ({"varied": "maya"}, r"varied: 'maya' is none of es, nah"),
     ],
