@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -109,3 +110,27 @@ def test_the_other_adapters_change_nothing_else(adapter: str, printed: Printed):
         del config["model"]["init_args"]["optimizer"]["init_args"]["lr"]
         del config["trainer"]["default_root_dir"]
     assert other == demo
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", ["4b", "32b"])
+def test_a_run_file_for_a_gpu_runs_here_with_a_small_model(
+    size: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(sys, "argv", ["lit_llm"])
+    pairs = [{"es": f"La casa {k} es grande", "nah": f"In calli {k} huei"} for k in range(20)]
+    data = tmp_path / "pairs.jsonl"
+    data.write_text("".join(json.dumps(pair) + "\n" for pair in pairs), encoding="utf-8")
+    run = tmp_path / "run"
+    small = {"num_hidden_layers": 1, "hidden_size": 128, "intermediate_size": 128, "vocab_size": 1024}
+    options = ["--config", f"configs/run/translation_qwen3_{size}.yaml", "--trainer.default_root_dir", str(run)]
+    options += ["--data.train", str(data), "--data.valid", str(data), "--data.test", json.dumps({"dev": str(data)})]
+    options += ["--model.init_args.backbone", "checkpoints/qwen3-tiny"]
+    options += ["--model.init_args.loading.random_init", "true"]
+    options += ["--model.init_args.loading.config_overrides", json.dumps(small)]
+    assert main(["fit", *options, "--trainer.max_steps", "3"]) == 0
+    assert main(["test", "--config", str(run / "config.yaml")]) == 0
+    assert main(["predict", "--config", str(run / "config.yaml")]) == 0
+    assert (run / "adapter/adapter_model.safetensors").exists()
+    assert len((run / "predictions.csv").read_text(encoding="utf-8").splitlines()) >= 41

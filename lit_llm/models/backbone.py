@@ -3,11 +3,13 @@
 import hashlib
 import json
 import os
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from lit_llm.errors import ConfigError
+from lit_llm.quantization import Quantizer
 
 # Annotations are evaluated here: postponed ones would make jsonargparse import what this block guards.
 if TYPE_CHECKING:
@@ -67,13 +69,16 @@ def open_tokenizer(backbone: str, loading: Loading) -> "PreTrainedTokenizerBase"
     return tokenizer
 
 
-def open_model(backbone: str, loading: Loading, dtype: "torch.dtype") -> "PreTrainedModel":
+def open_model(
+    backbone: str, loading: Loading, dtype: "torch.dtype", quantizer: Quantizer | None = None
+) -> "PreTrainedModel":
     """Return the network of a backbone, with weights read from safetensors only.
 
     Args:
         backbone: hub id or folder.
         loading: how to open it.
-        dtype: of the weights.
+        dtype: of the weights; of the computation, where they are quantized.
+        quantizer: how weights are stored, where not in ``dtype``.
 
     Raises:
         ConfigError: if it cannot be found or is no causal language model, saying what to do.
@@ -82,8 +87,10 @@ def open_model(backbone: str, loading: Loading, dtype: "torch.dtype") -> "PreTra
 
     config = _config(backbone, loading)
     common: dict[str, Any] = {"dtype": dtype, "attn_implementation": loading.attn_implementation}
+    if quantizer:
+        common["quantization_config"] = quantizer.loading_config(dtype)
     if loading.random_init:
-        model = AutoModelForCausalLM.from_config(config, trust_remote_code=loading.trust_remote_code, **common)
+        model = _random(config, loading, common)
     else:
         if loading.device_map:
             memory = {int(k) if k.isdigit() else k: v for k, v in (loading.max_memory or {}).items()}
@@ -99,9 +106,24 @@ def open_model(backbone: str, loading: Loading, dtype: "torch.dtype") -> "PreTra
             )
         except (OSError, ValueError) as error:
             raise _not_found(backbone, "weights", error) from error
+    if quantizer:
+        quantizer.after_loading(model)
     model.generation_config = _plain_generation(model)
     result: PreTrainedModel = model
     return result
+
+
+def _random(config: Any, loading: Loading, common: dict[str, Any]) -> Any:
+    """Return a network with random weights; those to quantize are written to disk first, since only loading does it."""
+    from transformers import AutoModelForCausalLM
+
+    plain = {key: value for key, value in common.items() if key != "quantization_config"}
+    model = AutoModelForCausalLM.from_config(config, trust_remote_code=loading.trust_remote_code, **plain)
+    if plain == common:
+        return model
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_pretrained(folder, safe_serialization=True)
+        return AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True, **common)
 
 
 def fingerprint(backbone: str, loading: Loading, seed: int = 0) -> str:

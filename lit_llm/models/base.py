@@ -15,6 +15,7 @@ from lit_llm.adapters import Adapter, LoRA, causal_lm
 from lit_llm.errors import ConfigError, UserError
 from lit_llm.models.backbone import EMBEDDED, Loading, fingerprint, open_model, open_tokenizer
 from lit_llm.models.schedule import Schedule, parameter_groups
+from lit_llm.quantization import Quantizer
 from lit_llm.seeding import derive, global_seed
 
 # Annotations are evaluated here: postponed ones would make jsonargparse import what this block guards.
@@ -39,6 +40,7 @@ class LitLM(LightningModule):
         backbone: hub id or folder of the base model.
         adapter: which weights learn; LoRA by default.
         loading: how the backbone is opened.
+        quantizer: how the backbone's weights are stored, for QLoRA; by default as they are.
         optimizer: class and arguments of the optimizer.
         schedule: of the learning rate, per optimizer step.
         gradient_checkpointing: compute activations again in the backward pass, to save memory.
@@ -51,6 +53,7 @@ class LitLM(LightningModule):
         backbone: str = EMBEDDED,
         adapter: Adapter | None = None,
         loading: Loading | None = None,
+        quantizer: Quantizer | None = None,
         optimizer: OptimizerFactory = adamw,
         schedule: Schedule | None = None,
         gradient_checkpointing: bool = False,
@@ -61,11 +64,19 @@ class LitLM(LightningModule):
         self.backbone = backbone
         self.adapter = adapter or LoRA()
         self.loading = loading or Loading()
+        self.quantizer = quantizer
         self.optimizer_factory = optimizer
         self.schedule = schedule or Schedule()
         self.gradient_checkpointing = gradient_checkpointing
         self.label_smoothing = label_smoothing
         self.merge = merge
+        if quantizer and merge:
+            raise ConfigError("model.init_args.merge: weights that are quantized round what is merged; set it to false")
+        if quantizer and self.adapter.folder != "adapter":
+            raise ConfigError(
+                f"model.init_args.adapter: {type(self.adapter).__name__} trains the weights themselves, which their "
+                "quantizer fixes: use LoRA, or leave quantizer out"
+            )
         self.network: nn.Module | None = None
         # Adapter-only checkpoints lack the frozen weights; load_state_dict checks that nothing else is missing.
         self.strict_loading = False
@@ -95,7 +106,7 @@ class LitLM(LightningModule):
         # Forked, so that random weights depend on the seed and not on what was drawn before.
         with torch.random.fork_rng():
             torch.manual_seed(derive(global_seed(), "weights"))
-            model = open_model(self.backbone, self.loading, self._weight_dtype())
+            model = open_model(self.backbone, self.loading, self._weight_dtype(), self.quantizer)
             if self.gradient_checkpointing:
                 model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
                 model.enable_input_require_grads()
@@ -211,6 +222,7 @@ class LitLM(LightningModule):
             "backbone": self.backbone,
             "base": self.base_fingerprint(),
             "adapter": type(self.adapter).__name__,
+            "quantizer": type(self.quantizer).__name__ if self.quantizer else "",
             "precision": str(self.trainer.precision),
             "merge": str(self.merge),
         }

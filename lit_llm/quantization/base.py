@@ -1,0 +1,26 @@
+"""What every quantizer has in common."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+
+class Quantizer(ABC):
+    """Says how the weights of a backbone are stored while an adapter learns on top of them."""
+
+    @abstractmethod
+    def loading_config(self, dtype: torch.dtype) -> Any:
+        """Return what ``from_pretrained`` takes as ``quantization_config``.
+
+        Args:
+            dtype: in which layers compute.
+        """
+
+    @abstractmethod
+    def after_loading(self, model: PreTrainedModel) -> None:
+        """Change what has to be changed in a model that was just loaded."""
