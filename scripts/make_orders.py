@@ -184,7 +184,7 @@ class Writer:
 
     def items(self) -> tuple[list[dict[str, Any]], Pieces, int]:
         """Draw all lines, joined as one enumeration, and their sum in cents."""
-        count = self.rng.choice([1] * 12 + [2] * 4 + [3])
+        count = self.rng.choice([1] * 16 + [2] * 3 + [3])
         priced = self.chance(0.4)
         drawn: dict[str, tuple[dict[str, Any], Pieces, int]] = {}
         while len(drawn) < count:
@@ -299,9 +299,9 @@ def noisy_carrier(rng: random.Random, text: str, abbreviations: Mapping[str, str
 
     def spoil(match: re.Match[str]) -> str:
         word = match.group()
-        if rng.random() < 0.15 and word.casefold() in abbreviations:
+        if rng.random() < 0.1 and word.casefold() in abbreviations:
             return abbreviations[word.casefold()]
-        return misspell(rng, word) if len(word) > 3 and rng.random() < 0.18 else word
+        return misspell(rng, word) if len(word) > 3 and rng.random() < 0.1 else word
 
     text = re.sub(r"por favor|[^\W\d_]+", spoil, text)
     text = without_accents(text) if spoil_accents else text
@@ -309,10 +309,10 @@ def noisy_carrier(rng: random.Random, text: str, abbreviations: Mapping[str, str
 
 
 def make_noise(rng: random.Random, pieces: Pieces, abbreviations: Mapping[str, str]) -> str:
-    """Write an order carelessly: carriers misspelt, values whole; three texts in ten are all upper, lower or title."""
+    """Write an order carelessly: carriers misspelt, values whole; one text in four is all upper, lower or title."""
     spoil_accents = rng.random() < 0.5
     parts = [t if is_value else noisy_carrier(rng, t, abbreviations, spoil_accents) for t, is_value in pieces]
-    casing = rng.choice([str] * 14 + [str.upper] * 2 + [str.lower] * 3 + [str.title])
+    casing = rng.choice([str] * 15 + [str.upper] * 2 + [str.lower] * 2 + [str.title])
     return casing("".join(parts))
 
 

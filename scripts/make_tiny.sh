@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes the embedded base again from nothing: text, tokenizer, random weights, five stages of training (about two and a
-# half hours on two cores), then puts the result into checkpoints/qwen3-tiny. Started again, it goes on where it was
+# Makes the embedded base again from nothing: text, tokenizer, random weights, six stages of training (about four
+# hours on two cores), then puts the result into checkpoints/qwen3-tiny. Started again, it goes on where it was
 # stopped. Options go to every fit: `scripts/make_tiny.sh --trainer.devices 2 --trainer.strategy ddp
 # --data.init_args.batch_size 16` takes the same steps on two processes.
 set -euo pipefail
@@ -14,6 +14,7 @@ export ONEDNN_PRIMITIVE_CACHE_CAPACITY="${ONEDNN_PRIMITIVE_CACHE_CAPACITY:-200}"
 SENTENCES='{"listing": 0, "key_values": 0.3, "table": 0.12, "sentence": 0.34, "copy": 0.1, "lookup": 0.07, "normal_form": 0.07}'
 TABLES='{"listing": 0, "key_values": 0.3, "table": 0.25, "sentence": 0.7, "copy": 0.1, "lookup": 0.07, "normal_form": 0.07}'
 LEDGERS='{"listing": 0.52, "sentence": 0.22, "table": 0.07, "key_values": 0.08, "copy": 0.04, "lookup": 0.02, "normal_form": 0.05}'
+WORDS='{"listing": 0.64, "sentence": 0.14, "table": 0.05, "key_values": 0.07, "copy": 0.03, "lookup": 0.02, "normal_form": 0.05}'
 
 corpus() { # name, rows, seed, further options
     [ -f "$WORK/$1.jsonl" ] ||
@@ -33,12 +34,14 @@ corpus warm 40000 8 --mix "$SENTENCES"
 corpus long 64000 10 --mix "$SENTENCES"
 corpus tables 56000 11 --mix "$TABLES"
 corpus ledgers 140000 12 --mix "$LEDGERS"
-corpus valid 200 13 --mix "$LEDGERS"
+corpus words 120000 14 --mix "$WORDS"
+corpus valid 200 15 --mix "$WORDS"
 [ -f "$WORK/start/config.json" ] || "$PYTHON" scripts/make_tiny_base.py --corpus "$WORK/warm.jsonl" --output "$WORK/start"
 stage short "$WORK/start" --model.init_args.schedule '{"name": "constant", "warmup": 100}'
 stage warm checkpoints/pretrain_tiny_short/model
 stage long checkpoints/pretrain_tiny_warm/model
 stage tables checkpoints/pretrain_tiny_long/model
 stage ledgers checkpoints/pretrain_tiny_tables/model
-cp checkpoints/pretrain_tiny_ledgers/model/{config.json,generation_config.json,model.safetensors} checkpoints/qwen3-tiny/
+stage words checkpoints/pretrain_tiny_ledgers/model
+cp checkpoints/pretrain_tiny_words/model/{config.json,generation_config.json,model.safetensors} checkpoints/qwen3-tiny/
 cp "$WORK"/start/{tokenizer.json,tokenizer_config.json,chat_template.jinja} checkpoints/qwen3-tiny/

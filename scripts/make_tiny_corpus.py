@@ -194,9 +194,9 @@ def plain_letters(text: str) -> str:
 
 def dress(parts: Sequence[Part], answer: Any, rng: random.Random) -> dict[str, Any]:
     """Give the row its case, typing errors and spacing, and join it; copied values follow the case of the text."""
-    cases: dict[Callable[[str], str], int] = {str: 77, str.upper: 7, str.lower: 8, str.title: 3, plain_letters: 5}
+    cases: dict[Callable[[str], str], int] = {str: 64, str.upper: 10, str.lower: 12, str.title: 7, plain_letters: 7}
     change = rng.choices(list(cases), list(cases.values()))[0]
-    typos = rng.choice((0.02, 0.05)) if rng.random() < 0.25 else 0.0
+    typos = rng.choice((0.02, 0.04, 0.07)) if rng.random() < 0.35 else 0.0
     loose = rng.random() < 0.08
     text = ""
     for part in parts:

