@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import math
 import random
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,13 +19,10 @@ MEASURES = ["jaccard", "cosine", "tfidf"]
 
 
 @pytest.fixture(scope="module")
-def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("extraction_baselines", ROOT / "scripts/extraction_baselines.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+def script() -> Iterator[ModuleType]:
+    sys.path.insert(0, str(ROOT / "scripts"))
+    yield __import__("extraction_baselines")
+    sys.path.remove(str(ROOT / "scripts"))
 
 
 def write(path: Path, rows: list[tuple[str, Any]]) -> Path:
@@ -59,8 +56,10 @@ def likeness(measure: str, train: list[Counter[str]], a: Counter[str], b: Counte
 
 
 def test_ngrams_ignore_case_and_the_amount_of_white_space(script: ModuleType) -> None:
-    assert script.ngrams("  Sí\tNo", 1, 1) == Counter({" ": 3, "s": 1, "í": 1, "n": 1, "o": 1})
-    assert script.ngrams("abab", 2, 3) == Counter([" a", "ab", "ba", "ab", "b ", " ab", "aba", "bab", "ab "])
+    assert sys.modules["neighbours"].ngrams("  Sí\tNo", 1, 1) == Counter({" ": 3, "s": 1, "í": 1, "n": 1, "o": 1})
+    assert sys.modules["neighbours"].ngrams("abab", 2, 3) == Counter(
+        [" a", "ab", "ba", "ab", "b ", " ab", "aba", "bab", "ab "]
+    )
 
 
 def test_the_commonest_answer_is_a_whole_one_whatever_the_order_of_its_keys(script: ModuleType, tmp_path: Path) -> None:
@@ -76,9 +75,9 @@ def test_neighbours_are_nearest_by_the_definitions(script: ModuleType, measure: 
     rng = random.Random(f"{measure}{span}")
     train, queries = words(rng, 30), words(rng, 20)
     found = script.Neighbours(train, script.Nearness(measure, *span)).nearest(queries)
-    grams = [script.ngrams(text, *span) for text in train]
+    grams = [sys.modules["neighbours"].ngrams(text, *span) for text in train]
     for query, index in zip(queries, found, strict=True):
-        own = script.ngrams(query, *span)
+        own = sys.modules["neighbours"].ngrams(query, *span)
         likenesses = [round(likeness(measure, grams, own, one), 9) for one in grams]
         assert likenesses[index] == pytest.approx(max(likenesses), abs=2e-9)
 
@@ -87,7 +86,7 @@ def test_neighbours_are_nearest_by_the_definitions(script: ModuleType, measure: 
 def test_a_training_text_is_nearest_to_itself_and_the_first_of_equals_is_taken(
     script: ModuleType, measure: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(script, "BLOCK", 2)
+    monkeypatch.setattr(sys.modules["neighbours"], "BLOCK", 2)
     train = ["pon una alarma", "borra la alarma", "va a llover", "Borra la  alarma", "qué tiempo hace"]
     neighbours = script.Neighbours(train, script.Nearness(measure, 1, 4))
     assert neighbours.nearest(train) == [0, 1, 2, 1, 4]
