@@ -13,6 +13,7 @@ import random
 import re
 import string
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -321,8 +322,37 @@ def same(text: str) -> str:
     return " ".join(text.casefold().split())
 
 
-def make_split(name: str, seed: int, vocabulary: dict[str, Any], seen: set[str]) -> list[dict[str, Any]]:
-    """Make the rows of one file; texts and targets in ``seen`` (of earlier files) are never repeated."""
+class Earlier:
+    """The 5-grams of the texts of earlier files."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+        self.holders: dict[str, list[int]] = {}
+
+    @staticmethod
+    def grams(text: str) -> set[str]:
+        """Return the 5-grams of a text, case and punctuation aside."""
+        plain = " ".join(re.findall(r"\w+", text.casefold()))
+        return {plain[k : k + 5] for k in range(max(1, len(plain) - 4))}
+
+    def add(self, text: str) -> None:
+        """Remember a text."""
+        for gram in self.grams(text):
+            self.holders.setdefault(gram, []).append(len(self.sizes))
+        self.sizes.append(len(self.grams(text)))
+
+    def has_near(self, text: str) -> bool:
+        """Tell whether an earlier text has a Jaccard similarity of two thirds or more with this one."""
+        mine, shared = self.grams(text), Counter[int]()
+        for gram in mine:
+            shared.update(self.holders.get(gram, ()))
+        return any(3 * both >= 2 * (len(mine) + self.sizes[k] - both) for k, both in shared.items())
+
+
+def make_split(
+    name: str, seed: int, vocabulary: dict[str, Any], seen: set[str], earlier: Earlier
+) -> list[dict[str, Any]]:
+    """Make the rows of one file; texts and targets in ``seen`` never come again, nor texts near ``earlier`` ones."""
     split, rng = SPLITS[name], random.Random(f"{seed} {name}")
     groups = split.wordings.split("+")
     rows: list[dict[str, Any]] = []
@@ -334,7 +364,7 @@ def make_split(name: str, seed: int, vocabulary: dict[str, Any], seen: set[str])
         if split.noisy:
             text = make_noise(rng, pieces, vocabulary["abbreviations"])
         keys = {same(text), json.dumps(target, sort_keys=True)}
-        if not keys & seen:
+        if not keys & seen and not earlier.has_near(text):
             seen |= keys
             rows.append({"id": f"{name}-{len(rows):04}", "text": text, "json": target})
     return rows
@@ -345,8 +375,11 @@ def make_orders(folder: Path, vocabulary_file: Path, seed: int) -> dict[str, int
     vocabulary = json.loads(vocabulary_file.read_text(encoding="utf-8"))
     folder.mkdir(parents=True, exist_ok=True)
     seen: set[str] = set()
+    earlier = Earlier()
     for name in SPLITS:
-        rows = make_split(name, seed, vocabulary, seen)
+        rows = make_split(name, seed, vocabulary, seen, earlier)
+        for row in rows:
+            earlier.add(row["text"])
         lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
         (folder / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8", newline="\n")
     schema = json.dumps(SCHEMA, ensure_ascii=False, indent=2) + "\n"

@@ -28,7 +28,7 @@ SHARED = {
     "adapters": {"base", "peft_base", "lora_start"},
     "quantization": {"base"},
     "metrics": {"base", "json_text", "json_fields", "json_schema"},
-    "data": {"base", "dataset", "reading", "lines", "prompting", "batching", "collating"}
+    "data": {"base", "dataset", "reading", "lines", "prompting", "batching", "collating", "auditing"}
     | {"augmentation", "spans", "cleaning", "duplicates", "leakage", "orthography"},
 }
 

@@ -7,7 +7,7 @@ import json
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 
 from lit_llm.batch import IGNORE, Batch
+from lit_llm.data.auditing import AuditReport, repeated_texts
 from lit_llm.data.augmentation import Augmenter
 from lit_llm.data.batching import BatchPlan, PlannedLoader, eval_loader, sorted_batches
 from lit_llm.data.collating import collate
@@ -26,21 +27,6 @@ from lit_llm.seeding import global_seed
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-
-@dataclass
-class AuditReport:
-    """What the label audit shows before the first step.
-
-    Attributes:
-        counts: rows per split, truncated, dropped and zero-label rows, duplicates and overlaps, by name.
-        samples: for a few rows, its tokens as text and whether each is learned.
-        notes: lines to print, such as the plan of a mixture.
-    """
-
-    counts: dict[str, int]
-    samples: list[list[tuple[str, bool]]]
-    notes: list[str] = field(default_factory=list)
 
 
 class LMData(LightningDataModule):
@@ -235,7 +221,7 @@ class LMData(LightningDataModule):
             ]
             for row in rows[:: max(1, len(rows) // samples)][:samples]
         ]
-        return AuditReport(dict(self.counts) | self._overlaps(), shown)
+        return AuditReport(dict(self.counts) | repeated_texts(self.splits), shown)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint must agree on: how conversations are written and which rows there are."""
@@ -337,14 +323,6 @@ class LMData(LightningDataModule):
         if self.trainer is None:
             return 0, 0
         return self.trainer.current_epoch, self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
-
-    def _overlaps(self) -> dict[str, int]:
-        texts = {name: [e.text.casefold().strip() for e in split.examples] for name, split in self.splits.items()}
-        train = texts["train"]
-        found = {"duplicate texts in train": len(train) - len(set(train))}
-        if "valid" in texts:
-            found["valid texts also in train"] = sum(text in set(train) for text in texts["valid"])
-        return found
 
 
 def _positive(name: str, value: int) -> int:

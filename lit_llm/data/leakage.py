@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -94,27 +95,35 @@ def leakage(
 
 def _overlaps(side: str, texts: list[_Text], order: list[str], near: float) -> list[Overlap]:
     folded = Folded(text.text for text in texts)
-    linked: defaultdict[int, list[tuple[int, float]]] = defaultdict(list)
+    linked: defaultdict[int, list[tuple[float, int]]] = defaultdict(list)
     for twins in folded.twins(near):
-        linked[twins.first].append((twins.second, twins.similarity))
-        linked[twins.second].append((twins.first, twins.similarity))
+        linked[twins.first].append((-twins.similarity, twins.second))
+        linked[twins.second].append((-twins.similarity, twins.first))
+    firsts = [_first_places(texts, places) for places in folded.places]
     overlaps: dict[tuple[str, str], Overlap] = {}
     for node, places in enumerate(folded.places):
-        nearest = sorted(linked[node], key=lambda twin: -twin[1])
-        near_places = [(place, value) for other, value in nearest for place in folded.places[other]]
-        for place in places:
-            mine = texts[place]
-            seen: set[str] = set()
-            same: list[tuple[int, float | None]] = [(other, None) for other in places]
-            for other, value in [*same, *near_places]:
-                theirs = texts[other]
-                earlier = other < place if theirs.split == mine.split else _before(order, theirs.split, mine.split)
-                if not earlier or theirs.split in seen:
-                    continue
-                seen.add(theirs.split)
-                key = (theirs.split, mine.split)
-                _note(overlaps.setdefault(key, Overlap(side, *key)), theirs.id, mine.id, value)
+        # The exact twin of each split first, then near ones from the nearest on: a row counts once for each split.
+        twins_of: defaultdict[str, list[tuple[int, float | None]]] = defaultdict(list)
+        for similarity, twin in [(None, node), *((-value, twin) for value, twin in sorted(linked[node]))]:
+            for split, first in firsts[twin].items():
+                twins_of[split].append((first, similarity))
+        for place, (split, found) in itertools.product(places, twins_of.items()):
+            pair = next((pair for pair in found if _precedes(texts, order, pair[0], place)), None)
+            if pair:
+                overlap = overlaps.setdefault((split, texts[place].split), Overlap(side, split, texts[place].split))
+                _note(overlap, texts[pair[0]].id, texts[place].id, pair[1])
     return sorted(overlaps.values(), key=lambda o: (order.index(o.first), order.index(o.second)))
+
+
+def _first_places(texts: list[_Text], places: list[int]) -> dict[str, int]:
+    """Return the first place of each split."""
+    return {texts[place].split: place for place in reversed(places)}
+
+
+def _precedes(texts: list[_Text], order: list[str], first: int, second: int) -> bool:
+    """Whether the first row belongs to an earlier split, or to the same one and stands before the second."""
+    one, other = order.index(texts[first].split), order.index(texts[second].split)
+    return (one, first) < (other, second) if one == other else one < other
 
 
 def _note(overlap: Overlap, first: str, second: str, similarity: float | None) -> None:
@@ -123,7 +132,3 @@ def _note(overlap: Overlap, first: str, second: str, similarity: float | None) -
     overlap.near += similarity is not None
     if len(overlap.examples) < SHOWN:
         overlap.examples.append((first, second, None if similarity is None else round(similarity, 3)))
-
-
-def _before(order: list[str], first: str, second: str) -> bool:
-    return order.index(first) < order.index(second)

@@ -12,7 +12,8 @@ from typing import Any
 
 from torch.utils.data import Dataset
 
-from lit_llm.data.base import AuditReport, LMData
+from lit_llm.data.auditing import AuditReport
+from lit_llm.data.base import LMData
 from lit_llm.data.batching import BatchPlan, PlannedLoader
 from lit_llm.data.collating import collate
 from lit_llm.data.dataset import Example, Row, Split
