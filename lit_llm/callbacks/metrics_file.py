@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,7 +27,8 @@ class MetricsFile(Callback):
 
     The columns are ``step,epoch,name,value``; a step is the number of optimizer steps done before the one that is
     logged, as in TensorBoard. A new run starts the file anew, a resumed one drops what was logged after its
-    checkpoint, and the other verbs append. Their step is 0.
+    checkpoint, and the other verbs append. Their step is 0. Signatures of metrics, such as sacrebleu's, go to
+    ``signatures.json``.
 
     Args:
         name: of the file.
@@ -48,6 +50,22 @@ class MetricsFile(Callback):
         for logger in trainer.loggers:
             if isinstance(logger, CsvLogger):
                 logger.rewind(trainer.global_step)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keep the signatures of the metrics."""
+        self._keep_signatures(trainer, pl_module)
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keep the signatures of the metrics."""
+        self._keep_signatures(trainer, pl_module)
+
+    @rank_zero_only
+    def _keep_signatures(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        metrics: Any = getattr(pl_module, "metrics", [])
+        signatures = {metric.task: metric.signatures() for metric in metrics if metric.signatures()}
+        path = Path(trainer.default_root_dir) / "signatures.json"
+        if signatures and not trainer.sanity_checking and not path.exists():
+            write_atomically(path, (json.dumps(signatures, indent=1) + "\n").encode())
 
 
 class CsvLogger(Logger):

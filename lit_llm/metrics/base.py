@@ -99,6 +99,10 @@ class TextMetric(Metric):
         """
         return {}
 
+    def signatures(self) -> dict[str, str]:
+        """Return how values are made, by name, for those of which others need to know it; kept with a run."""
+        return {}
+
 
 class LineMetric(TextMetric):
     """A metric whose state is lines of JSON, kept as bytes: tensors are all that processes can gather."""

@@ -220,6 +220,8 @@ def test_a_mixed_run_measures_each_task_as_alone(tmp_path: Path, root: Path, fil
             assert found[key.replace("val/", f"val/{name}/")] == pytest.approx(value, abs=1e-6), key
     assert main(["test", "--config", str(path)]) == 0
     assert {"test/orders.t/field_f1", "test/pairs.t/chrfpp"} <= set(logged(tmp_path / "mixed"))
+    signatures = json.loads((tmp_path / "mixed/signatures.json").read_text())
+    assert signatures["translation"]["chrfpp"].startswith("nrefs:1|case:mixed|eff:yes|nc:6|nw:2")
     assert main(["predict", "--config", str(path)]) == 0
     with (tmp_path / "mixed/predictions.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
