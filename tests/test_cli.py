@@ -98,6 +98,14 @@ def test_logged_names(trained: Path) -> None:
     assert expected | {"val/strict_parse", "speed/tokens_per_second", "speed/padding", "memory/peak_gib"} <= names
 
 
+def test_perplexity_is_that_of_the_loss(trained: Path) -> None:
+    with (trained / "metrics.csv").open() as file:
+        values = {(row["step"], row["name"]): float(row["value"]) for row in csv.DictReader(file)}
+    losses = {step: value for (step, name), value in values.items() if name == "val/loss"}
+    assert losses
+    assert all(values[step, "val/perplexity"] == pytest.approx(math.exp(loss)) for step, loss in losses.items())
+
+
 def test_fit_does_not_replace_a_run(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fit", "--config", str(trained / "config.yaml")]) == 1
     assert "--ckpt_path last" in capsys.readouterr().err

@@ -61,10 +61,11 @@ class MetricsFile(Callback):
 
     @rank_zero_only
     def _keep_signatures(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        metrics: Any = getattr(pl_module, "metrics", [])
-        signatures = {metric.task: metric.signatures() for metric in metrics if metric.signatures()}
         path = Path(trainer.default_root_dir) / "signatures.json"
-        if signatures and not trainer.sanity_checking and not path.exists():
+        if trainer.sanity_checking or path.exists():
+            return
+        metrics: Any = getattr(pl_module, "metrics", [])
+        if signatures := {metric.task: signed for metric in metrics if (signed := metric.signatures())}:
             write_atomically(path, (json.dumps(signatures, indent=1) + "\n").encode())
 
 

@@ -33,7 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     quality.add_argument("--least", type=float, help="the floor, such as 48")
     quality.add_argument("--baseline", help="predictions of the same rows, or a JSON file of scores by name")
     quality.add_argument("--most_drop", type=float, default=5.0, help="points below the baseline (5)")
-    quality.add_argument("--most_flawed", type=float, default=0.02, help="share empty, copied or unstopped (0.02)")
+    quality.add_argument(
+        "--most_flawed", type=float, default=0.02, help="share empty, copied, unstopped or of a cut source (0.02)"
+    )
     leakage = kinds.add_parser("leakage", help="exact matches of long references")
     leakage.add_argument("predictions", help="predictions.csv or run folder")
     leakage.add_argument("--most", type=float, default=0.05, help="share of long references (0.05)")

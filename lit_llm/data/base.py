@@ -26,6 +26,9 @@ from lit_llm.errors import ConfigError, DataError
 from lit_llm.seeding import global_seed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch.utils.data import Dataset
     from transformers import PreTrainedTokenizerBase
 
 
@@ -102,7 +105,6 @@ class LMData(LightningDataModule):
         self.prefix = ""
         self.splits: dict[str, Split] = {}
         self.counts: Counter[str] = Counter()
-        self._trained_with: dict[str, Any] | None = None
 
     @property
     def tasks(self) -> set[str]:
@@ -148,9 +150,7 @@ class LMData(LightningDataModule):
             ConfigError: if a file that the stage needs is not configured.
             DataError: if a record cannot be used.
         """
-        if self.tokenizer is None and self.trainer is not None:
-            model: Any = self.trainer.lightning_module
-            self.tokenizer = model.tokenizer
+        self._take_tokenizer()
         for name, path in self._needed(stage).items():
             if name not in self.splits:
                 self.splits[name] = self._load(name, Path(path))
@@ -164,21 +164,7 @@ class LMData(LightningDataModule):
 
     def train_dataloader(self) -> PlannedLoader:
         """Return the loader of the training split; its steps depend on seed and epoch alone."""
-        trainer = self.trainer
-        world, accumulate = (trainer.world_size, trainer.accumulate_grad_batches) if trainer else (1, 1)
-        rank = trainer.global_rank if trainer else 0
-        plan = BatchPlan(
-            self.splits["train"].lengths(), self.batch_size, self.batch_size * accumulate * world, self.seed
-        )
-        return PlannedLoader(
-            self.splits["train"],
-            batches=lambda epoch: plan.batches(epoch, rank, world),
-            length=plan.count(world),
-            position=self._position,
-            collate=lambda rows: self.collate(rows, "train", generate=False),
-            num_workers=self.num_workers,
-            pin_memory=torch.cuda.is_available(),
-        )
+        return self._train_loader(self.splits["train"], self.splits["train"].lengths())
 
     def val_dataloader(self) -> Any:
         """Return the loader of the validation split, longest prompts first; empty without one."""
@@ -255,6 +241,29 @@ class LMData(LightningDataModule):
         tokenizer = self.format.tokenizer
         pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
         return int(pad or 0)
+
+    def _take_tokenizer(self) -> None:
+        if self.tokenizer is None and self.trainer is not None:
+            model: Any = self.trainer.lightning_module
+            self.tokenizer = model.tokenizer
+
+    def _train_loader(
+        self, rows: Dataset[Row], lengths: list[int], draw: Callable[[int], list[int]] | None = None
+    ) -> PlannedLoader:
+        """Return the loader of training rows that have these lengths; ``draw`` gives the rows of an epoch."""
+        trainer = self.trainer
+        world, accumulated = (trainer.world_size, trainer.accumulate_grad_batches) if trainer else (1, 1)
+        rank = trainer.global_rank if trainer else 0
+        plan = BatchPlan(lengths, self.batch_size, self.batch_size * accumulated * world, self.seed, draw)
+        return PlannedLoader(
+            rows,
+            batches=lambda epoch: plan.batches(epoch, rank, world),
+            length=plan.count(world),
+            position=self._position,
+            collate=lambda batch: self.collate(batch, "train", generate=False),
+            num_workers=self.num_workers,
+            pin_memory=torch.cuda.is_available(),
+        )
 
     def _needed(self, stage: str) -> dict[str, str]:
         if stage == "test" or (stage == "predict" and not self.files["predict"]):

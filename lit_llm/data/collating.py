@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -41,8 +41,13 @@ def collate(
         prompt=_prompt([row.encoded.prompt_ids for row in rows], pad) if generate else None,
         texts=[e.text if e else "" for e in real],
         references=[e.reference if e else None for e in real],
-        meta=[e.meta if e else {} for e in real],
+        meta=[_meta(row) for row in rows],
     )
+
+
+def _meta(row: Row) -> dict[str, Any]:
+    cut = {"truncated": True} if row.encoded.truncated else {}
+    return row.example.meta | cut if row.example else {}
 
 
 def _prompt(prompts: list[list[int]], pad: int) -> Prompt:

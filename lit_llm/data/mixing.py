@@ -14,8 +14,7 @@ from torch.utils.data import Dataset
 
 from lit_llm.data.auditing import AuditReport
 from lit_llm.data.base import LMData
-from lit_llm.data.batching import BatchPlan, PlannedLoader
-from lit_llm.data.collating import collate
+from lit_llm.data.batching import PlannedLoader
 from lit_llm.data.dataset import Example, Row, Split
 from lit_llm.errors import ConfigError
 
@@ -192,9 +191,7 @@ class MixedData(LMData):
 
     def setup(self, stage: str) -> None:
         """Set up the sources; a row's id and meta name the source that it comes from."""
-        if self.tokenizer is None and self.trainer is not None:
-            model: Any = self.trainer.lightning_module
-            self.tokenizer = model.tokenizer
+        self._take_tokenizer()
         for name, part in self.parts.items():
             part.trainer, part.tokenizer = self.trainer, self.tokenizer
             known = set(part.splits)
@@ -212,21 +209,13 @@ class MixedData(LMData):
 
     def train_dataloader(self) -> PlannedLoader:
         """Return the loader of all sources; its steps depend on seed and epoch alone."""
-        trainer = self.trainer
-        world, accumulated = (trainer.world_size, trainer.accumulate_grad_batches) if trainer else (1, 1)
-        rank = trainer.global_rank if trainer else 0
         splits = [part.splits["train"] for part in self.parts.values()]
         lengths = [length for split in splits for length in split.lengths()]
-        plan = BatchPlan(lengths, self.batch_size, self.batch_size * accumulated * world, self.seed, self.draw)
-        pad = next(iter(self.parts.values())).pad_id()
-        return PlannedLoader(
-            _Joined(splits),
-            batches=lambda epoch: plan.batches(epoch, rank, world),
-            length=plan.count(world),
-            position=self._position,
-            collate=lambda rows: collate(rows, "train", self.task, pad, self.pad_to_multiple_of),
-            num_workers=self.num_workers,
-        )
+        return self._train_loader(_Joined(splits), lengths, self.draw)
+
+    def pad_id(self) -> int:
+        """Return the token that fills short rows."""
+        return next(iter(self.parts.values())).pad_id()
 
     def draw(self, epoch: int) -> list[int]:
         """Return the rows of an epoch, counted over all sources one after the other."""

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class CausalLM(LitLM):
     """Fine-tunes a causal language model and answers with it.
 
-    Validation and test give ``val/loss`` and ``test/<file>/loss``, the mean over target tokens, and the metrics of
-    what is generated, as ``val/<metric>`` and ``test/<file>/<metric>``.
+    Validation and test give ``val/loss`` and ``test/<file>/loss``, the mean over target tokens, their exponential
+    ``perplexity``, and the metrics of what is generated, as ``val/<metric>`` and ``test/<file>/<metric>``.
 
     Args:
         generator: how answers are generated.
@@ -208,7 +208,9 @@ class CausalLM(LitLM):
             losses = {"val/loss": torch.stack(list(losses.values())).sum(0)} | losses
         for name, (summed, tokens) in losses.items():
             if tokens > 0:
-                self.log(name, summed / tokens, prog_bar=name == "val/loss")
+                mean = summed / tokens
+                self.log(name, mean, prog_bar=name == "val/loss")
+                self.log(f"{name.removesuffix('loss')}perplexity", mean.exp())
         for key, metrics in self._measured.items():
             split, *way = key.split("/")
             for metric in metrics:

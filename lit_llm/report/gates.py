@@ -11,17 +11,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lit_llm.errors import ConfigError
-from lit_llm.metrics.translation import outcomes, score_rows
-from lit_llm.report.comparison import aligned, compare_translations, translations
+from lit_llm.metrics.translation import outcomes
+from lit_llm.report.comparison import FEW_ROWS, WIDE, aligned, compare_translations, translations
 from lit_llm.report.predictions import read_predictions
 
 if TYPE_CHECKING:
+    from lit_llm.metrics.translation import Translation
     from lit_llm.report.runs import Run
 
 LONG = 10
 """A reference of this many words is not hit letter by letter by chance."""
 
 WARM_UPS, TIMES = 3, 20
+
+SIGNIFICANT, SEED = 0.05, 12345
+"""Below this a p-value is worth a warning; the seed is that of ``compare``."""
 
 
 @dataclass(frozen=True)
@@ -52,45 +56,61 @@ def quality(
 ) -> list[Check]:
     """Check a score against a floor and against a baseline, and how many answers are flawed.
 
+    Fewer than 200 rows, or an interval wider than ±2, warn where they would fail: a score of theirs may be luck. But a
+    drop that the paired test finds significant fails all the same.
+
     Args:
         path: predictions of the system.
         score: one of ``lit_llm.metrics.translation.SCORES``.
         least: the floor, if there is one.
         baseline: predictions of the same rows, or a JSON file of scores by name.
         most_drop: points that the score may lie below the baseline's.
-        most_flawed: share of answers that may be empty, copies of their source, or unstopped.
+        most_flawed: share of answers that may be empty, copies of their source, unstopped, or of a source that was cut.
         samples: bootstrap resamples of the test against baseline predictions.
     """
-    rows = translations(next(iter(aligned({path: read_predictions(path)}).values())))
-    value = score_rows(rows, [score])[score].value
+    before, file = {}, baseline is not None and baseline.endswith(".json")
+    if baseline is not None and not file:
+        before[baseline] = read_predictions(baseline)
+    systems = aligned({**before, path: read_predictions(path)})
+    *first, found = (scores[score] for scores in compare_translations(systems, [score], samples, SEED).values())
+    rows = translations(systems[path])
+    weak = len(rows) < FEW_ROWS or found.half_interval > WIDE
+    evidence = f"{len(rows)} rows, ±{found.half_interval:.2f}"
     checks = []
     if least is not None:
-        checks.append(Check(score, value, f"at least {least:g}", value >= least))
+        limit = f"at least {least:g} ({evidence})"
+        checks.append(_judged(score, found.value, limit, fine=found.value >= least, weak=weak))
     if baseline is not None:
-        checks += _against(baseline, path, score, value, most_drop, samples)
+        drop = (_stored(baseline, score) if file else first[0].value) - found.value
+        p_value = 1.0 if found.p_value is None else found.p_value
+        sure = p_value < SIGNIFICANT
+        limit = f"at most {most_drop:g} ({evidence})"
+        checks.append(_judged(f"drop of {score}", drop, limit, fine=drop <= most_drop, weak=weak and not sure))
+        if sure and drop > 0:
+            checks.append(Check("p-value of the drop", p_value, f"not below {SIGNIFICANT}", None))
     counts = outcomes(rows)
-    for name in ("empty", "copied", "unstopped"):
+    for name in ("empty", "copied", "unstopped", "truncated"):
         share = counts[name] / len(rows)
         checks.append(Check(f"share {name}", share, f"at most {most_flawed:g}", share <= most_flawed))
     return checks
 
 
-def _against(baseline: str, path: str, score: str, value: float, most_drop: float, samples: int) -> list[Check]:
-    limit = f"at most {most_drop:g}"
-    if baseline.endswith(".json"):
-        try:
-            before = float(json.loads(Path(baseline).read_text(encoding="utf-8"))[score])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ConfigError(f"--baseline: {baseline} holds no score {score!r} ({error!r})") from error
-        return [Check(f"drop of {score}", before - value, limit, before - value <= most_drop)]
-    systems = aligned({baseline: read_predictions(baseline), path: read_predictions(path)})
-    compared = compare_translations(systems, [score], samples, 12345)
-    first, second = (found[score] for found in compared.values())
-    drop = first.value - second.value
-    checks = [Check(f"drop of {score}", drop, limit, drop <= most_drop)]
-    if drop > 0 and (second.p_value or 1) < 0.05:
-        checks.append(Check("p-value of the drop", second.p_value or 0.0, "not below 0.05", None))
-    return checks
+def _judged(name: str, value: float, limit: str, *, fine: bool, weak: bool) -> Check:
+    """Return the check of a score; weak evidence warns where strong evidence would fail."""
+    return Check(name, value, limit, passes=True if fine else None if weak else False)
+
+
+def _scored(path: str) -> list[Translation]:
+    """Return the rows of a file that have a reference."""
+    (rows,) = aligned({path: read_predictions(path)}).values()
+    return translations(rows)
+
+
+def _stored(path: str, score: str) -> float:
+    try:
+        return float(json.loads(Path(path).read_text(encoding="utf-8"))[score])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"--baseline: {path} holds no score {score!r} ({error!r})") from error
 
 
 def leakage(path: str, most: float) -> list[Check]:
@@ -100,7 +120,7 @@ def leakage(path: str, most: float) -> list[Check]:
         path: predictions of the system.
         most: share of references of at least ten words that may be.
     """
-    rows = translations(next(iter(aligned({path: read_predictions(path)}).values())))
+    rows = _scored(path)
     long = [row for row in rows if len(row.references[0].split()) >= LONG]
     if not long:
         raise ConfigError(f"{path}: no reference has {LONG} words or more, so leakage cannot be seen in it")

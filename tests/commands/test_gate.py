@@ -34,7 +34,7 @@ def test_a_small_fall_passes_and_a_large_one_fails(system: System) -> None:
 
 @pytest.mark.parametrize(("fall", "status"), [(6.0, 1), (1.0, 0), (-3.0, 0)])
 def test_a_fall_from_a_file_of_scores(tmp_path: Path, system: System, fall: float, status: int) -> None:
-    path = system("a", 0.3)
+    path = system("a", 0.3, 600)
     baseline = tmp_path / "baseline.json"
     baseline.write_text(json.dumps({"chrf": chrf(path) + fall}))
     assert main(["gate", "quality", path, "--baseline", str(baseline)]) == status
@@ -42,11 +42,13 @@ def test_a_fall_from_a_file_of_scores(tmp_path: Path, system: System, fall: floa
 
 @pytest.mark.parametrize(("margin", "status"), [(0.1, 1), (-0.1, 0)])
 def test_the_floor(system: System, margin: float, status: int) -> None:
-    path = system("a", 0.3)
+    path = system("a", 0.3, 600)
     assert main(["gate", "quality", path, "--least", str(chrf(path) + margin)]) == status
 
 
-@pytest.mark.parametrize(("row", "status"), [({"prediction": ""}, 1), ({"status": "length"}, 1), ({}, 0)])
+@pytest.mark.parametrize(
+    ("row", "status"), [({"prediction": ""}, 1), ({"status": "length"}, 1), ({"meta": {"truncated": True}}, 1), ({}, 0)]
+)
 def test_flawed_answers_fail(
     system: System, row: dict[str, Any], status: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -58,6 +60,19 @@ def test_a_significant_fall_within_the_limit_is_warned_of(system: System, capsys
     base, other = system("base", 0.30), system("other", 0.45)
     assert main(["gate", "quality", other, "--baseline", base, "--most_drop", "20"]) == 0
     assert "warn  p-value of the drop" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("rows", "status"), [(199, 0), (200, 1)])
+def test_few_rows_warn_where_many_would_fail(
+    system: System, rows: int, status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["gate", "quality", system("a", 0.05, rows), "--least", "99"]) == status
+    assert ("warn  chrf" in capsys.readouterr().out) is (status == 0)
+
+
+def test_a_wide_interval_warns(system: System, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["gate", "quality", system("a", 0.6, 200), "--least", "99"]) == 0
+    assert "warn  chrf" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("wrong", "status"), [(0.3, 0), (0.0, 1)])

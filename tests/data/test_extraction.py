@@ -103,6 +103,9 @@ def test_what_is_cut_or_dropped_is_counted(
     assert counts["train truncated"] == (overflow == "truncate_input")
     assert counts["valid rows"] == 7, "validation rows are never dropped"
     assert counts["valid texts also in train"] == counts["train rows"]
+    if overflow == "truncate_input":
+        (batch,) = module.val_dataloader()
+        assert [facts.get("truncated", False) for facts in batch.meta] == [row_id == "t-4" for row_id in batch.ids]
 
 
 def test_overflow_error_names_the_row(tmp_path: Path, root: Path, rows: list[dict[str, Any]]) -> None:
