@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import random
 import re
 import shlex
 import shutil
@@ -28,6 +29,12 @@ def pairs(first: int, count: int) -> list[dict[str, Any]]:
         nahuatl = f"In {NOUNS[noun]} {NOUNS[other]} {number} huehca nican cah, quihtoh in colli īpan cē tōnalli."
         rows.append({"id": f"r{number}", "es": spanish, "nah": nahuatl, "dialect": ["clásico", "huasteca"][number % 2]})
     return rows
+
+
+def unlike(count: int) -> list[dict[str, Any]]:
+    rng = random.Random(0)
+    made = [[" ".join(rng.choices(words, k=9)) for words in (MEANINGS, NOUNS)] for _ in range(count)]
+    return [{"es": spanish, "nah": nahuatl} for spanish, nahuatl in made]
 
 
 def guide(root: Path) -> list[list[str]]:
@@ -58,6 +65,7 @@ def test_every_command_of_the_guide(
     os.symlink(root / "checkpoints/qwen3-tiny", "checkpoints/qwen3-tiny")
     files = {"train": pairs(0, 24), "valid": pairs(100, 8), "dev": pairs(200, 24)}
     files["mono"] = [{"id": row["id"], "nah": row["nah"]} for row in pairs(300, 8)]
+    files["all"] = [row | {"document": f"d{k // 2}"} for k, row in enumerate(unlike(60))]
     Path("data").mkdir()
     for name, rows in files.items():
         lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
@@ -75,7 +83,7 @@ def test_every_command_of_the_guide(
         assert status == expected or (expected is None and status in (0, 1)), (verb, options, printed.err)
         assert "Traceback" not in printed.err
         assert not printed.err.startswith("error:"), printed.err
-    assert set(verbs) == {"audit", "fit", "test", "predict", "compare", "gate", "sheet", "synthesize"}
+    assert set(verbs) == {"split", "audit", "fit", "test", "predict", "compare", "gate", "sheet", "synthesize"}
     with Path("checkpoints/translation_tiny/predictions.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 48

@@ -85,19 +85,28 @@ class Folded:
 
     def clusters(self, twins: Iterable[Twins]) -> list[list[int]]:
         """Return the places of texts that are linked by exact or near duplicates, each text in one cluster."""
-        root = list(range(len(self.texts)))
+        pairs = [[self.places[pair.first][0], self.places[pair.second][0]] for pair in twins]
+        return linked([*self.places, *pairs])
 
-        def find(node: int) -> int:
-            while root[node] != node:
-                root[node] = node = root[root[node]]
-            return node
 
-        for pair in twins:
-            root[find(pair.second)] = find(pair.first)
-        groups: defaultdict[int, list[int]] = defaultdict(list)
-        for node, places in enumerate(self.places):
-            groups[find(node)] += places
-        return list(groups.values())
+def linked(groups: Iterable[Sequence[int]]) -> list[list[int]]:
+    """Return the members of groups that are linked by common members, each member once, in order of appearance."""
+    root: dict[int, int] = {}
+
+    def find(node: int) -> int:
+        """Return what stands for all that a node is linked with, and shorten the way there."""
+        while root[node] != node:
+            root[node] = node = root[root[node]]
+        return node
+
+    for group in groups:
+        for member in group:
+            root.setdefault(member, member)
+            root[find(member)] = find(group[0])
+    found: defaultdict[int, list[int]] = defaultdict(list)
+    for node in root:
+        found[find(node)].append(node)
+    return list(found.values())
 
 
 def similarity(one: str, other: str) -> float:

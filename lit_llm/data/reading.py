@@ -89,6 +89,21 @@ def read_records(
     return records
 
 
+def read_rows(path: str | Path, *, max_line_bytes: int = MAX_LINE_BYTES) -> list[dict[str, Any]]:
+    """Return all columns of a file as they are; a row without an ``id`` gets the one that a data module would give it.
+
+    Raises:
+        DataError: if the file cannot be read as rows of named columns, is empty, or an id occurs twice.
+    """
+    file = Path(path)
+    rows = list(_reader(file)(file, (), max_line_bytes))
+    if not rows:
+        raise DataError(f"{file}: holds no records; is it the right file, and was it written to the end?")
+    records = [_record(file, file.stem, line, row, {"id": Column("id", "id", required=False)}) for line, row in rows]
+    check_unique_ids(records)
+    return [{"id": record.id} | row | {"id": record.id} for record, (_, row) in zip(records, rows, strict=True)]
+
+
 def read_parallel(pattern: str, names: Sequence[str], *, max_line_bytes: int = MAX_LINE_BYTES) -> list[Record]:
     """Read plain text files of equally many lines, one for each of ``names`` in the place of ``{lang}``.
 
@@ -290,7 +305,7 @@ def _parquet(path: Path, columns: Collection[Column], limit: int) -> _Rows:
         for column in columns:
             if column.required and column.name not in present:
                 fail(path, 1, column.name, f"is not a column; {_nearest(column.name, present)}")
-        wanted = [column.name for column in columns if column.name in present]
+        wanted = [column.name for column in columns if column.name in present] or None
         rows = (row for batch in file.iter_batches(columns=wanted) for row in batch.to_pylist())
         for line, row in enumerate(rows, start=1):
             _check_parquet(path, line, row)

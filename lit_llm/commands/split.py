@@ -1,0 +1,60 @@
+"""``python -m lit_llm split``: one file becomes training, validation and test files that share nothing."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lit_llm.errors import ConfigError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Split a file.
+
+    Args:
+        argv: the options; by default those of the process.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m lit_llm split",
+        description="Split a file so that exact and near duplicates, and rows of one document, stay together.",
+    )
+    parser.add_argument("file", help="JSONL, CSV, TSV or Parquet file of all rows")
+    parser.add_argument("--fields", required=True, help="texts to compare, each by itself, such as es,nah")
+    parser.add_argument("--output", type=Path, required=True, help="folder for train.jsonl, valid.jsonl, test.jsonl")
+    parser.add_argument("--valid", type=float, default=0.05, help="share of the rows (0.05)")
+    parser.add_argument("--test", type=float, default=0.05, help="share of the rows (0.05)")
+    parser.add_argument("--together", default="", help="fields whose equal values stay together, such as document")
+    parser.add_argument("--near", type=float, default=0.7, help="least similarity of near duplicates (0.7)")
+    parser.add_argument("--seed", type=int, default=0, help="of the draw (0)")
+    parser.add_argument("--overwrite", action="store_true", help="replace files of an earlier split")
+    options = parser.parse_args(argv)
+
+    from lit_llm.data.reading import read_rows
+    from lit_llm.data.splitting import clusters, split
+
+    targets = {name: options.output / f"{name}.jsonl" for name in ("train", "valid", "test")}
+    if not options.overwrite and (there := [path for path in targets.values() if path.exists()]):
+        raise ConfigError(f"split: {there[0]} exists; add --overwrite to replace it, or name another --output")
+    rows = read_rows(options.file)
+    sides = {name: _column(rows, name) for name in options.fields.split(",")}
+    together = [_column(rows, name) for name in options.together.split(",") if name]
+    found = clusters(sides, together, options.near)
+    dealt = split(found, {"valid": options.valid, "test": options.test}, options.seed)
+    options.output.mkdir(parents=True, exist_ok=True)
+    for name, places in dealt.items():
+        lines = [json.dumps(rows[place], ensure_ascii=False) + "\n" for place in places]
+        targets[name].write_text("".join(lines), encoding="utf-8", newline="\n")
+        print(f"{targets[name]}: {len(places):,} rows ({len(places) / len(rows):.1%})")
+    largest = max(map(len, found))
+    print(f"{len(rows):,} rows in {len(found):,} clusters that stay whole, the largest of {largest:,} rows")
+    return 0
+
+
+def _column(rows: Sequence[dict[str, Any]], name: str) -> list[str]:
+    if not any(name in row for row in rows):
+        present = ", ".join(dict.fromkeys(key for row in rows for key in row))
+        raise ConfigError(f"split: no row has a field {name!r}; there are {present}")
+    return ["" if row.get(name) is None else str(row[name]) for row in rows]
