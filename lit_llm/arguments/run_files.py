@@ -100,21 +100,26 @@ def _compose(path: Path) -> yaml.Node | None:
 
 
 def _check_node(path: Path, node: yaml.Node, seen: set[Path]) -> None:
-    if fragment := _fragment(path, node):
-        if fragment.resolve() not in seen:
-            root = _compose(fragment)
-            _check_node(fragment, root or yaml.SequenceNode("", []), seen | {fragment.resolve()})
-    elif isinstance(node, yaml.MappingNode):
-        lines: dict[str, int] = {}
-        for key, value in node.value:
-            first = lines.setdefault(str(key.value), key.start_mark.line + 1)
-            if first != key.start_mark.line + 1:
-                place = f"{path}:{key.start_mark.line + 1}"
-                raise ConfigError(f"{place}: key '{key.value}' is already on line {first}; keep one of them")
+    fragment = _fragment(path, node)
+    if fragment and fragment.resolve() not in seen:
+        root = _compose(fragment)
+        _check_node(fragment, root or yaml.SequenceNode("", []), seen | {fragment.resolve()})
+    if isinstance(node, yaml.MappingNode):
+        _check_keys(path, node)
+        for _, value in node.value:
             _check_node(path, value, seen)
-    elif isinstance(node, yaml.SequenceNode):
+    if isinstance(node, yaml.SequenceNode):
         for item in node.value:
             _check_node(path, item, seen)
+
+
+def _check_keys(path: Path, node: yaml.MappingNode) -> None:
+    lines: dict[str, int] = {}
+    for key, _ in node.value:
+        line = key.start_mark.line + 1
+        first = lines.setdefault(str(key.value), line)
+        if first != line:
+            raise ConfigError(f"{path}:{line}: key '{key.value}' is already on line {first}; keep one of them")
 
 
 def _fragment(path: Path, node: yaml.Node | None) -> Path | None:
@@ -126,16 +131,16 @@ def _fragment(path: Path, node: yaml.Node | None) -> Path | None:
 
 def _follow(path: Path, node: yaml.Node, parts: list[str], line: int) -> Iterator[tuple[Path, yaml.Node, int]]:
     """Yield file, value and line of whatever stands at a path of keys."""
-    fragment = _fragment(path, node)
-    inner = _compose(fragment) if fragment and parts else None
     if not parts:
         yield path, node, line
-    elif fragment and inner:
+        return
+    fragment = _fragment(path, node)
+    if fragment and (inner := _compose(fragment)):
         yield from _follow(fragment, inner, parts, 1)
-    elif isinstance(node, yaml.SequenceNode):
+    if isinstance(node, yaml.SequenceNode):
         for item in node.value:
             yield from _follow(path, item, parts, item.start_mark.line + 1)
-    elif isinstance(node, yaml.MappingNode):
+    if isinstance(node, yaml.MappingNode):
         yield from _follow_keys(path, node, parts, line)
 
 

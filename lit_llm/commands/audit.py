@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from lit_llm.arguments import open_data
     from lit_llm.data.leakage import leakage
+    from lit_llm.report.files import write_report
 
     overrides = [part for config in options.config for part in ("--config", config)]
     data = open_data(parser.prog, [*overrides, *others])
@@ -41,8 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     texts = {side: {name: [row.get(side, "") for row in rows] for name, rows in sides.items()} for side in names}
     found = leakage(splits, texts, options.near)
     if options.report:
-        options.report.parent.mkdir(parents=True, exist_ok=True)
-        options.report.write_text(json.dumps(found.as_dict(), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        write_report(options.report, found.as_dict())
     _show(found, data.counts)
     return int(bool(found.leaks))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -41,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from rich.console import Console
 
     from lit_llm.report.comparison import aligned, compare_extractions, compare_translations, is_extraction
+    from lit_llm.report.files import write_report
     from lit_llm.report.predictions import read_predictions
 
     systems = aligned({name: read_predictions(name) for name in options.files})
@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not is_extraction(first):
         report |= _groups_and_counts(console, systems, names, [key for key in options.by.split(",") if key])
     if options.report:
-        options.report.write_text(json.dumps(report, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        write_report(options.report, report)
     return 0
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,6 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     for kind in (quality, leakage, latency):
         kind.add_argument("--report", type=Path, help="JSON file to write what was found to")
     options = vars(parser.parse_args(argv))
+
+    from lit_llm.report.files import write_report
+
     kind, report = options.pop("kind"), options.pop("report")
     gates: dict[str, Callable[..., tuple[list[Check], dict[str, Any]]]] = {
         "quality": _quality,
@@ -62,8 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name, value in measured.items():
         print(f"      {name}: {value:.4g}" if isinstance(value, float) else f"      {name}: {value}")
     if report:
-        found = {"checks": [vars(check) for check in checks], **measured}
-        report.write_text(json.dumps(found, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        write_report(report, {"checks": [vars(check) for check in checks], **measured})
     return int(any(check.passes is False for check in checks))
 
 

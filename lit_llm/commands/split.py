@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -34,6 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from lit_llm.data.reading import read_rows
     from lit_llm.data.splitting import clusters, split
+    from lit_llm.report.files import write_jsonl
 
     targets = {name: options.output / f"{name}.jsonl" for name in ("train", "valid", "test")}
     if not options.overwrite and (there := [path for path in targets.values() if path.exists()]):
@@ -43,10 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     together = [_column(rows, name) for name in options.together.split(",") if name]
     found = clusters(sides, together, options.near)
     dealt = split(found, {"valid": options.valid, "test": options.test}, options.seed)
-    options.output.mkdir(parents=True, exist_ok=True)
     for name, places in dealt.items():
-        lines = [json.dumps(rows[place], ensure_ascii=False) + "\n" for place in places]
-        targets[name].write_text("".join(lines), encoding="utf-8", newline="\n")
+        write_jsonl(targets[name], (rows[place] for place in places))
         print(f"{targets[name]}: {len(places):,} rows ({len(places) / len(rows):.1%})")
     largest = max(map(len, found))
     print(f"{len(rows):,} rows in {len(found):,} clusters that stay whole, the largest of {largest:,} rows")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,6 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
 
     from lit_llm.data import TranslationData
+    from lit_llm.report.files import write_jsonl
     from lit_llm.report.predictions import read_predictions
     from lit_llm.report.synthesis import synthesize
 
@@ -50,9 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         options.least_chrf,
         tested,
     )
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in found.rows]
-    options.output.write_text("".join(lines), encoding="utf-8", newline="\n")
+    write_jsonl(options.output, found.rows)
     for reason, count in sorted(found.dropped.items()):
         print(f"left out, {reason}: {count}")
     print(f"{options.output}: {len(found.rows)} rows of origin {options.origin!r}")

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lit_llm.data.lines import fail, files_like, text_lines
+from lit_llm.data.parquet import column_names, parquet_rows
 from lit_llm.errors import DataError
-from lit_llm.strict_json import JSONError, check_json, excerpt, json_type, loads
+from lit_llm.strict_json import JSONError, excerpt, json_type, loads
 
 Kind = Literal["text", "json", "id"]
 """``text``: a string that is not blank; ``json``: an object or array, or text of one; ``id``: a string or integer."""
@@ -296,33 +297,11 @@ def _other_delimiter(header: list[str]) -> str:
 
 
 def _parquet(path: Path, columns: Collection[Column], limit: int) -> _Rows:
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        file = pyarrow.parquet.ParquetFile(path)
-        present = file.schema_arrow.names
-        for column in columns:
-            if column.required and column.name not in present:
-                fail(path, 1, column.name, f"is not a column; {_nearest(column.name, present)}")
-        wanted = [column.name for column in columns if column.name in present] or None
-        rows = (row for batch in file.iter_batches(columns=wanted) for row in batch.to_pylist())
-        for line, row in enumerate(rows, start=1):
-            _check_parquet(path, line, row)
-            yield line, row
-    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
-        reason = excerpt(str(error) or type(error).__name__, 200)
-        raise DataError(f"{path}: is not a readable Parquet file: {reason}; write it again") from error
-
-
-def _check_parquet(path: Path, line: int, row: dict[str, Any]) -> None:
-    for name, value in row.items():
-        if not isinstance(value, dict | list):
-            continue
-        try:
-            check_json(value, name)
-        except JSONError as error:
-            fail(path, line, error.where, error.message)
+    present = column_names(path)
+    for column in columns:
+        if column.required and column.name not in present:
+            fail(path, 1, column.name, f"is not a column; {_nearest(column.name, present)}")
+    return parquet_rows(path, [column.name for column in columns if column.name in present])
 
 
 _READERS: dict[str, Callable[[Path, Collection[Column], int], _Rows]] = {

@@ -34,22 +34,22 @@ class JsonState(NamedTuple):
 
     def feed(self, piece: str) -> JsonState:
         """Return the state after ``piece``; text before the first bracket is passed over."""
-        depth, quoted, escaped, closed = self
+        state = self
         for char in piece:
-            if closed:
+            if state.closed:
                 break
-            if escaped:
-                escaped = False
-            elif quoted:
-                quoted, escaped = char != '"', char == "\\"
-            elif char in "{[":
-                depth += 1
-            elif depth and char in "}]":
-                depth -= 1
-                closed = depth == 0
-            elif depth and char == '"':
-                quoted = True
-        return JsonState(depth, quoted, escaped, closed)
+            state = state._after(char)
+        return state
+
+    def _after(self, char: str) -> JsonState:
+        if self.quoted:
+            escaped = char == "\\" and not self.escaped
+            return JsonState(self.depth, self.escaped or char != '"', escaped)
+        if char in "{[":
+            return JsonState(self.depth + 1)
+        if self.depth and char in "}]":
+            return JsonState(self.depth - 1, closed=self.depth == 1)
+        return JsonState(self.depth, quoted=True) if self.depth and char == '"' else self
 
 
 def json_end(text: str) -> int | None:

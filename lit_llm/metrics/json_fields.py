@@ -243,15 +243,22 @@ class _Aligner:
     def outcomes(self, gold: Node, prediction: Node, path: Path) -> Iterator[Outcome]:
         if isinstance(gold, Leaf) and isinstance(prediction, Leaf):
             yield Outcome(path, True, True, _same(gold, prediction, self.rules))
-        elif isinstance(gold, dict) and isinstance(prediction, dict):
-            for key in gold | prediction:
-                yield from self._either(gold.get(key), prediction.get(key), (*path, key))
-        elif isinstance(gold, list) and isinstance(prediction, list):
-            for place, left, right in self._rows(gold, prediction):
-                yield from self._either(left, right, (*path, place))
-        else:
+            return
+        children = self._children(gold, prediction)
+        if children is None:
             yield from _alone(gold, path, in_gold=True)
             yield from _alone(prediction, path, in_gold=False)
+            return
+        for place, left, right in children:
+            yield from self._either(left, right, (*path, place))
+
+    def _children(self, gold: Node, prediction: Node) -> Iterator[tuple[str | int, Node | None, Node | None]] | None:
+        """Return key or position, gold and predicted child of two objects or two lists; None for anything else."""
+        if isinstance(gold, dict) and isinstance(prediction, dict):
+            return ((key, gold.get(key), prediction.get(key)) for key in gold | prediction)
+        if isinstance(gold, list) and isinstance(prediction, list):
+            return self._rows(gold, prediction)
+        return None
 
     def _either(self, gold: Node | None, prediction: Node | None, path: Path) -> Iterator[Outcome]:
         if gold is not None and prediction is not None:

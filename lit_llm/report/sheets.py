@@ -17,6 +17,7 @@ from lit_llm.batch import Prediction
 from lit_llm.errors import ConfigError, DataError
 from lit_llm.metrics.translation import grouped
 from lit_llm.report.comparison import translations
+from lit_llm.report.files import write_report
 
 COLUMNS = ("code", "source", "reference", "hypothesis", "adequacy", "fluency", "errors", "comment")
 """Columns of a sheet; people fill in ``adequacy`` and ``fluency`` (1 to 5), and may tag errors, separated by commas."""
@@ -88,7 +89,7 @@ def make_sheet(
         writer.writerow(COLUMNS)
         writer.writerows((code, row.text, row.reference, row.prediction, "", "", "", "") for code, _, row in entries)
     codes = {code: {"system": system, "id": row.id} for code, system, row in entries}
-    key.write_text(json.dumps(codes, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    write_report(key, codes)
 
 
 def score_sheet(sheet: Path, key: Path, samples: int = 1000, seed: int = 12345) -> dict[str, Judged]:
