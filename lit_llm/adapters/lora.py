@@ -224,6 +224,7 @@ class _Ranks(NamedTuple):
 
     @classmethod
     def of(cls, config: Any) -> Self:
+        """Return what a configuration of PEFT says."""
         return cls(sorted(config.target_modules), dict(config.rank_pattern), dict(config.alpha_pattern))
 
     @classmethod

@@ -97,7 +97,7 @@ def _marked(text: str, wrong: set[str]) -> str:
 
 
 def _render(value: Any, path: tuple[str | int, ...], wrong: set[str]) -> str:
-    from lit_llm.metrics.json_fields import path_name
+    from lit_llm.metrics.json_leaves import path_name
 
     if isinstance(value, dict) and value:
         parts = [

@@ -215,6 +215,7 @@ class Augmenter:
         """Put other phrases in the place of known ones."""
 
         def replace(match: re.Match[str]) -> str:
+            """Draw another phrase, in the case of the one before."""
             if rng.random() < 0.3:
                 return match.group()
             return _like(match.group(), rng.choice(self.synonyms[match.group().casefold()]))
@@ -271,9 +272,11 @@ class Augmenter:
         """Widen or narrow the space between words, and put some around the text."""
 
         def widen(match: re.Match[str]) -> str:
+            """Draw a wider space now and then."""
             return rng.choice(["  ", "  ", "   "]) if rng.random() < 0.15 else match.group()
 
         def narrow(match: re.Match[str]) -> str:
+            """Drop the space behind a mark now and then."""
             return match.group(1) if rng.random() < 0.2 else match.group()
 
         spans = stated.protected()

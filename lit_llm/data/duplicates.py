@@ -146,6 +146,7 @@ def _signatures(grams: Words, starts: NDArray[np.int64], seed: int) -> NDArray[n
     out = np.empty((len(starts), size), dtype=np.uint32)
 
     def fill(k: int) -> None:
+        """Compute one permutation's minima."""
         permuted = ((grams * odd[k]) >> np.uint64(32)).astype(np.uint32)
         out[:, k] = np.minimum.reduceat(permuted, starts)
 

@@ -249,6 +249,7 @@ def _jsonl(path: Path, columns: Collection[Column], limit: int) -> _Rows:
 
 def _delimited(delimiter: str) -> Callable[[Path, Collection[Column], int], _Rows]:
     def rows(path: Path, columns: Collection[Column], limit: int) -> _Rows:
+        """Yield the rows below the header."""
         header: list[str] = []
         for line, cells in _cells(path, delimiter, limit):
             if not header:

@@ -123,11 +123,13 @@ class _Run:
         self.logits = self._call(positions, **{name: value for name, value in inputs.items() if value is not None})
 
     def append(self, token: Tensor) -> None:
+        """Add a token ``[B]`` to every row, and its log-probability to the row's sum."""
         chosen = self.logits.gather(1, token[:, None])[:, 0]
         self.total = self.total + chosen - self.logits.logsumexp(-1)
         self.tokens = torch.cat([self.tokens, token[:, None]], dim=1)
 
     def forward(self) -> None:
+        """Run the model on the newest tokens."""
         self.mask = torch.cat([self.mask, self.mask.new_ones(len(self.rows), 1)], dim=1)
         self.position = self.position + 1
         self.logits = self._call(self.position, input_ids=self.tokens[:, -1:])
@@ -150,6 +152,7 @@ class _Run:
             self.cache.batch_select_indices(index)
 
     def finish(self) -> None:
+        """Take out the rows that the token limit has stopped."""
         self._record(list(range(len(self.rows))), finished=False)
 
     def _record(self, places: list[int], finished: bool) -> None:

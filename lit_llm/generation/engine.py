@@ -220,6 +220,7 @@ def _take(prompt: Prompt, rows: range) -> Prompt:
     first = int(used[0]) if len(used) else 0
 
     def cut(tensor: Tensor | None) -> Tensor | None:
+        """Return the rows of one tensor."""
         return None if tensor is None else tensor[rows.start : rows.stop, first:]
 
     return Prompt(mask[:, first:], cut(prompt.input_ids), cut(prompt.inputs_embeds))

@@ -3,7 +3,8 @@
 from lit_llm.metrics.base import FieldScore, TextMetric
 from lit_llm.metrics.extraction import ExtractionMetrics
 from lit_llm.metrics.field_table import field_table
-from lit_llm.metrics.json_fields import Rules, differing_paths, score_pair
+from lit_llm.metrics.json_fields import differing_paths, score_pair
+from lit_llm.metrics.json_leaves import Rules
 from lit_llm.metrics.json_schema import first_fault
 from lit_llm.metrics.json_text import Parsed, parse_json
 from lit_llm.metrics.translation import TranslationMetrics

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from lit_llm.errors import ConfigError
 from lit_llm.metrics.base import FieldScore, LineMetric
-from lit_llm.metrics.json_fields import PairScore, Rules, score_pair
+from lit_llm.metrics.json_fields import PairScore, score_pair
+from lit_llm.metrics.json_leaves import Rules
 from lit_llm.metrics.json_schema import date_fields as schema_dates
 from lit_llm.metrics.json_schema import first_fault
 

@@ -1,66 +1,17 @@
-"""Compare two JSON values field by field: leaves, equality, alignment of lists, counts. Pure functions."""
+"""Compare two JSON values field by field: alignment of lists, counts of leaves that agree. Pure functions."""
 
 from __future__ import annotations
 
-import json
-import math
-import re
-import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import date, datetime, time
-from fractions import Fraction
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from lit_llm.errors import DataError
 from lit_llm.metrics.base import FieldScore
+from lit_llm.metrics.json_leaves import DEFAULT_RULES, EXACT_RULES, Leaf, Node, Path, Rules, canonical, path_name, same
 from lit_llm.metrics.json_text import Parsed, parse_json
-from lit_llm.strict_json import loads
 
-Path: TypeAlias = tuple[str | int, ...]
 ParseMode: TypeAlias = Literal["strict", "lenient"]
-
-_NUMERIC_DATE = re.compile(r"(\d{1,2})[/.-](\d{1,2})[/.-](\d{4})")
-_PLAIN_KEY = re.compile(r"[^\s.\[\]\"]+")
-
-
-@dataclass(frozen=True)
-class Rules:
-    """When two values count as equal.
-
-    Attributes:
-        ignore_null: a field that is ``null`` is the same as one that is missing.
-        number_tolerance: largest absolute difference of two equal numbers, in decimal (0.31 − 0.30 is 0.01).
-        dates: fields such as ``items[].due`` whose text is compared as a date or time.
-        day_first: 03/05/2024 is the third of May.
-        verbatim: texts are compared as written, not by NFC, case folding and collapsed white space.
-        type_lenient: ``"50"`` equals 50, and ``"true"`` equals true.
-    """
-
-    ignore_null: bool = True
-    number_tolerance: float = 0.0
-    dates: frozenset[str] = frozenset()
-    day_first: bool = True
-    verbatim: bool = False
-    type_lenient: bool = False
-
-
-DEFAULT_RULES = Rules()
-_EXACT_RULES = Rules(ignore_null=False, verbatim=True)
-
-
-class Leaf(NamedTuple):
-    """A scalar or an empty container, in a form in which equal values are equal tuples.
-
-    The kind keeps ``True`` apart from 1, which Python holds to be equal.
-    """
-
-    kind: str
-    value: Any
-
-
-Node: TypeAlias = "dict[str, Node] | list[Node] | Leaf"
 
 
 class Outcome(NamedTuple):
@@ -115,9 +66,11 @@ def score_pair(gold: Any, text: str, rules: Rules = DEFAULT_RULES, parse: ParseM
     as_written = replace(rules, verbatim=True, number_tolerance=0.0, dates=frozenset())
 
     def fields(used: Rules) -> dict[str, FieldScore]:
+        """Return the scores by field under some rules."""
         return tally(align(gold, parsed.value, used) if usable else missed(gold, used))
 
     def total(used: Rules) -> FieldScore:
+        """Return the sum over fields."""
         return sum(fields(used).values(), FieldScore())
 
     return PairScore(
@@ -126,7 +79,7 @@ def score_pair(gold: Any, text: str, rules: Rules = DEFAULT_RULES, parse: ParseM
         fields=fields(rules),
         verbatim=total(as_written),
         type_lenient=total(replace(rules, type_lenient=True)),
-        exact=usable and canonical(gold, _EXACT_RULES) == canonical(parsed.value, _EXACT_RULES),
+        exact=usable and canonical(gold, EXACT_RULES) == canonical(parsed.value, EXACT_RULES),
     )
 
 
@@ -147,42 +100,6 @@ def tally(outcomes: Iterable[Outcome]) -> dict[str, FieldScore]:
             tp=int(hit), fp=int(in_prediction and not hit), fn=int(in_gold and not hit)
         )
     return dict(counts)
-
-
-def path_name(path: Path, field: bool = False) -> str:
-    """Write a path as ``items[0].price``, or as the field ``items[].price``; the root is ``$``."""
-    name = ""
-    for part in path:
-        if isinstance(part, int):
-            name += "[]" if field else f"[{part}]"
-        elif _PLAIN_KEY.fullmatch(part):
-            name += f".{part}" if name else part
-        else:
-            name += f"[{json.dumps(part, ensure_ascii=False)}]"
-    return name or "$"
-
-
-def canonical(value: Any, rules: Rules, path: Path = ()) -> Node | None:
-    """Return the value's tree with comparable leaves; None where it is missing.
-
-    Raises:
-        DataError: it holds something that JSON has not.
-    """
-    if isinstance(value, dict):
-        children = {key: canonical(child, rules, (*path, key)) for key, child in value.items()}
-        return {key: node for key, node in children.items() if node is not None} or Leaf("object", None)
-    if isinstance(value, list):
-        items = (canonical(child, rules, (*path, 0)) for child in value)
-        return [node for node in items if node is not None] or Leaf("array", None)
-    if value is None:
-        return None if rules.ignore_null else Leaf("null", None)
-    if isinstance(value, bool):
-        return Leaf("boolean", value)
-    if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
-        return Leaf("number", value)
-    if isinstance(value, str):
-        return _text_leaf(value, rules, path)
-    raise DataError(f"{path_name(path)}: {value!r} is a {type(value).__name__}, not a JSON value; convert it")
 
 
 def leaf_count(value: Any, rules: Rules = DEFAULT_RULES) -> int:
@@ -232,8 +149,9 @@ class _Aligner:
         self.matched: dict[tuple[int, int], tuple[int, list[tuple[int, int]]]] = {}
 
     def hits(self, gold: Node, prediction: Node) -> int:
+        """Return how many leaves agree."""
         if isinstance(gold, Leaf):
-            return int(isinstance(prediction, Leaf) and _same(gold, prediction, self.rules))
+            return int(isinstance(prediction, Leaf) and same(gold, prediction, self.rules))
         if isinstance(gold, dict) and isinstance(prediction, dict):
             return sum(self.hits(node, prediction[key]) for key, node in gold.items() if key in prediction)
         if isinstance(gold, list) and isinstance(prediction, list):
@@ -241,8 +159,9 @@ class _Aligner:
         return 0
 
     def outcomes(self, gold: Node, prediction: Node, path: Path) -> Iterator[Outcome]:
+        """Yield what became of every leaf of either side."""
         if isinstance(gold, Leaf) and isinstance(prediction, Leaf):
-            yield Outcome(path, True, True, _same(gold, prediction, self.rules))
+            yield Outcome(path, True, True, same(gold, prediction, self.rules))
             return
         children = self._children(gold, prediction)
         if children is None:
@@ -297,53 +216,3 @@ def _alone(node: Node | None, path: Path, in_gold: bool) -> Iterator[Outcome]:
         children = node.items() if isinstance(node, dict) else enumerate(node)
         for key, child in children:
             yield from _alone(child, (*path, key), in_gold)
-
-
-def _same(gold: Leaf, prediction: Leaf, rules: Rules) -> bool:
-    if gold.kind == prediction.kind == "number" and rules.number_tolerance:
-        difference = abs(_fraction(gold.value) - _fraction(prediction.value))
-        return difference <= _fraction(rules.number_tolerance)
-    if gold == prediction or not rules.type_lenient or gold.kind == prediction.kind:
-        return gold == prediction
-    return _same(_untyped(gold), _untyped(prediction), replace(rules, type_lenient=False))
-
-
-def _fraction(number: int | float) -> Fraction:
-    """Return the decimal that was written, exactly: in binary, 0.31 − 0.30 is more than 0.01."""
-    return Fraction(number) if isinstance(number, int) else Fraction(repr(number))
-
-
-def _untyped(leaf: Leaf) -> Leaf:
-    """Read the number or boolean that a text spells."""
-    if leaf.kind != "string":
-        return leaf
-    try:
-        value = loads(leaf.value)
-    except ValueError:
-        return leaf
-    return canonical(value, _EXACT_RULES) if isinstance(value, int | float) else leaf  # type: ignore[return-value]
-
-
-def _text_leaf(text: str, rules: Rules, path: Path) -> Leaf:
-    if rules.dates and path_name(path, field=True) in rules.dates:
-        moment = _moment(text.strip(), rules.day_first)
-        if moment is not None:
-            return Leaf(type(moment).__name__, moment)
-    if rules.verbatim:
-        return Leaf("string", text)
-    folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
-    return Leaf("string", " ".join(folded.split()))
-
-
-def _moment(text: str, day_first: bool) -> date | time | None:
-    """Read an ISO date, time or date-time, or a numeric date such as 3/5/2024."""
-    if match := _NUMERIC_DATE.fullmatch(text):
-        first, second, year = (int(part) for part in match.groups())
-        day, month = (first, second) if day_first else (second, first)
-        text = f"{year:04}-{month:02}-{day:02}"
-    for kind in (date, datetime, time):
-        try:
-            return kind.fromisoformat(text)
-        except ValueError:
-            continue
-    return None

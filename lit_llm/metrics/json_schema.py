@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from lit_llm.errors import DataError
-from lit_llm.metrics.json_fields import Path, path_name
+from lit_llm.metrics.json_leaves import Path, path_name
 
 _DATE_FORMATS = ("date", "date-time", "time")
 _BRANCHES = ("anyOf", "oneOf", "allOf")
