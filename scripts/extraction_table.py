@@ -12,17 +12,14 @@ from __future__ import annotations
 
 import argparse
 import csv
-import os
 import statistics
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-FOLDER = Path("checkpoints/table")
-RESULTS = ROOT / "docs" / "results.md"
+from results import ROOT, lit_llm, train, write
+
+FOLDER = ROOT / "checkpoints" / "table"
 TESTS = ("known", "phrasings", "products", "noisy")
 PLAIN = ["--data.augmentation_factor", "1"]
 
@@ -70,25 +67,16 @@ def run(variant: Variant, seed: int, threads: int) -> None:
     common = ["--config", f"configs/run/{variant.config}.yaml", *variant.options]
     common += ["--seed_everything", str(seed), "--trainer.default_root_dir", str(folder)]
     common += ["--trainer.enable_progress_bar", "false"]
-    if variant.trained and not (ROOT / folder / ".trained").exists():
-        resume = ["--ckpt_path", "last"] if (ROOT / folder / "last.ckpt").exists() else []
-        _lit_llm("fit", [*common, *resume], folder, threads)
-        (ROOT / folder / ".trained").touch()
-    _lit_llm("test", [*common, "--ckpt_path", "best" if variant.trained else "none"], folder, threads)
+    if variant.trained:
+        train(folder, common, threads)
+    checkpoint = "best" if variant.trained else "none"
+    lit_llm("test", [*common, "--ckpt_path", checkpoint], folder / "test.log", threads)
     print(f"{folder.name}: {scores(folder)}", flush=True)
-
-
-def _lit_llm(verb: str, options: list[str], folder: Path, threads: int) -> None:
-    (ROOT / folder).mkdir(parents=True, exist_ok=True)
-    with (ROOT / folder / f"{verb}.log").open("w") as log:
-        command = [sys.executable, "-m", "lit_llm", verb, *options]
-        environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
-        subprocess.run(command, cwd=ROOT, env=environment, stdout=log, stderr=log, check=True)
 
 
 def scores(folder: Path) -> dict[str, float]:
     """Return micro F1 by test, from the run's metrics.csv; empty where the run is not finished."""
-    path = ROOT / folder / "metrics.csv"
+    path = folder / "metrics.csv"
     if not path.exists():
         return {}
     with path.open() as file:
@@ -111,14 +99,6 @@ def table(variants: list[Variant]) -> str:
 def _cell(values: list[float]) -> str:
     spread = f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else ""
     return f"{statistics.mean(values):.3f}{spread}"
-
-
-def write(name: str, text: str) -> None:
-    """Put text between the markers ``<!-- name -->`` and ``<!-- /name -->`` of docs/results.md."""
-    whole = RESULTS.read_text(encoding="utf-8")
-    head, rest = whole.split(f"<!-- {name} -->\n", 1)
-    tail = rest.split(f"<!-- /{name} -->", 1)[1]
-    RESULTS.write_text(f"{head}<!-- {name} -->\n{text}\n<!-- /{name} -->{tail}", encoding="utf-8")
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ import re
 import shlex
 import shutil
 import sys
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -89,3 +90,11 @@ def test_every_command_of_the_guide(
     assert len(rows) == 48
     assert any("tōnalli" in row["reference"] for row in rows), "macrons survive"
     assert json.loads(rows[0]["meta"]) == {"direction": "es-nah", "pair": "r200", "dialect": "clásico"}
+    # A keyboard that composes accents in another way is asked for the same.
+    Path("data/nfd.jsonl").write_text(unicodedata.normalize("NFD", Path("data/dev.jsonl").read_text("utf-8")), "utf-8")
+    options = ["--config", "checkpoints/translation_tiny/config.yaml", "--data.test", '{"nfd": "data/nfd.jsonl"}']
+    assert main(["predict", *options, "--predictions", "nfd.csv"]) == 0
+    with Path("nfd.csv").open(encoding="utf-8", newline="") as file:
+        others = list(csv.DictReader(file))
+    assert others[0]["text"] != rows[0]["text"]
+    assert [row["prediction"] for row in others] == [row["prediction"] for row in rows]

@@ -42,7 +42,7 @@ def split(found: Sequence[Sequence[int]], parts: Mapping[str, float], seed: int 
 
     Args:
         found: places of rows, by cluster.
-        parts: share of the rows that each split besides ``train`` gets.
+        parts: share of the rows that each split besides ``train`` gets; one with 0 is left out.
         seed: of the order.
 
     Returns:
@@ -51,7 +51,8 @@ def split(found: Sequence[Sequence[int]], parts: Mapping[str, float], seed: int 
     Raises:
         ConfigError: if the shares leave nothing to train on, or a split stays empty.
     """
-    if any(share <= 0 for share in parts.values()) or sum(parts.values()) >= 1:
+    parts = {name: share for name, share in parts.items() if share}
+    if not parts or min(parts.values()) < 0 or sum(parts.values()) >= 1:
         raise ConfigError(f"split: shares {dict(parts)} must be above 0, and below 1 together")
     rows = sum(map(len, found))
     room = {name: round(share * rows) for name, share in parts.items()}

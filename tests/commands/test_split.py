@@ -79,6 +79,12 @@ def test_the_same_seed_gives_the_same_files(tmp_path: Path, seed: int) -> None:
     assert read(tmp_path / "a") != read(tmp_path / "c")
 
 
+def test_a_share_of_nothing_is_no_file(tmp_path: Path) -> None:
+    path, folder = write(tmp_path / "all.jsonl", rows(200)), tmp_path / "out"
+    assert main(["split", path, "--fields", "nah", "--output", str(folder), "--test", "0"]) == 0
+    assert sorted(file.name for file in folder.iterdir()) == ["train.jsonl", "valid.jsonl"]
+
+
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 def test_other_kinds_of_file(tmp_path: Path, suffix: str) -> None:
     made, path = rows(100), tmp_path / f"all.{suffix}"

@@ -64,3 +64,19 @@ def test_on_real_pairs(script: ModuleType, tmp_path: Path, real_data: Path) -> N
     print(found)
     assert 11 < found.pop("memory") < 15
     assert found == pytest.approx({"copy": 12.4, "shuffled": 13.8, "constant": 19.0}, abs=0.6)
+
+
+def test_every_row_gets_the_source_of_another_one(tmp_path: Path) -> None:
+    sys.path.insert(0, SCRIPTS)
+    try:
+        table = __import__("translation_table")
+    finally:
+        sys.path.remove(SCRIPTS)
+    rows = [{"id": str(k), "es": f"e{k}", "nah": f"n{k}"} for k in range(40)] + [{"id": "x", "es": "e", "nah": " "}]
+    test, target = tmp_path / "test.jsonl", tmp_path / "moved.jsonl"
+    test.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    table.move_sources(test, "es-nah", target)
+    found = [json.loads(line) for line in target.read_text().splitlines()]
+    assert [row["nah"] for row in found] == [f"n{k}" for k in range(40)]
+    assert sorted(row["es"] for row in found) == sorted(f"e{k}" for k in range(40))
+    assert all(row["es"] != f"e{k}" for k, row in enumerate(found))

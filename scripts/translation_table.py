@@ -1,0 +1,113 @@
+"""Make the translation table of docs/results.md: train in both directions, answer, compare with answers of no model.
+
+    python scripts/translation_table.py --pairs train.jsonl --test dev.jsonl
+
+A twentieth of the pairs is set aside for validation, by cluster. The test is answered as it is, and once more with each
+source replaced by that of another row: what that costs is what the model learned from its input. A run that is finished
+is not made again; one that was stopped goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from results import ROOT, lit_llm, train, write
+from translation_baselines import baselines
+
+from lit_llm.batch import Prediction
+from lit_llm.data import TranslationData
+from lit_llm.report.comparison import Compared, aligned, compare_translations
+from lit_llm.report.files import write_jsonl
+from lit_llm.report.predictions import read_predictions
+
+FOLDER = ROOT / "checkpoints" / "translation_table"
+SCORES = ("chrfpp", "chrf", "bleu")
+TITLES = {
+    "model": "model",
+    "moved": "model, sources of other rows",
+    "copy": "source copied",
+    "memory": "translation memory (character 3-grams)",
+    "shuffled": "references of other rows",
+    "constant": "best constant training sentence",
+}
+
+
+def moved(count: int, seed: int = 0) -> list[int]:
+    """Return for each row another one, each taken once."""
+    order = random.Random(seed).sample(range(count), count)
+    following = dict(zip(order, order[1:] + order[:1], strict=True))
+    return [following[row] for row in range(count)]
+
+
+def move_sources(test: Path, direction: str, target: Path) -> None:
+    """Write the test's rows that can be scored in a direction, each with the source of another one."""
+    source, answer = direction.split("-")
+    rows = [json.loads(line) for line in test.read_text(encoding="utf-8").splitlines() if line.strip()]
+    rows = [row for row in rows if str(row.get(source) or "").strip() and str(row.get(answer) or "").strip()]
+    others = moved(len(rows))
+    write_jsonl(target, ({**row, source: rows[other][source]} for row, other in zip(rows, others, strict=True)))
+
+
+def answers(pairs: Path, test: Path, direction: str) -> dict[str, list[Prediction]]:
+    """Return the answers of the model and of the baselines to the test, by system and in one order of rows."""
+    own = [row for row in read_predictions(FOLDER / "dev.csv") if row.meta["direction"] == direction]
+    systems = {"model": [replace(row, id=row.meta["pair"]) for row in own if row.reference]}
+    systems["moved"] = [
+        replace(row, id=row.meta["pair"]) for row in read_predictions(FOLDER / f"moved-{direction}.csv")
+    ]
+    data = TranslationData(train=str(pairs), test={"dev": str(test)}, directions=[direction])
+    splits = data.read_splits()
+    for name, texts in baselines(splits["train"], splits["dev"]).items():
+        systems[name] = [
+            Prediction(id=e.id, text=e.text, prediction=text, reference=e.answer or "", meta=e.meta)
+            for e, text in zip(splits["dev"], texts, strict=True)
+        ]
+    return aligned(systems)
+
+
+def table(found: dict[str, dict[str, Compared]]) -> str:
+    """Return a Markdown table: scores with 95 % intervals, and the p-value of the difference from the model."""
+    lines = ["| system | chrF++ | chrF | BLEU | p (chrF++) |", "|---|---|---|---|---|"]
+    for system, scores in found.items():
+        cells = [f"{scores[name].value:.2f} ± {scores[name].half_interval:.2f}" for name in SCORES]
+        p_value = scores["chrfpp"].p_value
+        lines.append(f"| {TITLES[system]} | {' | '.join(cells)} | {'' if p_value is None else f'{p_value:.4f}'} |")
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Make what is missing and write the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=Path, required=True, help="pairs to learn from")
+    parser.add_argument("--test", type=Path, required=True, help="pairs to answer")
+    parser.add_argument("--threads", type=int, default=2)
+    options, others = parser.parse_known_args(arguments)
+    pairs, test = options.pairs.resolve(), options.test.resolve()
+    split = FOLDER / "split"
+    if not split.exists():
+        parts = ["--fields", "es,nah", "--valid", "0.05", "--test", "0", "--output", str(split)]
+        lit_llm("split", [str(pairs), *parts], FOLDER / "split.log", options.threads)
+    files = ["--data.train", f"{split}/train.jsonl", "--data.valid", f"{split}/valid.jsonl"]
+    run = ["--config", "configs/run/translation_tiny.yaml", *files, *others, "--trainer.default_root_dir", str(FOLDER)]
+    train(FOLDER, [*run, "--data.test", json.dumps({"dev": str(test)})], options.threads)
+    asked = {"dev": (test, [])}
+    for direction in ("es-nah", "nah-es"):
+        file = FOLDER / f"moved-{direction}.jsonl"
+        move_sources(test, direction, file)
+        asked[file.stem] = (file, ["--data.directions", f"[{direction}]"])
+    for name, (file, more) in asked.items():
+        where = ["--data.test", json.dumps({name: str(file)}), "--predictions", str(FOLDER / f"{name}.csv"), *more]
+        lit_llm("predict", ["--config", str(FOLDER / "config.yaml"), *where], FOLDER / f"{name}.log", options.threads)
+    for direction in ("es-nah", "nah-es"):
+        found = compare_translations(answers(pairs, test, direction), SCORES, 1000, 12345)
+        write(direction, table(found))
+        print(f"{direction}\n{table(found)}\n")
+
+
+if __name__ == "__main__":
+    main()
