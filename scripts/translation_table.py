@@ -10,8 +10,10 @@ is not made again; one that was stopped goes on.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import random
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -80,6 +82,16 @@ def table(found: dict[str, dict[str, Compared]]) -> str:
     return "\n".join(lines)
 
 
+def _check_same(pairs: Path, test: Path, others: list[str]) -> None:
+    """Stop where the folder holds a run of other data or settings, whose answers would stand in the new table."""
+    made_from = [hashlib.sha256(path.read_bytes()).hexdigest() for path in (pairs, test)] + others
+    note = FOLDER / "made_from.json"
+    if note.exists() and json.loads(note.read_text()) != made_from:
+        sys.exit(f"error: {FOLDER} was made from other files or options; remove it to begin anew")
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    note.write_text(json.dumps(made_from))
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Make what is missing and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -88,6 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=2)
     options, others = parser.parse_known_args(arguments)
     pairs, test = options.pairs.resolve(), options.test.resolve()
+    _check_same(pairs, test, others)
     split = FOLDER / "split"
     if not split.exists():
         parts = ["--fields", "es,nah", "--valid", "0.05", "--test", "0", "--output", str(split)]

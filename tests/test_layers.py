@@ -28,8 +28,8 @@ SHARED = {
     "adapters": {"base", "peft_base", "lora_start"},
     "quantization": {"base"},
     "metrics": {"base", "json_text", "json_leaves", "json_fields", "json_schema"},
-    "data": {"base", "dataset", "reading", "lines", "parquet", "prompting", "batching", "collating", "auditing"}
-    | {"augmentation", "spans", "cleaning", "duplicates", "leakage", "splitting", "orthography"},
+    "data": {"base", "dataset", "encoding", "reading", "lines", "parquet", "prompting", "batching", "collating"}
+    | {"auditing", "augmentation", "spans", "cleaning", "duplicates", "leakage", "splitting", "orthography"},
 }
 
 HEAVY = {"bitsandbytes", "llguidance", "matplotlib", "pandas", "peft", "pyarrow", "scipy", "torchao", "transformers"}

@@ -89,7 +89,12 @@ def test_every_command_of_the_guide(
         rows = list(csv.DictReader(file))
     assert len(rows) == 48
     assert any("tōnalli" in row["reference"] for row in rows), "macrons survive"
-    assert json.loads(rows[0]["meta"]) == {"direction": "es-nah", "pair": "r200", "dialect": "clásico"}
+    assert json.loads(rows[0]["meta"]) == {
+        "split": "dev",
+        "direction": "es-nah",
+        "pair": "r200",
+        "dialect": "clásico",
+    }
     # A keyboard that composes accents in another way is asked for the same.
     Path("data/nfd.jsonl").write_text(unicodedata.normalize("NFD", Path("data/dev.jsonl").read_text("utf-8")), "utf-8")
     options = ["--config", "checkpoints/translation_tiny/config.yaml", "--data.test", '{"nfd": "data/nfd.jsonl"}']

@@ -62,11 +62,11 @@ class MetricsFile(Callback):
     @rank_zero_only
     def _keep_signatures(self, trainer: Trainer, pl_module: LightningModule) -> None:
         path = Path(trainer.default_root_dir) / "signatures.json"
-        if trainer.sanity_checking or path.exists():
-            return
         metrics: Any = getattr(pl_module, "metrics", [])
-        if signatures := {metric.task: signed for metric in metrics if (signed := metric.signatures())}:
-            write_atomically(path, (json.dumps(signatures, indent=1) + "\n").encode())
+        signatures = {metric.task: signed for metric in metrics if (signed := metric.signatures())}
+        content = (json.dumps(signatures, indent=1) + "\n").encode()
+        if signatures and not trainer.sanity_checking and not (path.exists() and path.read_bytes() == content):
+            write_atomically(path, content)
 
 
 class CsvLogger(Logger):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("files", nargs="+", help="predictions.csv or run folder; the first is the baseline")
     parser.add_argument("--scores", default="chrfpp,chrf,bleu", help="of translations: chrfpp, chrf, bleu, ter")
     parser.add_argument("--by", default="", help="facts to group by, such as direction,dialect,origin,length")
+    parser.add_argument("--only", action="append", default=[], help="rows with this fact, such as direction=es-nah")
     parser.add_argument("--samples", type=int, default=1000, help="bootstrap resamples (1000)")
     parser.add_argument("--seed", type=int, default=12345, help="of the resampling (12345, as sacrebleu)")
     parser.add_argument("--report", type=Path, help="JSON file to write everything to")
@@ -41,9 +42,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from lit_llm.report.comparison import aligned, compare_extractions, compare_translations, is_extraction
     from lit_llm.report.files import write_report
-    from lit_llm.report.predictions import read_predictions
+    from lit_llm.report.predictions import only, read_predictions
 
-    systems = aligned({name: read_predictions(name) for name in options.files})
+    read = {name: only(read_predictions(name), options.only, name) for name in options.files}
+    systems = aligned(read)
     names = [name for name in options.scores.split(",") if name]
     first = next(iter(systems.values()))
     console = Console()
@@ -52,7 +54,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         found = compare_translations(systems, names, options.samples, options.seed)
     _show_scores(console, found, len(first))
-    report: dict[str, Any] = {"rows": len(first)}
+    unscored = len(next(iter(read.values()))) - len(first)
+    if unscored:
+        console.print(f"note: {unscored} rows have no reference and are not scored", style="yellow")
+    report: dict[str, Any] = {"rows": len(first), "rows_without_reference": unscored}
     report["systems"] = {s: {name: asdict(score) for name, score in scores.items()} for s, scores in found.items()}
     if not is_extraction(first):
         report |= _groups_and_counts(console, systems, names, [key for key in options.by.split(",") if key])
@@ -93,10 +98,13 @@ def _groups_and_counts(
     from lit_llm.report.comparison import translations
 
     rows = {system: translations(found) for system, found in systems.items()}
+    # Rows are grouped by the facts of the first file; another one may lack them.
+    facts = [row.meta for row in next(iter(rows.values()))]
+    same = {s: [replace(row, meta=meta) for row, meta in zip(found, facts, strict=True)] for s, found in rows.items()}
     report: dict[str, Any] = {"groups": [], "outcomes": {system: outcomes(found) for system, found in rows.items()}}
     if keys:
         table = Table(*keys, "n", *(f"{names[0]} {system}" for system in systems), title="by group")
-        parts = {system: grouped(found, keys) for system, found in rows.items()}
+        parts = {system: grouped(found, keys) for system, found in same.items()}
         means = dict.fromkeys(systems, 0.0)
         for group, members in next(iter(parts.values())).items():
             values = {system: score_rows(found[group], names[:1])[names[0]].value for system, found in parts.items()}

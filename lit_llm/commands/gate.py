@@ -29,12 +29,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     quality = kinds.add_parser("quality", help="a floor for a score, and a drop from a baseline")
     quality.add_argument("predictions", help="predictions.csv or run folder")
     quality.add_argument("--score", default="chrf", help="chrf (default), chrfpp, bleu or ter")
-    quality.add_argument("--least", type=float, help="the floor, such as 48")
+    quality.add_argument("--least", type=float, help="the floor, such as 48; a ceiling of TER")
     quality.add_argument("--baseline", help="predictions of the same rows, or a JSON file of scores by name")
     quality.add_argument("--most_drop", type=float, default=5.0, help="points below the baseline (5)")
-    quality.add_argument(
-        "--most_flawed", type=float, default=0.02, help="share empty, copied, unstopped or of a cut source (0.02)"
-    )
+    quality.add_argument("--most_flawed", type=float, default=0.02, help="share empty, copied or unstopped (0.02)")
     leakage = kinds.add_parser("leakage", help="exact matches of long references")
     leakage.add_argument("predictions", help="predictions.csv or run folder")
     leakage.add_argument("--most", type=float, default=0.05, help="share of long references (0.05)")
@@ -45,6 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     latency.add_argument("--tokens", type=int, default=256, help="generated tokens (256)")
     latency.add_argument("--most_p95", type=float, help="seconds")
     latency.add_argument("--least_rate", type=float, help="tokens per second")
+    for kind in (quality, leakage):
+        kind.add_argument("--only", action="append", default=[], help="rows with this fact, such as direction=es-nah")
     for kind in (quality, leakage, latency):
         kind.add_argument("--report", type=Path, help="JSON file to write what was found to")
     options = vars(parser.parse_args(argv))
@@ -76,19 +76,19 @@ def _quality(predictions: str, least: float | None, baseline: str | None, **opti
     return quality(predictions, least=least, baseline=baseline, **options), {}
 
 
-def _leakage(predictions: str, most: float) -> tuple[list[Check], Any]:
+def _leakage(predictions: str, **options: Any) -> tuple[list[Check], Any]:
     from lit_llm.report.gates import leakage
 
-    return leakage(predictions, most), {}
+    return leakage(predictions, **options), {}
 
 
 def _latency(run: str, checkpoint: str, **options: Any) -> tuple[list[Check], dict[str, Any]]:
-    from lit_llm.report import open_run
     from lit_llm.report.gates import latency
+    from lit_llm.report.runs import open_run, single_trainer
 
     if options["most_p95"] is None and options["least_rate"] is None:
         raise ConfigError("gate latency: nothing to hold the time to: give --most_p95, --least_rate, or both")
-    opened = open_run(run, checkpoint)
+    opened = open_run(run, checkpoint, single_trainer(run))
     if opened.model.merge and opened.model.network is not None:
         opened.model.network = opened.model.adapter.merge(opened.model.network)
     return latency(opened, **options)

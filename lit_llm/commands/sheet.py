@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from lit_llm.errors import ConfigError
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Make a sheet, or score a filled-in one.
@@ -23,6 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     make.add_argument("--rows", type=int, default=50, help="rows to judge (50)")
     make.add_argument("--by", default="dialect,length", help="facts that the rows are spread over (dialect,length)")
     make.add_argument("--seed", type=int, default=0, help="of the draw and of the codes")
+    make.add_argument("--overwrite", action="store_true", help="replace a sheet, with what people filled in")
     make.add_argument("--output", type=Path, default=Path("sheet.csv"), help="CSV file to fill in (sheet.csv)")
     score = kinds.add_parser("score", help="score a filled-in sheet")
     score.add_argument("sheet", type=Path, help="the filled-in CSV file")
@@ -38,6 +41,8 @@ def _make(options: argparse.Namespace) -> int:
     from lit_llm.report.predictions import read_predictions
     from lit_llm.report.sheets import choose, make_sheet
 
+    if options.output.exists() and not options.overwrite:
+        raise ConfigError(f"sheet: {options.output} exists; add --overwrite to replace it, or name another --output")
     systems = aligned({name: read_predictions(name) for name in options.files})
     by = [name for name in options.by.split(",") if name]
     ids = choose(next(iter(systems.values())), options.rows, by, options.seed)

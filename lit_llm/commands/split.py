@@ -43,6 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     together = [_column(rows, name) for name in options.together.split(",") if name]
     found = clusters(sides, together, options.near)
     dealt = split(found, {"valid": options.valid, "test": options.test}, options.seed)
+    # What an earlier split left in a part that this one has not would share rows with it.
+    for path in targets.values():
+        path.unlink(missing_ok=True)
     for name, places in dealt.items():
         write_jsonl(targets[name], (rows[place] for place in places))
         print(f"{targets[name]}: {len(places):,} rows ({len(places) / len(rows):.1%})")

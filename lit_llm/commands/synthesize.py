@@ -28,6 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, required=True, help="JSONL file to write")
     parser.add_argument("--origin", required=True, help="tag of the rows, such as back_translation")
     parser.add_argument("--teacher", help="tag that names the teacher; by default where its predictions lie")
+    parser.add_argument("--ask_back", action="store_true", help="only write the answers, to be translated back")
     parser.add_argument("--back", help="predictions.csv of the way back: the same ids, predictions as texts")
     parser.add_argument("--least_chrf", type=float, default=40.0, help="sentence chrF of the way back (40)")
     parser.add_argument("--against", action="append", default=[], help="test file that no row may share text with")
@@ -37,8 +38,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     from lit_llm.data import TranslationData
     from lit_llm.report.files import write_jsonl
     from lit_llm.report.predictions import read_predictions
-    from lit_llm.report.synthesis import synthesize
+    from lit_llm.report.synthesis import answers_as_questions, synthesize
 
+    if options.ask_back:
+        asked = answers_as_questions(read_predictions(options.predictions))
+        write_jsonl(options.output, asked)
+        print(f"{options.output}: {len(asked)} rows to translate back")
+        return 0
     back = {row.id: row.prediction for row in read_predictions(options.back)} if options.back else None
     data = TranslationData(languages={name: name for name in options.languages.split(",")})
     tested = [text for path in options.against for text in _texts(data, Path(path))]

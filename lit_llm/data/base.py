@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from lightning.pytorch import LightningDataModule
 
-from lit_llm.batch import IGNORE, Batch
-from lit_llm.data.auditing import AuditReport, repeated_texts
+from lit_llm.batch import Batch
+from lit_llm.data.auditing import AuditReport, repeated_texts, row_counts, shown_rows, unlabelled
 from lit_llm.data.augmentation import Augmenter
 from lit_llm.data.batching import BatchPlan, PlannedLoader, eval_loader, sorted_batches
 from lit_llm.data.collating import collate
 from lit_llm.data.dataset import Example, Row, Split
-from lit_llm.data.prompting import ChatFormat, Encoded, Learn, Overflow
+from lit_llm.data.encoding import Encoder
+from lit_llm.data.prompting import ChatFormat, Learn, Overflow
 from lit_llm.errors import ConfigError, DataError
 from lit_llm.seeding import global_seed
 
@@ -80,6 +81,8 @@ class LMData(LightningDataModule):
         seed: int | None = None,
     ) -> None:
         super().__init__()
+        if reserved := [name for name in test or {} if name in ("train", "valid", "predict")]:
+            raise ConfigError(f"data.init_args.test: {reserved[0]!r} is the name of a split; name the test otherwise")
         self.files = {"train": train, "valid": valid, "predict": predict}
         self.test_files = dict(test or {})
         self.batch_size = _positive("batch_size", batch_size)
@@ -111,6 +114,11 @@ class LMData(LightningDataModule):
         """The tasks whose rows this data serves."""
         return {self.task}
 
+    @property
+    def main_task(self) -> str | None:
+        """The task whose metrics are those of the whole; None of a mixture, which logs its parts' alone."""
+        return self.task
+
     def label(self, name: str) -> str:
         """Return what batches call a split."""
         return f"{self.prefix}{name}"
@@ -131,6 +139,18 @@ class LMData(LightningDataModule):
         """Return the examples of all configured splits as they are used, but not encoded."""
         files = {name: path for name, path in (self.files | self.test_files).items() if path}
         return {name: self.select(name, self.read(Path(path))) for name, path in files.items()}
+
+    def serves(self, stage: str) -> bool:
+        """Whether this data names a file for a stage."""
+        if stage == "fit":
+            return bool(self.files["train"])
+        return bool(self.files["valid"] if stage == "validate" else self.test_files) or (
+            stage == "predict" and bool(self.files["predict"])
+        )
+
+    def ask(self, text: str) -> list[int]:
+        """Return the prompt of a text that comes from no file, as token ids."""
+        return self.format.encode(text, None).input_ids
 
     def postprocess(self, raw: str, meta: Mapping[str, Any]) -> tuple[str, str, str]:
         """Return a generated text as ``(prediction, status, error)``."""
@@ -198,15 +218,7 @@ class LMData(LightningDataModule):
 
     def audit(self, samples: int = 3) -> AuditReport:
         """Count what was cut, dropped, repeated and shared, and show what a few training rows learn."""
-        rows = self.splits["train"].rows
-        tokenizer = self.format.tokenizer
-        shown = [
-            [
-                (str(tokenizer.decode([token])), label != IGNORE)
-                for token, label in zip(row.encoded.input_ids, row.encoded.labels, strict=True)
-            ]
-            for row in rows[:: max(1, len(rows) // samples)][:samples]
-        ]
+        shown = shown_rows(self.splits["train"], self.format.tokenizer, samples)
         return AuditReport(dict(self.counts) | repeated_texts(self.splits), shown)
 
     def state_dict(self) -> dict[str, Any]:
@@ -275,37 +287,30 @@ class LMData(LightningDataModule):
         missing = [name for name, path in needed.items() if path is None and not (stage == "fit" and name == "valid")]
         if missing or (stage in ("test", "predict") and not needed):
             key = missing[0] if missing else stage
-            raise ConfigError(f"data.init_args.{key} is not set, and `{stage}` needs it: name a file there")
+            raise ConfigError(f"data.init_args.{key} is not set, and `{stage_name(stage)}` needs it: name a file there")
         return {name: path for name, path in needed.items() if path is not None}
 
     def _load(self, name: str, path: Path) -> Split:
-        examples = self.select(name, self.read(path))
+        read = self.read(path)
+        examples = self.select(name, read)
         training = name == "train"
         vary = self._vary if training and self.augmenter and self.augmentation_factor > 1 else None
-        split = Split(name, examples, lambda e: self._encode(e, name), vary, self.augmentation_factor)
+        # A validation row is measured whatever its length: it is never dropped. No prompt is cut elsewhere.
+        whole = name not in ("train", "valid") or (name == "valid" and self.overflow == "drop")
+        limit = None if whole else self.max_length
+        rows = Encoder(self.format, limit, self.overflow, self.learn)
+        split = Split(name, examples, rows.encode, vary, self.augmentation_factor)
         if not split.rows:
-            raise DataError(f"{path}: no row is left of {len(examples)}: raise data.init_args.max_length")
-        self.counts[f"{name} rows"] = len(split.rows)
-        self.counts[f"{name} dropped"] = split.dropped
-        self.counts[f"{name} truncated"] = sum(row.encoded.truncated for row in split.rows)
-        empty = [row for row in split.rows if all(label == IGNORE for label in row.encoded.labels)]
-        if training:
-            self.counts["zero-label rows"] = len(empty)
-        if training and empty and empty[0].example:
+            raise DataError(f"{path}: no row is left of {len(read)}; {self._why_empty(len(examples))}")
+        self.counts.update(row_counts(split))
+        if training and (empty := unlabelled(split)) and empty[0].example:
             raise DataError(f"{empty[0].example.place}: nothing is learned from this row: it has no labelled token")
         return split
 
-    def _encode(self, example: Example, split: str) -> Encoded | None:
-        form = self.format
-        try:
-            if split in ("train", "valid"):
-                # A validation row is measured whatever its length: it is never dropped.
-                keep = split == "valid" and self.overflow == "drop"
-                limit = 10**9 if keep else self.max_length
-                return form.fit(example.text, example.answer, limit, self.overflow, self.learn, example.context)
-            return form.encode(example.text, example.answer, self.learn, example.context)
-        except DataError as error:
-            raise DataError(f"{example.place}: {error}") from None
+    def _why_empty(self, selected: int) -> str:
+        if selected:
+            return f"all {selected} are too long: raise data.init_args.max_length"
+        return ", ".join(f"{reason}: {count}" for reason, count in self.counts.items() if count)
 
     def _vary(self, example: Example, epoch: int, index: int, variant: int) -> Row | None:
         if self.augmenter is None:
@@ -315,7 +320,7 @@ class LMData(LightningDataModule):
         )
         other = self.restated(example, text, reference)
         # A variant that has grown too long is not worth an error amid training: the example itself is used.
-        encoded = self.format.fit(other.text, other.answer, self.max_length, "drop", self.learn, other.context)
+        encoded = Encoder(self.format, self.max_length, "drop", self.learn).encode(other)
         return Row(other, encoded) if encoded else None
 
     def _eval_loader(self, name: str) -> Any:
@@ -332,6 +337,11 @@ class LMData(LightningDataModule):
         if self.trainer is None:
             return 0, 0
         return self.trainer.current_epoch, self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
+
+
+def stage_name(stage: str) -> str:
+    """Return what the command line calls a stage; Lightning hands an enumeration."""
+    return str(getattr(stage, "value", stage))
 
 
 def _positive(name: str, value: int) -> int:

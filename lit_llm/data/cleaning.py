@@ -16,13 +16,13 @@ FILTERS = ("empty", "length", "ratio", "copy")
 """All reasons to leave a pair out, in the order in which they are looked at."""
 
 _C1 = {code: bytes([code]).decode("cp1252", "ignore") for code in range(0x80, 0xA0)}
-_TWICE = re.compile("[\u00c2\u00c3][\u0080-\u00bf]")
+_TWICE = re.compile("[\u00c2-\u00c5][\u0080-\u00bf]")
 _BEFORE = re.compile(r"[ \t]+(?=[,;:!?%)\]}»”…]|\.(?!\w))")
 _BEHIND = re.compile(r"(?<=[¿¡(\[{«“])[ \t]+")
 
 
 def _mojibake(text: str) -> str:
-    """Decode again what was read as Latin-1: UTF-8 (``Ã±`` for ñ) and Windows-1252 (U+0093 for a quote)."""
+    """Decode again what was read as Latin-1: UTF-8 (``Ã±`` for ñ, ``Ä«`` for ī), Windows-1252 (U+0093 for a quote)."""
     text = _TWICE.sub(lambda match: match.group().encode("latin-1").decode(), text)
     return text.translate(_C1)
 

@@ -13,7 +13,7 @@ from typing import Any
 from torch.utils.data import Dataset
 
 from lit_llm.data.auditing import AuditReport
-from lit_llm.data.base import LMData
+from lit_llm.data.base import LMData, stage_name
 from lit_llm.data.batching import PlannedLoader
 from lit_llm.data.dataset import Example, Row, Split
 from lit_llm.errors import ConfigError
@@ -101,13 +101,16 @@ def _capped(effective: dict[str, float], caps: Mapping[str, float]) -> dict[str,
         return effective
     if max(caps.values()) >= 1 or set(caps) == set(effective):
         raise ConfigError(f"data.init_args.caps: {dict(caps)}: a cap is below 1, and one part has to be without")
-    over = {name for name, cap in caps.items() if effective[name] > cap * sum(effective.values())}
-    rest = sum(rows for name, rows in effective.items() if name not in over)
-    room = 1 - sum(caps[name] for name in over)
-    if room <= 0:
-        raise ConfigError(f"data.init_args.caps: {dict(caps)} leave nothing to the other parts")
-    shrunk = {name: caps[name] * rest / room for name in over}
-    return {name: min(rows, shrunk.get(name, rows)) for name, rows in effective.items()}
+    over: set[str] = set()
+    total = sum(effective.values())
+    # What one cap takes away may put another source over its own.
+    while more := {name for name, cap in caps.items() if name not in over and effective[name] > cap * total}:
+        over |= more
+        room = 1 - sum(caps[name] for name in over)
+        if room <= 0:
+            raise ConfigError(f"data.init_args.caps: {dict(caps)} leave nothing to the other parts")
+        total = sum(rows for name, rows in effective.items() if name not in over) / room
+    return {name: caps[name] * total if name in over else rows for name, rows in effective.items()}
 
 
 class _Joined(Dataset[Row]):
@@ -185,6 +188,11 @@ class MixedData(LMData):
         """The tasks of all sources."""
         return {task for part in self.parts.values() for task in part.tasks}
 
+    @property
+    def main_task(self) -> None:
+        """None: every source logs its own metrics."""
+        return
+
     def read(self, path: Path) -> list[Example]:
         """Refuse: only the sources know their files."""
         raise ConfigError(f"{path}: MixedData reads no file itself; name files in its parts")
@@ -192,8 +200,12 @@ class MixedData(LMData):
     def setup(self, stage: str) -> None:
         """Set up the sources; a row's id and meta name the source that it comes from."""
         self._take_tokenizer()
-        for name, part in self.parts.items():
+        serving = self._serving(stage)
+        if not serving:
+            raise ConfigError(f"data.init_args.parts: `{stage_name(stage)}` needs a file, and no part names one for it")
+        for part in self.parts.values():
             part.trainer, part.tokenizer = self.trainer, self.tokenizer
+        for name, part in serving.items():
             known = set(part.splits)
             part.setup(stage)
             for split in set(part.splits) - known:
@@ -233,13 +245,14 @@ class MixedData(LMData):
 
     def predict_dataloader(self) -> Any:
         """Return the loaders of all sources, without the batches whose rows are all in ``finished_ids``."""
-        for part in self.parts.values():
+        serving = self._serving("predict").values()
+        for part in serving:
             part.finished_ids = self.finished_ids
-        return [loader for part in self.parts.values() for loader in part.predict_dataloader()]
+        return [loader for part in serving for loader in part.predict_dataloader()]
 
     def row_order(self) -> list[str]:
         """Return the ids of all rows to predict, source by source."""
-        return [row_id for part in self.parts.values() for row_id in part.row_order()]
+        return [row_id for part in self._serving("predict").values() for row_id in part.row_order()]
 
     def postprocess(self, raw: str, meta: Mapping[str, Any]) -> tuple[str, str, str]:
         """Return what the row's own source makes of a generated text."""
@@ -266,7 +279,8 @@ class MixedData(LMData):
 
     def fingerprint(self) -> dict[str, str]:
         """Return what decides the rows of ``predict``, for every source."""
-        return {f"{name}.{key}": v for name, part in self.parts.items() for key, v in part.fingerprint().items()}
+        serving = self._serving("predict")
+        return {f"{name}.{key}": v for name, part in serving.items() for key, v in part.fingerprint().items()}
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint must agree on: how conversations are written and how many rows an epoch has."""
@@ -284,15 +298,31 @@ class MixedData(LMData):
     def _notes(self) -> list[str]:
         plan = self.plan()
         total = sum(share.effective for share in plan)
-        epochs = (self.trainer.max_epochs if self.trainer else None) or 1
+        epochs = self._epochs(total)
         notes = []
         for share in plan:
             part = f"{share.effective:,} of {total:,} rows ({share.effective / total:.1%})"
             notes.append(f"{share.name}: {share.unique:,} unique rows, {share.repeats:.2f} times an epoch: {part}")
             if share.repeats * epochs > MANY_REPEATS:
-                seen = f"{share.repeats * epochs:.0f} times in {epochs} epochs"
+                seen = f"{share.repeats * epochs:.0f} times in {epochs:.3g} epochs"
                 notes.append(f"warning: {share.name}: each row is seen {seen}, and will be learned by heart")
         return notes
+
+    def _epochs(self, total: int) -> float:
+        """Return how many epochs of so many rows a run has, whether ``max_epochs`` or ``max_steps`` ends it."""
+        if self.trainer is None:
+            return 1.0
+        ends = []
+        if (self.trainer.max_epochs or 0) > 0:
+            ends.append(float(self.trainer.max_epochs or 0))
+        if self.trainer.max_steps > 0:
+            rows = self.batch_size * self.trainer.accumulate_grad_batches * self.trainer.world_size
+            ends.append(self.trainer.max_steps * rows / total)
+        return min(ends, default=1.0)
+
+    def _serving(self, stage: str) -> dict[str, LMData]:
+        """Return the sources that a stage is about: all that are trained on, elsewhere those with a file for it."""
+        return {name: part for name, part in self.parts.items() if stage == "fit" or part.serves(stage)}
 
     def _named(self, name: str, example: Example) -> Example:
         return replace(example, id=f"{name}/{example.id}", meta={PART: name} | example.meta)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from lightning.pytorch.utilities import rank_zero_info
 
 from lit_llm.data.base import LMData
 from lit_llm.data.cleaning import Cleaner
@@ -15,7 +17,7 @@ from lit_llm.data.dataset import Example
 from lit_llm.data.orthography import NahuatlOrthography
 from lit_llm.data.prompting import Context
 from lit_llm.data.reading import MAX_LINE_BYTES, Column, Record, read_parallel, read_records
-from lit_llm.errors import ConfigError
+from lit_llm.errors import ConfigError, DataError
 
 SYSTEM = "Eres traductor. Traduce del {source} al {target}. Responde solo con la traducción."
 """What a direction is asked with unless ``prompts`` says otherwise."""
@@ -37,7 +39,8 @@ class TranslationData(LMData):
         origin_field: column that tells where a pair comes from.
         document_field: column of the document that a pair belongs to.
         prompts: system turn by direction; ``{source}`` and ``{target}`` become the languages' names, the varied one
-            with its variety: ``náhuatl (huasteca)``.
+            with its variety: ``náhuatl (huasteca)``. It takes the place of ``system``.
+        instructions: what is asked, by direction, put before the text; elsewhere ``instruction``.
         shots: worked examples by direction, each a text and its translation.
         cleaner: cleans training pairs; by default with all of its steps.
         orthography: one spelling for training targets in the ``varied`` language; none by default.
@@ -59,6 +62,7 @@ class TranslationData(LMData):
         origin_field: str = "origin",
         document_field: str = "document",
         prompts: dict[str, str] | None = None,
+        instructions: dict[str, str] | None = None,
         shots: dict[str, list[list[str]]] | None = None,
         cleaner: Cleaner | None = None,
         orthography: NahuatlOrthography | None = None,
@@ -66,6 +70,10 @@ class TranslationData(LMData):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        if self.system is not None:
+            raise ConfigError(
+                "data.init_args.system: a translation's system turn depends on its direction; set prompts"
+            )
         self.languages = languages or {"es": "español", "nah": "náhuatl"}
         self.sides_of = {f"{a}-{b}": (a, b) for a in self.languages for b in self.languages if a != b}
         self.directions = directions or list(self.sides_of)
@@ -75,8 +83,10 @@ class TranslationData(LMData):
             raise ConfigError(f"data.init_args.varied: {self.varied!r} is none of {', '.join(self.languages)}")
         self._check("prompts", prompts or {})
         self._check("shots", shots or {})
+        self._check("instructions", instructions or {})
         # All directions, so that a run may answer in one of those that it was trained in.
         self.prompts = dict.fromkeys(self.sides_of, SYSTEM) | (prompts or {})
+        self.instructions = instructions or {}
         self.shots = shots or {}
         if wrong := [shot for shots in self.shots.values() for shot in shots if len(shot) != 2]:
             raise ConfigError(f"data.init_args.shots: {wrong[0]} is not a text and its translation")
@@ -95,9 +105,10 @@ class TranslationData(LMData):
             records = read_parallel(str(path), list(self.languages), max_line_bytes=self.max_line_bytes)
         else:
             columns = {name: Column(name, required=False) for name in self.languages}
-            columns |= {key: Column(name, required=False) for key, name in self.facts.items()}
+            columns |= {key: Column(name, kind="id", required=False) for key, name in self.facts.items()}
             columns["id"] = Column("id", kind="id", required=False)
             records = read_records(path, columns, max_line_bytes=self.max_line_bytes, either=list(self.languages))
+            self._check_facts(path, records)
         return [example for record in records for example in self._examples(record)]
 
     def select(self, name: str, examples: list[Example]) -> list[Example]:
@@ -106,27 +117,39 @@ class TranslationData(LMData):
         Everything that is left out is counted under the split's name.
         """
         if name == "train":
-            before = Counter(self.cleaner.counts)
-            kept = [cleaned for example in examples if (cleaned := self._cleaned(example))]
-            changes = self.cleaner.counts - before
-            self.counts.update({f"train cleaned, {step}": count for step, count in changes.items()})
-            return kept
+            return self._select_clean(examples)
         answered = name != "predict"
         kept = [e for e in examples if e.text.strip() and (e.answer or not answered)]
         self.counts[f"{name} without text or reference"] = len(examples) - len(kept)
+        if len(kept) < len(examples):
+            rank_zero_info(f"{name}: {len(examples) - len(kept)} of {len(examples)} rows have no text or no reference")
         return kept
+
+    def read_splits(self) -> dict[str, list[Example]]:
+        """Return the examples of all splits, their targets in the spelling of the files."""
+        # A spelling that only training targets are given would hide that a reference stands among them.
+        spelling, self.orthography = self.orthography, None
+        try:
+            return super().read_splits()
+        finally:
+            self.orthography = spelling
 
     def sides(self, example: Example) -> dict[str, str]:
         """Return both texts of a pair by language; each pair is looked at once, whatever its directions."""
         direction = example.meta["direction"]
-        if direction != self.directions[0]:
+        if example.answer and direction != self.directions[0]:
             return {}
         source, target = self.sides_of[direction]
         return {source: example.text, target: example.answer or ""}
 
+    def ask(self, text: str) -> list[int]:
+        """Return the prompt of a text in the first direction, as token ids."""
+        return self.format.encode(text, None, context=self.context(self.directions[0], None)).input_ids
+
     def template_fingerprint(self) -> str:
         """Return a hash of how conversations are written, every direction's prompt included."""
-        shown = repr([sorted(self.prompts.items()), sorted(self.shots.items()), self.languages])
+        by_direction = [sorted(part.items()) for part in (self.prompts, self.instructions, self.shots)]
+        shown = repr([*by_direction, self.languages])
         return hashlib.sha256(f"{super().template_fingerprint()}{shown}".encode()).hexdigest()[:16]
 
     def postprocess(self, raw: str, meta: Mapping[str, Any]) -> tuple[str, str, str]:
@@ -141,7 +164,7 @@ class TranslationData(LMData):
         source, target = self.sides_of[direction]
         system = self.prompts[direction].replace("{source}", names[source]).replace("{target}", names[target])
         shots = tuple((text, answer) for text, answer in self.shots.get(direction, []))
-        return Context(system, self.instruction, shots)
+        return Context(system, self.instructions.get(direction, self.instruction), shots)
 
     def _examples(self, record: Record) -> list[Example]:
         facts = {key: record.values[key] for key in self.facts if record.values.get(key)}
@@ -157,13 +180,33 @@ class TranslationData(LMData):
             found.append(Example(row_id, text or "", answer, answer, record.place, meta, context))
         return found
 
-    def _cleaned(self, example: Example) -> Example | None:
-        source, target = self.cleaner.mend(example.text), self.cleaner.mend(example.answer or "")
-        if self.cleaner.fault(source, target):
-            return None
+    def _select_clean(self, examples: list[Example]) -> list[Example]:
+        """Return the examples of pairs that are worth learning from, cleaned; each pair is counted once."""
+        before = Counter(self.cleaner.counts)
+        mended: dict[tuple[str, frozenset[str]], dict[str, str] | None] = {}
+        kept = []
+        for example in examples:
+            source, target = self.sides_of[example.meta["direction"]]
+            pair = example.meta["pair"], frozenset((source, target))
+            if pair not in mended:
+                both = {source: self.cleaner.mend(example.text), target: self.cleaner.mend(example.answer or "")}
+                mended[pair] = None if self.cleaner.fault(*both.values()) else both
+            if sides := mended[pair]:
+                kept.append(self._written(example, sides[source], sides[target]))
+        changes = self.cleaner.counts - before
+        self.counts.update({f"train cleaned, {step}": count for step, count in changes.items()})
+        return kept
+
+    def _written(self, example: Example, text: str, answer: str) -> Example:
         if self.orthography and self.sides_of[example.meta["direction"]][1] == self.varied:
-            target = self.orthography.write(target)
-        return replace(example, text=source, answer=target, reference=target)
+            answer = self.orthography.write(answer)
+        return replace(example, text=text, answer=answer, reference=answer)
+
+    def _check_facts(self, path: Path, records: Sequence[Record]) -> None:
+        """Refuse a column that the configuration names and no row has: its facts would be missing in silence."""
+        for key, name in self.facts.items():
+            if name != key and not any(record.values[key] for record in records):
+                raise DataError(f"{path}: no row has a value in {name!r}, which data.init_args.{key}_field names")
 
     def _check(self, name: str, directions: Iterable[str]) -> None:
         if unknown := [direction for direction in directions if direction not in self.sides_of]:

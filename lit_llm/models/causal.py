@@ -52,10 +52,10 @@ class CausalLM(LitLM):
 
     @property
     def main_metric(self) -> str:
-        """Name of the logged number that tells best how good the model is; the loss where tasks are mixed."""
+        """Name of the logged number that tells best how good the model is; the loss of a mixture."""
         datamodule: Any = getattr(self.trainer, "datamodule", None)
-        tasks = datamodule.tasks if datamodule is not None else set()
-        main = [metric.main for metric in self.metrics if tasks == {metric.task}]
+        task = getattr(datamodule, "main_task", None)
+        main = [metric.main for metric in self.metrics if metric.task == task]
         return f"val/{main[0]}" if main and main[0] else "val/loss"
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -162,7 +162,7 @@ class CausalLM(LitLM):
                     new_tokens=answer.new_tokens,
                     score=answer.score,
                     # A schema says nothing about the row that its status does not, and would fill the file.
-                    meta={key: value for key, value in batch.meta[i].items() if key != "schema"},
+                    meta={"split": batch.split} | {k: value for k, value in batch.meta[i].items() if k != "schema"},
                 )
             )
         return rows

@@ -52,8 +52,18 @@ def translations(rows: Sequence[Prediction]) -> list[Translation]:
 
 
 def is_extraction(rows: Sequence[Prediction]) -> bool:
-    """Whether references are JSON objects or arrays, hence fields are to be scored."""
-    return all(row.reference[:1] in ("{", "[") and parse_json(row.reference).strict for row in rows if row.reference)
+    """Whether references are JSON objects or arrays, hence fields are to be scored.
+
+    Raises:
+        DataError: if some are and some are not.
+    """
+    json = [row.reference[:1] in ("{", "[") and parse_json(row.reference).strict for row in rows if row.reference]
+    if any(json) and not all(json):
+        raise DataError(
+            f"{sum(json)} of {len(json)} references are JSON and the others are not: choose the rows of one task, such "
+            "as with --only part=NAME or --only split=NAME"
+        )
+    return all(json)
 
 
 def aligned(systems: dict[str, list[Prediction]]) -> dict[str, list[Prediction]]:
@@ -98,14 +108,14 @@ def compare_translations(
 
     texts = {system: streams(translations(rows)) for system, rows in systems.items()}
     references: Any = next(iter(texts.values()))[1]
-    metrics = {name: scorer(name) for name in names}
-    with _seeded(seed):
-        named: Any = [(system, hypotheses) for system, (hypotheses, _) in texts.items()]
-        test: Any = PairedTest(named, metrics, references, test_type="bs", n_samples=samples)
-        signatures, results = test()
+    named: Any = [(system, hypotheses) for system, (hypotheses, _) in texts.items()]
     found: dict[str, dict[str, Compared]] = {system: {} for system in systems}
-    titles = [title for title in results if title != "System"]
-    for name, title in zip(names, titles, strict=True):
+    for name in names:
+        # One at a time, because two BLEUs with different tokenisers have one title.
+        with _seeded(seed):
+            test: Any = PairedTest(named, {name: scorer(name)}, references, test_type="bs", n_samples=samples)
+            signatures, results = test()
+        (title,) = (title for title in results if title != "System")
         for system, result in zip(systems, results[title], strict=True):
             p_value = None if result.p_value is None else float(result.p_value)
             found[system][name] = Compared(float(result.score), float(result.ci), p_value, signatures[title].format())

@@ -12,11 +12,14 @@ import numpy as np
 
 from lit_llm.errors import ConfigError
 from lit_llm.metrics.translation import outcomes
-from lit_llm.report.comparison import FEW_ROWS, WIDE, aligned, compare_translations, translations
+from lit_llm.report.comparison import FEW_ROWS, WIDE, aligned, compare_translations, is_extraction, translations
+from lit_llm.report.predictions import only as chosen
 from lit_llm.report.predictions import read_predictions
 
 if TYPE_CHECKING:
-    from lit_llm.metrics.translation import Translation
+    from collections.abc import Sequence
+
+    from lit_llm.batch import Prediction
     from lit_llm.report.runs import Run
 
 LONG = 10
@@ -52,6 +55,7 @@ def quality(
     baseline: str | None,
     most_drop: float,
     most_flawed: float,
+    only: Sequence[str] = (),
     samples: int = 1000,
 ) -> list[Check]:
     """Check a score against a floor and against a baseline, and how many answers are flawed.
@@ -62,26 +66,29 @@ def quality(
     Args:
         path: predictions of the system.
         score: one of ``lit_llm.metrics.translation.SCORES``.
-        least: the floor, if there is one.
+        least: the floor, if there is one; a ceiling of TER, of which less is better.
         baseline: predictions of the same rows, or a JSON file of scores by name.
         most_drop: points that the score may lie below the baseline's.
-        most_flawed: share of answers that may be empty, copies of their source, unstopped, or of a source that was cut.
+        most_flawed: share of answers that may be empty, copies of their source, or unstopped.
+        only: conditions on rows, such as ``direction=es-nah``.
         samples: bootstrap resamples of the test against baseline predictions.
     """
-    before, file = {}, baseline is not None and baseline.endswith(".json")
-    if baseline is not None and not file:
-        before[baseline] = read_predictions(baseline)
-    systems = aligned({**before, path: read_predictions(path)})
+    if baseline == path:
+        raise ConfigError(f"gate quality: {path} is its own baseline; name another file in --baseline")
+    file = baseline is not None and baseline.endswith(".json")
+    systems = _scored([path] if file or baseline is None else [baseline, path], only)
     *first, found = (scores[score] for scores in compare_translations(systems, [score], samples, SEED).values())
     rows = translations(systems[path])
+    # Of TER, less is better.
+    sign, word = (-1, "most") if score == "ter" else (1, "least")
     weak = len(rows) < FEW_ROWS or found.half_interval > WIDE
     evidence = f"{len(rows)} rows, ±{found.half_interval:.2f}"
     checks = []
     if least is not None:
-        limit = f"at least {least:g} ({evidence})"
-        checks.append(_judged(score, found.value, limit, fine=found.value >= least, weak=weak))
+        limit = f"at {word} {least:g} ({evidence})"
+        checks.append(_judged(score, found.value, limit, fine=sign * (found.value - least) >= 0, weak=weak))
     if baseline is not None:
-        drop = (_stored(baseline, score) if file else first[0].value) - found.value
+        drop = sign * ((_stored(baseline, score) if file else first[0].value) - found.value)
         p_value = 1.0 if found.p_value is None else found.p_value
         sure = p_value < SIGNIFICANT
         limit = f"at most {most_drop:g} ({evidence})"
@@ -89,7 +96,7 @@ def quality(
         if sure and drop > 0:
             checks.append(Check("p-value of the drop", p_value, f"not below {SIGNIFICANT}", None))
     counts = outcomes(rows)
-    for name in ("empty", "copied", "unstopped", "truncated"):
+    for name in ("empty", "copied", "unstopped"):
         share = counts[name] / len(rows)
         checks.append(Check(f"share {name}", share, f"at most {most_flawed:g}", share <= most_flawed))
     return checks
@@ -100,10 +107,12 @@ def _judged(name: str, value: float, limit: str, *, fine: bool, weak: bool) -> C
     return Check(name, value, limit, passes=True if fine else None if weak else False)
 
 
-def _scored(path: str) -> list[Translation]:
-    """Return the rows of a file that have a reference."""
-    (rows,) = aligned({path: read_predictions(path)}).values()
-    return translations(rows)
+def _scored(paths: Sequence[str], only: Sequence[str]) -> dict[str, list[Prediction]]:
+    """Return the rows of files that have a reference and are asked for."""
+    systems = aligned({path: chosen(read_predictions(path), only, path) for path in paths})
+    if is_extraction(next(iter(systems.values()))):
+        raise ConfigError(f"{paths[0]}: the answers are JSON; the gates score translations (compare scores JSON)")
+    return systems
 
 
 def _stored(path: str, score: str) -> float:
@@ -113,14 +122,15 @@ def _stored(path: str, score: str) -> float:
         raise ConfigError(f"--baseline: {path} holds no score {score!r} ({error!r})") from error
 
 
-def leakage(path: str, most: float) -> list[Check]:
+def leakage(path: str, most: float, only: Sequence[str] = ()) -> list[Check]:
     """Check how many long references were answered letter by letter, which a system that saw them does.
 
     Args:
         path: predictions of the system.
         most: share of references of at least ten words that may be.
+        only: conditions on rows, such as ``direction=es-nah``.
     """
-    rows = _scored(path)
+    rows = translations(_scored([path], only)[path])
     long = [row for row in rows if len(row.references[0].split()) >= LONG]
     if not long:
         raise ConfigError(f"{path}: no reference has {LONG} words or more, so leakage cannot be seen in it")
@@ -134,7 +144,7 @@ def latency(
     """Time answers of a forced length, one row at a time.
 
     Args:
-        run: an opened run.
+        run: a run opened with a trainer, whose device and precision are those of the measurement.
         text: what is asked.
         tokens: generated tokens, no more and no fewer.
         most_p95: seconds that 95 % of the answers may take.
@@ -146,12 +156,13 @@ def latency(
     from lit_llm.generation import Generator, generate_rows
 
     model, tokenizer = run.model.network, run.model.tokenizer
-    prompt = run.data.format.encode(text, None).input_ids
+    prompt = run.data.ask(text)
     generator = Generator(max_new_tokens=tokens, stop="never")
     seconds = []
     for number in range(WARM_UPS + TIMES):
         begin = time.perf_counter()
-        (answer,) = generate_rows(generator, model, tokenizer, [prompt])
+        with run.model.trainer.precision_plugin.forward_context():
+            (answer,) = generate_rows(generator, model, tokenizer, [prompt])
         if number >= WARM_UPS:
             seconds.append(time.perf_counter() - begin)
         if answer.new_tokens != tokens:
@@ -166,6 +177,7 @@ def latency(
         "prompt_tokens": len(prompt),
         "device": str(weight.device),
         "dtype": str(weight.dtype),
+        "precision": str(run.model.trainer.precision),
         "adapter": type(run.model.adapter).__name__,
         "merged": run.model.merge,
     }

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 import yaml
+from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser
 
 from lit_llm.data.base import LMData
@@ -30,12 +31,13 @@ class Run:
     data: LMData
 
 
-def open_run(folder: str | Path, checkpoint: str = "best") -> Run:
+def open_run(folder: str | Path, checkpoint: str = "best", trainer: Trainer | None = None) -> Run:
     """Return a run as its ``config.yaml`` describes it.
 
     Args:
         folder: the run folder.
         checkpoint: ``best``, ``last``, or ``none`` for the base as it is.
+        trainer: gives the device and the dtype of the weights; without one, they are float32 on the CPU.
 
     Raises:
         ConfigError: if the folder holds no run, or its checkpoint does not fit.
@@ -47,12 +49,23 @@ def open_run(folder: str | Path, checkpoint: str = "best") -> Run:
     parser.add_lightning_class_args(LMData, "data", subclass_mode=True)
     parts = parser.instantiate_classes(parser.parse_object({key: config[key] for key in ("model", "data")}))
     model, data = parts.model, parts.data
+    if trainer is not None:
+        model.trainer = trainer
     model.configure_model()
     data.tokenizer = model.tokenizer
     if checkpoint != "none":
         _load(model, data, folder / f"{checkpoint}.ckpt")
+    if trainer is not None:
+        model.to(trainer.strategy.root_device)
     model.eval()
     return Run(folder, model, data)
+
+
+def single_trainer(folder: str | Path) -> Trainer:
+    """Return a trainer with the precision and accelerator of a run, on one device, that writes nothing."""
+    own = _config(Path(folder) / "config.yaml").get("trainer", {})
+    settings = {key: own[key] for key in ("precision", "accelerator") if own.get(key) is not None}
+    return Trainer(**settings, devices=1, logger=False, enable_checkpointing=False, enable_progress_bar=False)
 
 
 def _config(path: Path) -> dict[str, Any]:

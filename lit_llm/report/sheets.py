@@ -57,9 +57,11 @@ def choose(rows: Sequence[Prediction], count: int, by: Sequence[str], seed: int)
     rng = random.Random(seed)
     strata = [[row.meta["id"] for row in members] for members in grouped(translations(rows), by).values()]
     rng.shuffle(strata)
-    quota = [count * len(stratum) / len(rows) for stratum in strata]
-    taken = [int(part) for part in quota]
-    order = sorted(range(len(strata)), key=lambda k: (taken[k] > 0, taken[k] - quota[k]))
+    first = int(count >= len(strata))
+    left, size = count - first * len(strata), len(rows) - first * len(strata)
+    quota = [left * (len(stratum) - first) / max(1, size) for stratum in strata]
+    taken = [first + int(part) for part in quota]
+    order = sorted(range(len(strata)), key=lambda k: int(quota[k]) - quota[k])
     for k in order[: count - sum(taken)]:
         taken[k] += 1
     return [row_id for stratum, size in zip(strata, taken, strict=True) for row_id in rng.sample(stratum, size)]
@@ -84,6 +86,7 @@ def make_sheet(
             digest = hashlib.blake2b(f"{seed}\0{system}\0{row_id}".encode(), digest_size=5)
             entries.append((digest.hexdigest(), system, by_id[row_id]))
     entries.sort(key=lambda entry: entry[0])
+    sheet.parent.mkdir(parents=True, exist_ok=True)
     with sheet.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, quoting=csv.QUOTE_ALL)
         writer.writerow(COLUMNS)

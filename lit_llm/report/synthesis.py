@@ -55,15 +55,12 @@ def synthesize(
     """
     cleaner = cleaner or Cleaner()
     found = Synthesis()
-    seen: set[tuple[str, str]] = set()
+    seen: set[tuple[str, str, str]] = set()
     for row in rows:
-        direction = str(row.meta.get("direction", ""))
-        source_name, _, target_name = direction.partition("-")
-        if not target_name:
-            raise DataError(f"row {row.id!r}: its meta names no direction; write it with a run of TranslationData")
+        source_name, target_name = _direction(row)
         source, target = cleaner.mend(row.text), cleaner.mend(row.prediction)
-        score = _way_back(row, source, back)
-        key = (direction, fold(source))
+        score = _way_back(row, source, back) if _usable(row) else None
+        key = (source_name, target_name, fold(source))
         reason = (
             ("status" if row.status != "ok" else None)
             or cleaner.fault(source, target)
@@ -79,6 +76,28 @@ def synthesize(
         found.rows.append({"id": row.id, source_name: source, target_name: target, **kept, **tags})
     _drop_tested(found, list(against))
     return found
+
+
+def answers_as_questions(rows: Iterable[Prediction]) -> list[dict[str, str]]:
+    """Return the finished answers under their ids, each in the column of its language, to be translated back."""
+    found = []
+    for row in rows:
+        target = _direction(row)[1]
+        if _usable(row):
+            kept = {"dialect": row.meta["dialect"]} if "dialect" in row.meta else {}
+            found.append({"id": row.id, target: row.prediction, **kept})
+    return found
+
+
+def _usable(row: Prediction) -> bool:
+    return row.status == "ok" and bool(row.prediction.strip())
+
+
+def _direction(row: Prediction) -> tuple[str, str]:
+    source, _, target = str(row.meta.get("direction", "")).partition("-")
+    if not target:
+        raise DataError(f"row {row.id!r}: its meta names no direction; write it with a run of TranslationData")
+    return source, target
 
 
 def _way_back(row: Prediction, source: str, back: Mapping[str, str] | None) -> float | None:

@@ -100,7 +100,31 @@ def test_one_file_alone_and_few_rows_are_warned_of(
 
 def test_rows_without_reference_are_left_out(tmp_path: Path, systems: dict[str, list[dict[str, Any]]]) -> None:
     systems["a"][3] |= {"reference": ""}
-    assert compared(tmp_path, [write(tmp_path / "a.csv", systems["a"])], "--samples", "20")["rows"] == 249
+    found = compared(tmp_path, [write(tmp_path / "a.csv", systems["a"])], "--samples", "20")
+    assert (found["rows"], found["rows_without_reference"]) == (249, 1)
+
+
+def test_groups_are_those_of_the_first_file(tmp_path: Path, systems: dict[str, list[dict[str, Any]]]) -> None:
+    bare = [row | {"meta": {}} for row in systems["b"]]
+    files = [write(tmp_path / "a.csv", systems["a"]), write(tmp_path / "b.csv", bare)]
+    full = compared(
+        tmp_path, [files[0], write(tmp_path / "c.csv", systems["b"])], "--by", "direction", "--samples", "9"
+    )
+    found = compared(tmp_path, files, "--by", "direction", "--samples", "9")
+    assert [list(group["chrfpp"].values()) for group in found["groups"]] == [
+        list(group["chrfpp"].values()) for group in full["groups"]
+    ]
+
+
+def test_rows_of_one_direction(tmp_path: Path, systems: dict[str, list[dict[str, Any]]]) -> None:
+    path = write(tmp_path / "a.csv", systems["a"])
+    assert compared(tmp_path, [path], "--only", "direction=es-nah", "--samples", "9")["rows"] == 125
+
+
+def test_a_file_from_a_spreadsheet(tmp_path: Path, systems: dict[str, list[dict[str, Any]]]) -> None:
+    path = Path(write(tmp_path / "a.csv", systems["a"]))
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert compared(tmp_path, [str(path)], "--samples", "9")["rows"] == 250
 
 
 def test_extractions_are_compared_by_field(tmp_path: Path) -> None:
@@ -140,6 +164,9 @@ def test_files_of_different_rows_are_refused(
         ("id,prediction\n1,a\n", "a.csv:1: field 'reference' is missing from the header"),
         ("id,prediction,reference,status,meta\n1,a,a,ok,{\n", "a.csv:2: field 'meta': is not JSON"),
         ("id,prediction,reference,status\n1,a,,ok\n", "no row has a reference"),
+        ("id,prediction,reference,status\n1,a\n", "a.csv:2: field 'reference' is missing"),
+        ("id,prediction,reference,status\n1,a,b,ok\n1,a,c,ok\n", "id '1' occurs twice"),
+        ("id,prediction,reference,status\n1,a,{},ok\n2,a,c,ok\n", "1 of 2 references are JSON"),
     ],
 )
 def test_files_that_predict_did_not_write_are_refused(

@@ -12,6 +12,7 @@ import yaml
 
 from lit_llm.__main__ import main
 from lit_llm.report.predictions import read_predictions
+from tests.commands.conftest import write
 
 System = Callable[..., str]
 
@@ -46,9 +47,7 @@ def test_the_floor(system: System, margin: float, status: int) -> None:
     assert main(["gate", "quality", path, "--least", str(chrf(path) + margin)]) == status
 
 
-@pytest.mark.parametrize(
-    ("row", "status"), [({"prediction": ""}, 1), ({"status": "length"}, 1), ({"meta": {"truncated": True}}, 1), ({}, 0)]
-)
+@pytest.mark.parametrize(("row", "status"), [({"prediction": ""}, 1), ({"status": "length"}, 1), ({}, 0)])
 def test_flawed_answers_fail(
     system: System, row: dict[str, Any], status: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -75,6 +74,26 @@ def test_a_wide_interval_warns(system: System, capsys: pytest.CaptureFixture[str
     assert "warn  chrf" in capsys.readouterr().out
 
 
+def test_less_is_better_of_ter(system: System) -> None:
+    good, bad = system("good", 0.1, 600), system("bad", 0.6, 600)
+    options = ["gate", "quality", "--score", "ter"]
+    assert main([*options, good, "--least", "30"]) == 0
+    assert main([*options, bad, "--least", "30"]) == 1
+    assert main([*options, good, "--baseline", bad]) == 0
+    assert main([*options, bad, "--baseline", good]) == 1
+
+
+def test_rows_of_one_fact(tmp_path: Path, system: System, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [
+        {"prediction": "in calli", "reference": f"in calli {'x' * (k % 2)}", "meta": {"n": k % 2}} for k in range(500)
+    ]
+    path = write(tmp_path / "p.csv", rows)
+    assert main(["gate", "quality", path, "--least", "99"]) == 1
+    assert main(["gate", "quality", path, "--least", "99", "--only", "n=0"]) == 0
+    assert main(["gate", "quality", path, "--least", "99", "--only", "n=2"]) == 1
+    assert "--only n=2: no row of" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("wrong", "status"), [(0.3, 0), (0.0, 1)])
 def test_leakage(tmp_path: Path, system: System, wrong: float, status: int) -> None:
     report = tmp_path / "report.json"
@@ -84,8 +103,6 @@ def test_leakage(tmp_path: Path, system: System, wrong: float, status: int) -> N
 
 
 def test_the_published_predictions_have_seen_their_test(tmp_path: Path, real_data: Path) -> None:
-    from tests.commands.conftest import write
-
     lines = (real_data / "data/translation/predictions_qwen3_4b.jsonl").read_text("utf-8").splitlines()
     rows = [json.loads(line) for line in lines]
     path = write(tmp_path / "p.csv", [{"text": r["es"], "prediction": r["hyp"], "reference": r["ref"]} for r in rows])
@@ -137,12 +154,20 @@ def test_latency(tmp_path: Path, run: Path, limit: list[str], status: int) -> No
         (["quality", "{a}"], "give --least, --baseline, or both"),
         (["latency", "--run", "nowhere"], "give --most_p95, --least_rate, or both"),
         (["quality", "{a}", "--baseline", "none.json"], "none.json holds no score 'chrf'"),
+        (["quality", "{a}", "--baseline", "{a}"], "is its own baseline"),
+        (["quality", "{json}", "--least", "1"], "the answers are JSON"),
+        (["quality", "{a}", "--least", "1", "--only", "x"], "write key=value"),
         (["leakage", "{short}"], "no reference has 10 words"),
     ],
 )
 def test_what_cannot_be_judged_is_an_error(
     tmp_path: Path, system: System, capsys: pytest.CaptureFixture[str], options: list[str], message: str
 ) -> None:
-    files = {"a": system("a", 0.3, 20), "short": system("short", 0.3, 20, reference="in calli")}
+    json_rows = [{"prediction": "{}", "reference": "{}"}]
+    files = {
+        "a": system("a", 0.3, 20),
+        "json": write(tmp_path / "json.csv", json_rows),
+        "short": system("short", 0.3, 20, reference="in calli"),
+    }
     assert main(["gate", *(option.format(**files) for option in options)]) == 1
     assert message in capsys.readouterr().err

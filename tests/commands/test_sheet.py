@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from lit_llm.__main__ import main
+from lit_llm.batch import Prediction
 from lit_llm.metrics.translation import grouped
 from lit_llm.report.comparison import translations
 from lit_llm.report.predictions import read_predictions
@@ -23,7 +24,7 @@ System = Callable[..., str]
 def make(tmp_path: Path, system: System, *options: str) -> tuple[list[dict[str, str]], dict[str, dict[str, str]]]:
     files = [system("one", 0.1), system("two", 0.5)]
     sheet = tmp_path / "sheet.csv"
-    assert main(["sheet", "make", *files, "--output", str(sheet), *options]) == 0
+    assert main(["sheet", "make", *files, "--output", str(sheet), "--overwrite", *options]) == 0
     with sheet.open(newline="") as file:
         rows = list(csv.DictReader(file))
     return rows, json.loads((tmp_path / "sheet.key.json").read_text())
@@ -65,6 +66,22 @@ def test_rows_are_spread_over_dialects_and_lengths(system: System) -> None:
         taken = sum(row.meta["id"] in chosen for row in members)
         assert abs(taken - 50 * len(members) / len(rows)) <= 1
         assert taken >= 1
+
+
+@pytest.mark.parametrize(("count", "strata"), [(50, 31), (31, 31), (20, 1)])
+def test_small_strata_are_not_skipped(count: int, strata: int) -> None:
+    dialects = ["common"] * 970 + [f"rare {k}" for k in range(30)]
+    rows = [Prediction(f"r{k}", "", "a", "a", meta={"dialect": name}) for k, name in enumerate(dialects)]
+    chosen = choose(rows, count, ["dialect"], 0)
+    assert len(set(chosen)) == count
+    assert len({dialects[int(row_id[1:])] for row_id in chosen}) >= strata
+
+
+def test_a_filled_in_sheet_is_not_replaced(tmp_path: Path, system: System, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["sheet", "make", system("one", 0.1), "--output", str(tmp_path / "new" / "sheet.csv")]
+    assert main(command) == 0
+    assert main(command) == 1
+    assert "add --overwrite to replace it" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("delimiter", [",", ";"])

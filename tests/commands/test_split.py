@@ -85,6 +85,13 @@ def test_a_share_of_nothing_is_no_file(tmp_path: Path) -> None:
     assert sorted(file.name for file in folder.iterdir()) == ["train.jsonl", "valid.jsonl"]
 
 
+def test_nothing_of_an_earlier_split_is_left(tmp_path: Path) -> None:
+    options = ["split", write(tmp_path / "all.jsonl", rows(200)), "--fields", "nah", "--output", str(tmp_path / "out")]
+    assert main(options) == 0
+    assert main([*options, "--test", "0", "--overwrite"]) == 0
+    assert not (tmp_path / "out" / "test.jsonl").exists()
+
+
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 def test_other_kinds_of_file(tmp_path: Path, suffix: str) -> None:
     made, path = rows(100), tmp_path / f"all.{suffix}"

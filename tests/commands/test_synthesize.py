@@ -87,7 +87,15 @@ def test_a_way_back_that_lacks_rows_is_an_error(
     back = write(tmp_path / "short.csv", [{"id": "kept", "prediction": "x", "meta": {"direction": "es-nah"}}])
     options = ["--origin", "x", "--output", str(tmp_path / "o.jsonl"), "--back", back]
     assert main(["synthesize", files["rows"], *options]) == 1
-    assert "row 'cut' has no way back" in capsys.readouterr().err
+    assert "row 'copy' has no way back" in capsys.readouterr().err
+
+
+def test_the_way_back_is_asked_with_finished_answers(tmp_path: Path, files: dict[str, str]) -> None:
+    rows = run(tmp_path, files, "--ask_back")
+    assert [row["id"] for row in rows] == [name for name in TEXTS if name not in ("cut", "empty")]
+    assert rows[0] == {"id": "kept", "es": "el hombre quiere agua", "dialect": "huasteca"}
+    back = [{"id": row["id"], "prediction": BACK[row["id"]], "meta": {"direction": "es-nah"}} for row in rows]
+    assert run(tmp_path, files, "--back", write(tmp_path / "b.csv", back))[0]["score"] == 100
 
 
 def test_nothing_left_is_a_failure(tmp_path: Path) -> None:

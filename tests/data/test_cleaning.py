@@ -20,6 +20,7 @@ SALTILLO = "seki tlaka kintlašilia ' maxada, ka'kopa toꞌkan"
     [
         ("nfc", unicodedata.normalize("NFD", MACRONS), MACRONS),
         ("mojibake", "EspaÃ±a y maÃ­z Â¿no?", "España y maíz ¿no?"),
+        ("mojibake", "Ä\x81ltepÄ\x93tl, Ä«pan, tÅ\x8dnalli, xÅ«", "āltepētl, īpan, tōnalli, xū"),
         ("mojibake", "dijo \x93sí\x94\x85", "dijo “sí”…"),
         ("mojibake", "São Paulo, Ângela, Ã", "São Paulo, Ângela, Ã"),
         ("invisible", "\ufeffcal\u00adli\u200b\x07", "calli"),

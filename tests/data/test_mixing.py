@@ -37,6 +37,13 @@ def test_shares(settings: dict[str, Any], effective: dict[str, int]) -> None:
     assert {share.name: share.effective for share in shares(SIZES, **settings)} == effective
 
 
+def test_a_cap_that_puts_another_source_over_its_own_is_followed() -> None:
+    found = shares({"a": 1000, "b": 300, "c": 500}, caps={"a": 0.1, "b": 0.3})
+    total = sum(share.effective for share in found)
+    assert [round(share.effective / total, 2) for share in found] == [0.1, 0.3, 0.6]
+    assert found[2].effective == 500
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -174,7 +181,7 @@ def run_file(folder: Path, root: Path, data: dict[str, Any], name: str) -> Path:
         "enable_progress_bar": False,
         "enable_model_summary": False,
         "callbacks": [
-            {"class_path": "lit_llm.callbacks.RunCheckpoint", "init_args": {"monitor": "val/loss", "mode": "min"}},
+            {"class_path": "lit_llm.callbacks.RunCheckpoint"},
             {"class_path": "lit_llm.callbacks.MetricsFile"},
             {"class_path": "lit_llm.callbacks.PredictionWriter"},
         ],
@@ -228,3 +235,46 @@ def test_a_mixed_run_measures_each_task_as_alone(tmp_path: Path, root: Path, fil
     assert [row["id"] for row in rows][:1] == ["orders/o100"]
     assert len(rows) == 5 + 8
     assert {json.loads(row["meta"])["part"] for row in rows} == {"orders", "pairs"}
+
+
+def test_a_source_without_a_file_for_a_stage_is_passed_over(
+    tmp_path: Path, root: Path, files: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    named = {"train": files["pairs"], "valid": files["pairs_valid"], "test": {"t": files["pairs_valid"]}}
+    parts = {
+        "dictionary": {"class_path": "lit_llm.data.TranslationData", "init_args": {"train": files["pairs"]}},
+        "bible": {"class_path": "lit_llm.data.TranslationData", "init_args": named},
+    }
+    data = {"class_path": "lit_llm.data.MixedData", "init_args": {"parts": parts, "batch_size": 16}}
+    path = run_file(tmp_path, root, data, "two")
+    for verb in ("fit", "validate", "test", "predict"):
+        assert main([verb, "--config", str(path)]) == 0, capsys.readouterr().err
+    found = logged(tmp_path / "two")
+    assert {"val/loss", "val/bible/chrfpp", "test/bible.t/chrfpp"} <= set(found)
+    assert not any("dictionary" in name for name in found)
+    with (tmp_path / "two/predictions.csv").open(newline="") as file:
+        assert {json.loads(row["meta"])["split"] for row in csv.DictReader(file)} == {"bible.t"}
+
+    for part in parts.values():
+        part["init_args"] = {"train": files["pairs"]}
+    path = run_file(tmp_path, root, data, "none")
+    assert main(["test", "--config", str(path), "--ckpt_path", "none"]) == 1
+    assert "`test` needs a file, and no part names one" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("limits", "repeats"), [({"max_epochs": 3}, 3), ({"max_steps": 40}, 4), ({"max_epochs": 3, "max_steps": 40}, 3)]
+)
+def test_repeats_are_counted_over_the_whole_run(
+    root: Path, files: dict[str, str], limits: dict[str, int], repeats: int
+) -> None:
+    from lightning.pytorch import Trainer
+
+    data = MixedData({"pairs": TranslationData(train=files["pairs"], directions=["es-nah"])}, batch_size=3)
+    data.parts["pairs"].tokenizer = AutoTokenizer.from_pretrained(root / "checkpoints/qwen3-tiny")
+    data.parts["pairs"].setup("fit")
+    data.proportions["multipliers"] = {"pairs": 11}
+    data.trainer = Trainer(**limits, accelerator="cpu", logger=False, enable_checkpointing=False, barebones=True)
+    expected = min(limits.get("max_epochs", 99) * 11, limits.get("max_steps", 999) * 3 / 30)
+    (warning,) = [note for note in data.audit().notes if "learned by heart" in note] or [""]
+    assert (f"seen {expected:.0f} times" in warning) == (expected > 10)

@@ -32,6 +32,14 @@ def test_words_are_rewritten_and_the_rest_stays(ack: NahuatlOrthography, text: s
     assert ack.write(written) == written
 
 
+def test_audit_compares_what_the_files_say(ack: NahuatlOrthography, tmp_path: Path) -> None:
+    path = tmp_path / "t.jsonl"
+    path.write_text(json.dumps({"es": "vendremos", "nah": "tiualaskej"}) + "\n")
+    data = TranslationData(train=str(path), valid=str(path), orthography=ack)
+    assert {e.answer for rows in data.read_splits().values() for e in rows} == {"vendremos", "tiualaskej"}
+    assert data.orthography is ack
+
+
 def test_only_targets_of_training_are_rewritten(ack: NahuatlOrthography, tmp_path: Path, root: Path) -> None:
     path = tmp_path / "t.jsonl"
     path.write_text(json.dumps({"es": "vendremos", "nah": "tiualaskej"}) + "\n")

@@ -115,6 +115,54 @@ def test_cleaning_is_for_training_alone_and_counted(tmp_path: Path, root: Path) 
     assert len(module.splits["valid"]) == 4
 
 
+def test_a_pair_counts_once_in_whatever_directions_it_is_learned(tmp_path: Path, root: Path) -> None:
+    path = write(tmp_path / "t.jsonl", [*PAIRS, {"es": "copia", "nah": "Copia"}])
+    one, both = data(root, train=path, directions=["es-nah"]), data(root, train=path)
+    cleaned = {key: count for key, count in one.counts.items() if "cleaned" in key}
+    assert cleaned == {key: count for key, count in both.counts.items() if "cleaned" in key}
+    assert len(both.splits["train"]) == 2 * len(one.splits["train"])
+    assert [e.answer for e in both.splits["train"].examples][5] == "Nació en la ciudad."
+
+
+@pytest.mark.parametrize(
+    ("row", "settings", "message"),
+    [
+        ({"spa": "hola", "nah": "niltze"}, {}, r"no row is left of 2; train cleaned, empty: 1"),
+        ({"es": "hola", "nah": "niltze"}, {"dialect_field": "variante"}, r"no row has a value in 'variante'"),
+    ],
+)
+def test_a_misnamed_column_is_no_silent_loss(
+    tmp_path: Path, root: Path, row: dict[str, str], settings: dict[str, str], message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        data(root, train=write(tmp_path / "t.jsonl", [row]), **settings)
+
+
+def test_instructions_by_direction(tmp_path: Path, root: Path) -> None:
+    path = write(tmp_path / "t.jsonl", PAIRS)
+    module = data(root, train=path, instructions={"nah-es": "Traduce: {text}"})
+    first, second = [module.format.render(e.text, None, e.context) for e in module.splits["train"].examples[:2]]
+    assert "Traduce:" not in first
+    assert "Traduce: In calli huei." in second
+    assert module.template_fingerprint() != data(root, train=path).template_fingerprint()
+
+
+def test_a_number_may_name_a_document(tmp_path: Path, root: Path) -> None:
+    module = data(root, train=write(tmp_path / "t.jsonl", [PAIRS[0] | {"document": 17}]))
+    assert module.splits["train"].examples[0].meta["document"] == "17"
+
+
+def test_text_without_a_reference_is_compared_between_splits(tmp_path: Path) -> None:
+    rows = [{"id": "a", "nah": "in calli huei"}]
+    module = TranslationData(predict=write(tmp_path / "p.jsonl", rows))
+    assert [module.sides(e) for e in module.read_splits()["predict"]] == [{"nah": "in calli huei", "es": ""}]
+
+
+def test_a_text_from_no_file_is_asked_as_rows_are(tmp_path: Path, root: Path) -> None:
+    module = data(root, train=write(tmp_path / "t.jsonl", PAIRS[1:]), directions=["nah-es"])
+    assert module.ask("Amo nicnequi.") == module.splits["train"].rows[0].encoded.prompt_ids
+
+
 def test_parallel_text_files(tmp_path: Path, root: Path) -> None:
     (tmp_path / "t.es").write_text("La casa\nNo\n\n", encoding="utf-8")
     (tmp_path / "t.nah").write_text("In calli\nAmo\nNiltze\n", encoding="utf-8")
@@ -146,6 +194,9 @@ def test_text_to_translate_needs_no_reference(tmp_path: Path, root: Path) -> Non
         ({"directions": ["es"]}, r"directions: 'es' is no direction"),
         ({"prompts": {"nah-fr": "x"}}, r"prompts: 'nah-fr' is no direction"),
         ({"shots": {"es-nah": [["solo"]]}}, r"shots: \['solo'\] is not a text and its translation"),
+        ({"instructions": {"nah-fr": "x"}}, r"instructions: 'nah-fr' is no direction"),
+        ({"system": "x"}, r"system: a translation's system turn depends on its direction; set prompts"),
+        ({"test": {"valid": "x"}}, r"test: 'valid' is the name of a split"),
         ({"varied": "maya"}, r"varied: 'maya' is none of es, nah"),
     ],
 )
