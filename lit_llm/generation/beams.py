@@ -9,6 +9,8 @@ import torch
 from lit_llm.generation.decoding import Decoded
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
     from lit_llm.batch import Prompt
@@ -17,14 +19,20 @@ if TYPE_CHECKING:
 
 
 def beam_search(
-    model: Any, prompt: Prompt, steps: int, beams: int, length_penalty: float, stop: Stop, mask: Mask | None = None
+    model: Any,
+    prompt: Prompt,
+    limits: Sequence[int],
+    beams: int,
+    length_penalty: float,
+    stop: Stop,
+    mask: Mask | None = None,
 ) -> list[Decoded]:
     """Continue every row of a left-padded prompt with its best beam.
 
     Args:
         model: a Hugging Face causal LM in eval mode.
         prompt: ``B`` rows on the model's device.
-        steps: the longest answer in tokens.
+        limits: the longest answer of each row in tokens; what a row's best beam has beyond it is cut.
         beams: how many continuations of a row are followed at a time.
         length_penalty: power of the length that divides a beam's log-probability.
         stop: tells from the generated tokens which beams are finished.
@@ -35,7 +43,7 @@ def beam_search(
     # With embeddings transformers returns the new tokens alone, and shows only those to its criteria.
     stop.prompt_length = 0 if prompt.input_ids is None else prompt.input_ids.shape[1]
     settings = GenerationConfig(  # type: ignore[no-untyped-call]
-        max_new_tokens=steps,
+        max_new_tokens=max(limits),
         num_beams=beams,
         length_penalty=length_penalty,
         do_sample=False,
@@ -55,7 +63,7 @@ def beam_search(
     finally:
         model.generation_config = own
     rows = sequences[:, stop.prompt_length :].tolist()
-    return [_finish(model, prompt, row, tokens, stop) for row, tokens in enumerate(rows)]
+    return [_finish(model, prompt, row, tokens[: limits[row]], stop) for row, tokens in enumerate(rows)]
 
 
 def _mask_beams(mask: Mask, stop: Stop, beams: int) -> Any:

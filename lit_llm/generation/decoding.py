@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from torch import Tensor
 
@@ -72,7 +72,7 @@ def greedy(rows: list[int], step: int, logits: Tensor) -> Tensor:
 def decode(
     model: Any,
     prompt: Prompt,
-    steps: int,
+    limits: Sequence[int],
     choose: Callable[[list[int], int, Tensor], Tensor],
     stop: Stop,
     mask: Mask | None = None,
@@ -82,7 +82,7 @@ def decode(
     Args:
         model: a Hugging Face causal LM in eval mode.
         prompt: ``B`` rows on the model's device.
-        steps: the longest answer in tokens.
+        limits: the longest answer of each row in tokens.
         choose: picks tokens ``[R]`` from the running rows' places, the step and the logits ``[R, V]``.
         stop: tells from the generated tokens ``[R, T]`` which rows are finished.
         mask: sets the logits of forbidden tokens to −inf.
@@ -91,16 +91,15 @@ def decode(
         One result per row, in the order of the prompt.
     """
     run = _Run(model, prompt)
-    for step in range(steps):
+    step = 0
+    while run.rows:
+        if step:
+            run.forward()
         logits = run.logits
         token = choose(run.rows, step, mask(run.rows, run.tokens, logits) if mask else logits)
+        step += 1
         run.append(token)
-        run.retire(stop(run.tokens))
-        if not run.rows:
-            break
-        if step + 1 < steps:
-            run.forward()
-    run.finish()
+        run.retire(stop(run.tokens).tolist(), [limits[row] <= step for row in run.rows])
     return [run.done[row] for row in range(len(prompt.attention_mask))]
 
 
@@ -134,12 +133,12 @@ class _Run:
         self.position = self.position + 1
         self.logits = self._call(self.position, input_ids=self.tokens[:, -1:])
 
-    def retire(self, finished: Tensor) -> None:
-        """Take finished rows out; the last rows move into their places, so that little is copied."""
-        leaving = finished.nonzero()[:, 0].tolist()
+    def retire(self, finished: list[bool], exhausted: list[bool]) -> None:
+        """Take rows out that are finished or at their limit; the last ones move into their places: little is copied."""
+        leaving = [place for place, leaves in enumerate(zip(finished, exhausted, strict=True)) if any(leaves)]
         if not leaving:
             return
-        self._record(leaving, finished=True)
+        self._record(leaving, finished)
         keep = [place for place in range(len(self.rows)) if place not in set(leaving)]
         for hole in leaving:
             if hole < len(keep):
@@ -151,15 +150,11 @@ class _Run:
         if keep:
             self.cache.batch_select_indices(index)
 
-    def finish(self) -> None:
-        """Take out the rows that the token limit has stopped."""
-        self._record(list(range(len(self.rows))), finished=False)
-
-    def _record(self, places: list[int], finished: bool) -> None:
+    def _record(self, places: list[int], finished: list[bool]) -> None:
         tokens, totals = self.tokens.tolist(), self.total.tolist()
         for place in places:
             score = totals[place] / len(tokens[place])
-            self.done[self.rows[place]] = Decoded(tokens[place], score, finished)
+            self.done[self.rows[place]] = Decoded(tokens[place], score, finished[place])
 
     def _call(self, positions: Tensor, **inputs: Tensor) -> Tensor:
         output = self.model(

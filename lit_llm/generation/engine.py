@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 KEY = "model.init_args.generator.init_args"
 
+SLACK = 32
+"""Tokens that an answer may have beyond a multiple of its source's."""
+
 
 @dataclass(frozen=True)
 class Generation:
@@ -59,6 +62,7 @@ class Generator:
 
     Args:
         max_new_tokens: the longest answer in tokens; rows that reach it are reported as unfinished.
+        per_source: shortens the limit of a row to this many times the tokens of its source text, and 32 more.
         num_beams: 1 decodes greedily or by sampling, more searches that many continuations of a row at a time.
         do_sample: draw tokens instead of taking the likeliest.
         temperature: divides the logits before sampling.
@@ -77,6 +81,7 @@ class Generator:
     def __init__(
         self,
         max_new_tokens: int = 256,
+        per_source: float | None = None,
         num_beams: int = 1,
         do_sample: bool = False,
         temperature: float = 1.0,
@@ -88,6 +93,7 @@ class Generator:
         constraint: Constraint | None = None,
     ) -> None:
         _require(max_new_tokens >= 1, "max_new_tokens", max_new_tokens, "at least 1")
+        _require(per_source is None or per_source > 0, "per_source", per_source, "above 0")
         _require(num_beams >= 1, "num_beams", num_beams, "at least 1")
         _require(not (do_sample and num_beams > 1), "num_beams", num_beams, "1 where do_sample is true")
         _require(temperature > 0, "temperature", temperature, "above 0 (for greedy decoding set do_sample: false)")
@@ -95,6 +101,7 @@ class Generator:
         _require(top_k >= 0, "top_k", top_k, "0 or more")
         _require(stop in ("eos", "json", "never"), "stop", stop, "eos, json or never")
         self.max_new_tokens = max_new_tokens
+        self.per_source = per_source
         self.num_beams = num_beams
         self.do_sample = do_sample
         self.temperature = temperature
@@ -117,9 +124,10 @@ class Generator:
             model: a Hugging Face causal LM, or a PeftModel around one.
             tokenizer: its tokenizer.
             prompt: ``B`` left-padded rows on the model's device.
-            meta: a dict per row; a constraint reads ``schema`` from it.
+            meta: a dict per row; a constraint reads ``schema`` from it, ``per_source`` the text ``source``.
 
         Raises:
+            ConfigError: if ``per_source`` is set and a row names no source.
             UserError: if a single row does not fit into memory.
         """
         decoded: list[Decoded] = []
@@ -153,15 +161,24 @@ class Generator:
     def _decode(
         self, model: Any, tokenizer: PreTrainedTokenizerBase, prompt: Prompt, meta: list[dict[str, Any]]
     ) -> list[Decoded]:
-        stop, steps = Stop(tokenizer, self.stop), self.max_new_tokens
+        stop, limits = Stop(tokenizer, self.stop), self._limits(tokenizer, meta)
         vocab_size = model.config.get_text_config().vocab_size
         mask = self.constraint.start(tokenizer, meta, stop.end_ids, vocab_size) if self.constraint else None
         if self.num_beams > 1:
-            return beam_search(model, prompt, steps, self.num_beams, self.length_penalty, stop, mask)
+            return beam_search(model, prompt, limits, self.num_beams, self.length_penalty, stop, mask)
+        steps = self.max_new_tokens
         sampler = (
             Sampler(prompt, steps, self.seed, self.temperature, self.top_p, self.top_k) if self.do_sample else None
         )
-        return decode(model, prompt, steps, sampler or greedy, stop, mask)
+        return decode(model, prompt, limits, sampler or greedy, stop, mask)
+
+    def _limits(self, tokenizer: PreTrainedTokenizerBase, meta: list[dict[str, Any]]) -> list[int]:
+        if self.per_source is None:
+            return [self.max_new_tokens] * len(meta)
+        if any("source" not in facts for facts in meta):
+            raise ConfigError(f"{KEY}.per_source: {self.per_source} is set, but rows name no source text; leave it out")
+        sources = tokenizer([facts["source"] for facts in meta], add_special_tokens=False)["input_ids"]
+        return [min(self.max_new_tokens, int(self.per_source * len(ids)) + SLACK) for ids in sources]
 
 
 def generate_rows(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -13,9 +13,6 @@ from lit_llm.generation import Generation, Generator
 from lit_llm.metrics import FieldScore, TextMetric
 from lit_llm.models.base import LitLM
 from lit_llm.models.loss import chunked_cross_entropy, labelled_states
-
-if TYPE_CHECKING:
-    from lit_llm.batch import Prompt
 
 
 class CausalLM(LitLM):
@@ -119,7 +116,7 @@ class CausalLM(LitLM):
         """Answer the rows of a batch."""
         if batch.prompt is None:
             return []
-        return self.predictions(batch, self.answers(batch.prompt, batch.meta, self.generator))
+        return self.predictions(batch, self.answers(batch, self.generator))
 
     def on_validation_epoch_end(self) -> None:
         """Log the validation's loss and metrics."""
@@ -135,11 +132,12 @@ class CausalLM(LitLM):
         named = {key: metric for key, metrics in self._measured.items() for metric in metrics}
         return {key: metric.per_field() for key, metric in named.items()}
 
-    def answers(self, prompt: Prompt, meta: list[dict[str, Any]], generator: Generator) -> list[Generation]:
-        """Generate an answer for every row of a prompt."""
-        if self.network is None:
+    def answers(self, batch: Batch, generator: Generator) -> list[Generation]:
+        """Generate an answer for every row of a batch; nothing for one without prompts."""
+        if self.network is None or batch.prompt is None:
             return []
-        return generator.generate(self.network, self.tokenizer, prompt, meta)
+        facts = [meta | {"source": text} for meta, text in zip(batch.meta, batch.texts, strict=True)]
+        return generator.generate(self.network, self.tokenizer, batch.prompt, facts)
 
     def predictions(self, batch: Batch, answers: list[Generation]) -> list[Prediction]:
         """Return the rows of predictions.csv for generated answers; rows that only fill a batch are left out."""
@@ -173,10 +171,10 @@ class CausalLM(LitLM):
         self._losses[batch.split] = self._losses.get(batch.split, torch.zeros_like(noted)) + noted
         if not generate or batch.prompt is None:
             return []
-        answers = self.answers(batch.prompt, batch.meta, self.generator)
+        answers = self.answers(batch, self.generator)
         self._measure(batch, answers, batch.split)
         for name, generator in self.also.items():
-            self._measure(batch, self.answers(batch.prompt, batch.meta, generator), f"{batch.split}/{name}")
+            self._measure(batch, self.answers(batch, generator), f"{batch.split}/{name}")
         return self.predictions(batch, answers)
 
     def _measure(self, batch: Batch, answers: list[Generation], key: str) -> None:

@@ -212,6 +212,7 @@ def test_progress_counts_rows(random_model, tokenizer, prompts):
     ("option", "value"),
     [
         ("max_new_tokens", 0),
+        ("per_source", 0),
         ("num_beams", 0),
         ("temperature", 0.0),
         ("top_p", 0.0),
@@ -228,3 +229,24 @@ def test_impossible_settings_are_named(option, value):
 def test_beams_and_sampling_exclude_each_other():
     with pytest.raises(ConfigError, match="do_sample"):
         Generator(num_beams=2, do_sample=True)
+
+
+@pytest.mark.parametrize("options", [{}, {"num_beams": 2}, {"do_sample": True}])
+def test_a_limit_by_source_cuts_each_row_at_its_own(random_model, tokenizer, prompts, options):
+    meta = [{"source": "manzana " * (3 * row)} for row in range(len(prompts))]
+    whole = decoded(Generator(max_new_tokens=60, **options), random_model, tokenizer, prompts)
+    short = generate_rows(
+        Generator(max_new_tokens=60, per_source=1.5, **options), random_model, tokenizer, prompts, meta, batch_size=3
+    )
+    limits = [min(60, int(1.5 * len(tokenizer(facts["source"])["input_ids"])) + 32) for facts in meta]
+    assert limits[0] == 32 < limits[1] < limits[-1]
+    for answer, full, limit in zip(short, whole, limits, strict=True):
+        assert answer.new_tokens == min(limit, len(full.tokens))
+        assert answer.finished == (full.finished and len(full.tokens) <= limit)
+        if not options.get("num_beams"):
+            assert answer.text == tokenizer.decode(full.tokens[:limit], skip_special_tokens=True)
+
+
+def test_a_limit_by_source_needs_sources(random_model, tokenizer, prompts):
+    with pytest.raises(ConfigError, match="rows name no source text"):
+        generate_rows(Generator(per_source=3), random_model, tokenizer, prompts)
