@@ -99,6 +99,7 @@ def excerpt(value: Any, limit: int = _EXCERPT) -> str:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any] | _Flaw:
+    # Python keeps the last of two equal keys and says nothing.
     seen: dict[str, Any] = {}
     for key, value in pairs:
         if key in seen:

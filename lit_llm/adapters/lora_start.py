@@ -23,6 +23,7 @@ def factorise(name: str, layer: Any, kind: str) -> None:
     weight = base.weight.float()
     if kind == "pissa":
         u, s, vh = torch.linalg.svd(weight, full_matrices=False)
+        # Each side gets half of a singular value, so that both learn at like sizes.
         root = (s[:r] / scale).sqrt()
         b, a = u[:, :r] * root, root.unsqueeze(1) * vh[:r]
     else:

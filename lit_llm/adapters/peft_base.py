@@ -135,6 +135,7 @@ class PeftAdapter(Adapter):
     def _merge_layer(self, name: str, layer: Any) -> None:
         base = layer.get_base_layer()
         dtype = base.weight.dtype
+        # In float32, because a 16-bit sum of base and update rounds small updates away.
         layer.float()
         weight = self.effective_weight(layer)
         if not bool(torch.isfinite(weight).all()):

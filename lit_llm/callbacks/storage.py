@@ -15,6 +15,7 @@ def write_atomically(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(new, path)
+    # The rename itself is lost in a crash until the folder is on the disk too.
     sync_folder(path.parent)
 
 
@@ -22,6 +23,7 @@ def swap_into_place(new: Path, final: Path) -> None:
     """Put a file or folder where another may be; ``recover`` mends a crash between the two renames of folders."""
     sync_tree(new)
     if final.is_dir() or new.is_dir():
+        # A folder cannot be renamed onto one that is not empty, so the old one steps aside first.
         old = _retired(final)
         _remove(old)
         if final.exists():

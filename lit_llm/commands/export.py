@@ -65,6 +65,7 @@ def export(run_folder: str | Path, target: Path, checkpoint: str = "best") -> st
     ids = torch.tensor([run.data.format.encode("Comprobación 1,250.50: ¿sí o no?", None).input_ids])
     wanted = _logits(model.network, ids)
     merged = model.adapter.merge(model.network)
+    # Written beside the target and renamed once it is known to be right.
     partial = target.with_name(f"{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     merged.save_pretrained(partial, safe_serialization=True)

@@ -294,23 +294,20 @@ class LMData(LightningDataModule):
         read = self.read(path)
         examples = self.select(name, read)
         training = name == "train"
-        vary = self._vary if training and self.augmenter and self.augmentation_factor > 1 else None
+        vary = self._vary if training and self.augmentation_factor > 1 else None
         # A validation row is measured whatever its length: it is never dropped. No prompt is cut elsewhere.
         whole = name not in ("train", "valid") or (name == "valid" and self.overflow == "drop")
         limit = None if whole else self.max_length
         rows = Encoder(self.format, limit, self.overflow, self.learn)
         split = Split(name, examples, rows.encode, vary, self.augmentation_factor)
         if not split.rows:
-            raise DataError(f"{path}: no row is left of {len(read)}; {self._why_empty(len(examples))}")
+            reasons = ", ".join(f"{reason}: {count}" for reason, count in self.counts.items() if count)
+            long = f"all {len(examples)} are too long: raise data.init_args.max_length" if examples else reasons
+            raise DataError(f"{path}: no row is left of {len(read)}; {long}")
         self.counts.update(row_counts(split))
         if training and (empty := unlabelled(split)) and empty[0].example:
             raise DataError(f"{empty[0].example.place}: nothing is learned from this row: it has no labelled token")
         return split
-
-    def _why_empty(self, selected: int) -> str:
-        if selected:
-            return f"all {selected} are too long: raise data.init_args.max_length"
-        return ", ".join(f"{reason}: {count}" for reason, count in self.counts.items() if count)
 
     def _vary(self, example: Example, epoch: int, index: int, variant: int) -> Row | None:
         if self.augmenter is None:
@@ -325,6 +322,7 @@ class LMData(LightningDataModule):
 
     def _eval_loader(self, name: str) -> Any:
         split = self.splits[name]
+        # Batches are fixed before finished rows are taken out: a resumed run must meet the same neighbours.
         batches = sorted_batches(split.lengths(prompt=True), self.eval_batch_size)
         unfinished = [b for b in batches if any(split.examples[i].id not in self.finished_ids for i in b)]
         rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)

@@ -41,9 +41,11 @@ class BatchPlan:
 
     def steps(self, epoch: int) -> list[list[int]]:
         """Return the row indices of each optimizer step of an epoch; the last step may be short."""
+        # A stream of its own for every epoch: a resumed run need not draw the epochs before.
         rng = random.Random(f"{self.seed}/{epoch}/plan")
         rows = self._rows(epoch)
         rng.shuffle(rows)
+        # Sorting all rows by length would make the same steps every epoch; a pool keeps them random.
         pool = self.step_rows * POOL_STEPS
         steps: list[list[int]] = []
         for start in range(0, len(rows), pool):

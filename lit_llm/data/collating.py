@@ -37,6 +37,7 @@ def collate(
         task=task,
         input_ids=_pad([row.encoded.input_ids for row in rows], width, pad),
         attention_mask=_pad([[1] * len(row.encoded.input_ids) for row in rows], width, 0),
+        # A row that only fills a batch must not move the loss.
         labels=_pad([row.encoded.labels if row.example else [] for row in rows], width, IGNORE),
         prompt=_prompt([row.encoded.prompt_ids for row in rows], pad) if generate else None,
         texts=[e.text if e else "" for e in real],

@@ -125,6 +125,7 @@ class _Joined(Dataset[Row]):
 
     def __getitem__(self, key: tuple[int, int]) -> Row:
         epoch, index = key
+        # A row that only fills a batch may come from anywhere.
         if index < 0:
             return self.splits[0][key]
         place = next(k for k, start in enumerate(self.starts[1:]) if index < start)

@@ -34,6 +34,7 @@ def parquet_rows(path: Path, names: Collection[str]) -> Iterator[tuple[int, dict
 
     with _readable(path):
         batches = pyarrow.parquet.ParquetFile(path).iter_batches(columns=list(names) or None)
+        # Batch by batch: a table as Python objects takes many times the memory of the file.
         for line, row in enumerate((row for batch in batches for row in batch.to_pylist()), start=1):
             for name, value in row.items():
                 _check(path, line, name, value)

@@ -147,6 +147,7 @@ class Stated:
     def __init__(self, text: str, value: Any, locale: str) -> None:
         scalars = list(leaves(value))
         self.value = value
+        # A set of strings: equal ones share their places, and each place is to be found once.
         self.strings: list[Span] = []
         self.found: Counter[str | Decimal] = Counter()
         for leaf in {leaf for leaf in scalars if isinstance(leaf, str) and leaf.strip()}:

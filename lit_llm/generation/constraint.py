@@ -130,6 +130,7 @@ class _Matchers:
         self.states: dict[tuple[int, tuple[int, ...]], Any] = {}
 
     def __call__(self, rows: Sequence[int], tokens: Tensor, logits: Tensor) -> Tensor:
+        # States of the step before are enough: every text is one of theirs and a token more.
         before, self.states = self.states, {}
         bits = bytearray()
         for row, text in zip(rows, map(tuple, tokens.tolist()), strict=True):

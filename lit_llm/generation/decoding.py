@@ -54,6 +54,7 @@ class Sampler:
 
     def __call__(self, rows: list[int], step: int, logits: Tensor) -> Tensor:
         """Return the next token ``[R]`` of these rows, given their logits ``[R, V]``."""
+        # In float64: a float32 running sum over a large vocabulary loses the unlikely tokens.
         scaled = logits.double() / self.temperature
         likely, order = scaled.topk(self.top_k if 0 < self.top_k < scaled.shape[1] else scaled.shape[1])
         shares = likely.softmax(-1)
@@ -112,6 +113,7 @@ class _Run:
         self.model = model
         self.cache = growing_cache(model.config)
         self.mask = prompt.attention_mask
+        # Counted over real tokens, so that padding on the left moves no row's positions.
         positions = (self.mask.cumsum(-1) - 1).clamp(min=0)
         self.position = positions[:, -1:]
         self.rows = list(range(len(self.mask)))

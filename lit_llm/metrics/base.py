@@ -120,6 +120,7 @@ class LineMetric(TextMetric):
 
     def noted(self) -> list[Any]:
         """Return all values; after gathering, those of all processes."""
+        # One process has one tensor a batch, gathering makes one of them all; bytes are cut into lines only here.
         gathered = dim_zero_cat(self.lines).cpu().numpy().tobytes() if len(self.lines) else b""
         return [json.loads(line) for line in gathered.decode().splitlines()]
 

@@ -133,6 +133,7 @@ class LitLM(LightningModule):
 
     def normalise_later(self, summed: Tensor, tokens: int) -> Tensor:
         """Note a micro-batch's summed loss and target tokens; the gradient is divided once per optimizer step."""
+        # Kept on the device: reading it here would make the CPU wait for every micro-batch.
         noted = summed.detach().float()
         self._window_loss = noted if self._window_loss is None else self._window_loss + noted
         self._window_tokens += tokens
@@ -157,6 +158,7 @@ class LitLM(LightningModule):
             )
         # Lightning has divided by the accumulation constant, and DDP by the number of processes.
         scale = self.trainer.accumulate_grad_batches * self.trainer.world_size / tokens
+        # Gradients were summed unscaled, because a window's number of tokens is known only at its end.
         gradients = [w.grad for w in self.parameters() if w.grad is not None]
         torch._foreach_mul_(gradients, scale)
         norm = torch.linalg.vector_norm(torch.stack([g.float().norm() for g in gradients]))

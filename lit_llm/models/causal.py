@@ -167,6 +167,7 @@ class CausalLM(LitLM):
 
     def _evaluate(self, batch: Batch, *, generate: bool) -> list[Prediction]:
         summed, tokens = self.summed_loss(batch)
+        # In float64: a float32 sum over a large split loses the digits that two checkpoints differ in.
         noted = torch.stack([summed.double(), torch.tensor(float(tokens), device=summed.device).double()])
         self._losses[batch.split] = self._losses.get(batch.split, torch.zeros_like(noted)) + noted
         if not generate or batch.prompt is None:

@@ -50,6 +50,7 @@ def chunked_cross_entropy(
     weight: Tensor | None = getattr(head, "weight", None)
     vocabulary = states.shape[-1] if weight is None else weight.shape[0]
     size = chunk or max(1, CHUNK_ELEMENTS // vocabulary)
+    # One chunk holds no more than the plain computation, which need not compute anything twice.
     if len(targets) <= size:
         return _summed(states, targets, head, label_smoothing)
     total = states.new_zeros((), dtype=torch.promote_types(states.dtype, torch.float32))

@@ -39,6 +39,7 @@ class Schedule:
         """Return what the learning rate is multiplied by at optimizer step ``step`` of ``total``, counted from 0."""
         warmup = self.warmup * total if self.warmup < 1 else self.warmup
         if step < warmup:
+            # Counted from 1: a first step at a rate of zero would teach nothing.
             return (step + 1) / (math.floor(warmup) + 1)
         progress = min(1.0, (step - warmup) / max(1.0, total - warmup))
         return self.final + (1 - self.final) * self._shape(progress, total, warmup)
@@ -66,6 +67,7 @@ def parameter_groups(
     groups: dict[tuple[bool, float], list[nn.Parameter]] = {}
     for name, weight in parameters:
         if weight.requires_grad:
+            # Norms and biases have one dimension; decay would pull them away from their neutral value.
             groups.setdefault((weight.ndim > 1, scale(name)), []).append(weight)
     return [
         {"params": weights, "lr_scale": factor} | ({} if decays else {"weight_decay": 0.0})

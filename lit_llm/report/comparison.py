@@ -138,6 +138,7 @@ def compare_extractions(
             value, resampled = score(table.sum(0)), np.array([score(table[i].sum(0)) for i in drawn])
             low, high = np.sort(resampled)[[samples // 40, samples - samples // 40 - 1]]
             differences = np.abs(resampled - base)
+            # Centred on the mean, as the null hypothesis has it (sacrebleu, Riezler & Maxwell 2005).
             beyond = (differences - differences.mean() > abs(value - base_value)).sum()
             p_value = None if system == first else float((beyond + 1) / (samples + 1))
             found[system][name] = Compared(value, float(high - low) / 2, p_value, f"bootstrap:{samples}|seed:{seed}")

@@ -163,6 +163,7 @@ def latency(
         begin = time.perf_counter()
         with run.model.trainer.precision_plugin.forward_context():
             (answer,) = generate_rows(generator, model, tokenizer, [prompt])
+        # The first answers pay for kernels and caches that later ones find made.
         if number >= WARM_UPS:
             seconds.append(time.perf_counter() - begin)
         if answer.new_tokens != tokens:

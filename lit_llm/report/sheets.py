@@ -85,6 +85,7 @@ def make_sheet(
         for row_id in ids:
             digest = hashlib.blake2b(f"{seed}\0{system}\0{row_id}".encode(), digest_size=5)
             entries.append((digest.hexdigest(), system, by_id[row_id]))
+    # The codes are hashes, so their order is random and tells nothing of rows or systems.
     entries.sort(key=lambda entry: entry[0])
     sheet.parent.mkdir(parents=True, exist_ok=True)
     with sheet.open("w", encoding="utf-8", newline="") as file:
