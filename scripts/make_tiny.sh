@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes the embedded base again from nothing: text, tokenizer, random weights, six stages of training (about four
-# hours on two cores), then puts the result into checkpoints/qwen3-tiny. Started again, it goes on where it was
+# Makes the embedded base again from nothing: text, tokenizer, random weights, seven stages of training (about
+# five hours on two cores), then puts the result into checkpoints/qwen3-tiny. Started again, it goes on where it was
 # stopped. Options go to every fit: `scripts/make_tiny.sh --trainer.devices 2 --trainer.strategy ddp
 # --data.init_args.batch_size 16` takes the same steps on two processes.
 set -euo pipefail
@@ -35,6 +35,7 @@ corpus long 64000 10 --mix "$SENTENCES"
 corpus tables 56000 11 --mix "$TABLES"
 corpus ledgers 140000 12 --mix "$LEDGERS"
 corpus words 120000 14 --mix "$WORDS"
+corpus more 180000 16 --mix "$WORDS"
 corpus valid 200 15 --mix "$WORDS"
 [ -f "$WORK/start/config.json" ] || "$PYTHON" scripts/make_tiny_base.py --corpus "$WORK/warm.jsonl" --output "$WORK/start"
 stage short "$WORK/start" --model.init_args.schedule '{"name": "constant", "warmup": 100}'
@@ -43,5 +44,6 @@ stage long checkpoints/pretrain_tiny_warm/model
 stage tables checkpoints/pretrain_tiny_long/model
 stage ledgers checkpoints/pretrain_tiny_tables/model
 stage words checkpoints/pretrain_tiny_ledgers/model
-cp checkpoints/pretrain_tiny_words/model/{config.json,generation_config.json,model.safetensors} checkpoints/qwen3-tiny/
+stage more checkpoints/pretrain_tiny_words/model
+cp checkpoints/pretrain_tiny_more/model/{config.json,generation_config.json,model.safetensors} checkpoints/qwen3-tiny/
 cp "$WORK"/start/{tokenizer.json,tokenizer_config.json,chat_template.jinja} checkpoints/qwen3-tiny/
