@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes the embedded base again from nothing: text, tokenizer, random weights, seven stages of training (about
-# five hours on two cores), then puts the result into checkpoints/qwen3-tiny. Started again, it goes on where it was
+# Makes the embedded base again from nothing: text, tokenizer, random weights, seven stages of training (about five
+# hours on two cores), then puts the result into checkpoints/qwen3-tiny. Started again, it goes on where it was
 # stopped. Options go to every fit: `scripts/make_tiny.sh --trainer.devices 2 --trainer.strategy ddp
 # --data.init_args.batch_size 16` takes the same steps on two processes.
 set -euo pipefail
