@@ -46,7 +46,7 @@ LINEAR = '{"name": "linear", "warmup": 0}'
 MAIN = [
     Variant("base", "base, untuned", trained=False),
     Variant("lora", "LoRA, augmented", seeds=(0, 1, 2)),
-    Variant("plain", "LoRA, not augmented, equal steps", options=[*PLAIN, *_epochs(4)], seeds=(0, 1, 2)),
+    Variant("plain", "LoRA, not augmented, equal steps", options=[*PLAIN, *_epochs(5)], seeds=(0, 1, 2)),
     Variant("dora", "DoRA, augmented", "extraction_tiny_dora"),
     Variant("vera", "VeRA, augmented", "extraction_tiny_vera"),
     Variant("full", "full fine-tuning, augmented", "extraction_tiny_full"),

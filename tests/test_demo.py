@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-LEAST = {"known": 0.95, "noisy": 0.89, "phrasings": 0.84, "products": 0.92}
-"""Floors a little under the figures of docs/results.md, so that a loss of quality is seen."""
 TARGETS = {"known": 0.98, "noisy": 0.95, "phrasings": 0.85, "products": 0.90}
 """What the demo is meant to reach."""
 
@@ -41,17 +39,10 @@ def predictions(run: Path) -> list[dict[str, str]]:
 def test_demo_from_end_to_end(demo: Path) -> None:
     found, rows = field_f1(demo), predictions(demo)
     print(found)
-    assert all(found[test] >= least for test, least in LEAST.items()), found
-    assert len(rows) == 800
-    assert {row["status"] for row in rows} <= {"ok", "invalid", "length"}
-
-
-@pytest.mark.slow
-@pytest.mark.xfail(strict=True, reason="not reached yet, see docs/results.md")
-def test_demo_reaches_its_targets(demo: Path) -> None:
-    found, rows = field_f1(demo), predictions(demo)
     assert all(found[test] >= target for test, target in TARGETS.items()), found
     assert sum(row["status"] == "ok" for row in rows) >= 780
+    assert len(rows) == 800
+    assert {row["status"] for row in rows} <= {"ok", "invalid", "length"}
 
 
 @pytest.mark.slow

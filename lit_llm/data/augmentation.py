@@ -1,4 +1,4 @@
-"""Six ways to write a text differently while it still states every value of its target.
+"""Seven ways to write a text differently while it still states every value of its target.
 
 Each strategy edits outside the places where values stand, then the values are read again; an edit after which one is
 missing, or stated a different number of times, is thrown away and counted.
@@ -22,7 +22,7 @@ from typing import Any
 from lit_llm.data.spans import NUMBER_WORDS, SEPARATORS, Number, Span, Stated, as_written
 from lit_llm.errors import ConfigError, DataError
 
-STRATEGIES = ("word_order", "synonyms", "number_format", "punctuation", "case", "white_space")
+STRATEGIES = ("word_order", "synonyms", "number_format", "punctuation", "misspelling", "case", "white_space")
 """All strategies, in the order in which they are applied."""
 
 _CUE = re.compile(
@@ -46,6 +46,9 @@ _ABBREVIATION = re.compile(
 _UNITS_OF_MONEY = re.compile(r"\s*(?:(?:pesos|mxn|euros|eur|mn)\b|€|m\.n\.)", re.IGNORECASE)
 _OTHER_MEASURES = re.compile(r"\s*(?:%|por\s+ciento|\.|,\d|pesos|mxn|euros|eur|€)", re.IGNORECASE)
 _WORDS = {number: word for word, number in NUMBER_WORDS.items() if number > 1}
+
+KEYBOARD = ("qwertyuiop", "asdfghjklñ", "zxcvbnm")
+"""Rows of a Spanish keyboard, whose neighbours are hit by mistake."""
 
 Strategy = Callable[[str, Stated, random.Random], str]
 
@@ -76,14 +79,30 @@ def _boundaries(text: str, spans: Sequence[Span]) -> list[re.Match[str]]:
     return found
 
 
+def _without_accents(word: str) -> str:
+    """Return a word as it is typed on a keyboard without accents; ñ is a letter of its own."""
+    return "".join(c if c in "ñÑ" else unicodedata.normalize("NFD", c)[0] for c in word)
+
+
+def _mistyped(word: str, rng: random.Random) -> str:
+    """Swap two letters, leave one out, write it twice, or hit the key beside it."""
+    at = rng.randrange(len(word) - 1)
+    one, other = word[at], word[at + 1]
+    row = next((row for row in KEYBOARD if one.casefold() in row), "")
+    beside = row[max(0, row.find(one.casefold()) - 1) :][:3].replace(one.casefold(), "") or one
+    key = rng.choice(beside)
+    written = rng.choice([other + one, other, one + one + other, (key.upper() if one.isupper() else key) + other])
+    return word[:at] + written + word[at + 2 :]
+
+
 class Augmenter:
     """Rewrites training texts in Spanish without changing what they state.
 
     Which edits a row gets depends on seed, epoch, row and variant alone, never on workers or on the order of calls.
 
     Args:
-        strategies: which of ``word_order``, ``synonyms``, ``number_format``, ``punctuation``, ``case`` and
-            ``white_space`` to use.
+        strategies: which of ``word_order``, ``synonyms``, ``number_format``, ``punctuation``, ``misspelling``,
+            ``case`` and ``white_space`` to use.
         probability: how often each strategy is tried on a text, from 0 to 1.
         probabilities: other probabilities for single strategies, such as ``{case: 0.1}``.
         locale: how the data writes numbers, ``es_MX`` (1,250.50) or ``es_ES`` (1.250,50); never both in one data set.
@@ -260,6 +279,17 @@ class Augmenter:
             if rng.random() < 0.5 and self._begins_clause(text[match.end() :]):
                 text = text[: match.start()] + rng.choice([", ", ". ", "; ", "\n", " - ", " "]) + text[match.end() :]
         return text
+
+    def _misspelling(self, text: str, stated: Stated, rng: random.Random) -> str:
+        """Mistype one in seven of the longer words between the values, and half of the time leave out accents."""
+        bare = rng.random() < 0.5
+
+        def mistype(match: re.Match[str]) -> str:
+            """Draw whether a word is mistyped."""
+            word = _without_accents(match.group()) if bare else match.group()
+            return _mistyped(word, rng) if len(word) > 3 and rng.random() < 0.15 else word
+
+        return _outside(text, stated.protected(), lambda part: re.sub(r"[^\W\d_]+", mistype, part))
 
     def _case(self, text: str, stated: Stated, rng: random.Random) -> str:
         """Write everything outside the values in one case."""
