@@ -292,7 +292,8 @@ def test_a_bad_file_of_synonyms_is_named(tmp_path: Path, content: str | None) ->
 
 
 def test_words_between_values_are_mistyped_and_values_are_not() -> None:
-    text, value = "Quiero comprar dos cajas de clavos, envíenlas rápido", {"cant": 2, "unidad": "cajas", "prod": "clavos"}
+    text = "Quiero comprar dos cajas de clavos, envíenlas rápido"
+    value = {"cant": 2, "unidad": "cajas", "prod": "clavos"}
     found = variants(only("misspelling"), text, value, 400)
     assert all("dos cajas" in changed and "clavos" in changed for changed in found)
     assert "Quiero comprar dos cajas de clavos, envienlas rapido" in found
