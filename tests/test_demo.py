@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 LEAST = {"known": 0.975, "noisy": 0.935, "phrasings": 0.87, "products": 0.94}
-"""Floors under the figures of docs/results.md: runs that differ in rounding alone, as on two machines, scatter by 0.01."""
+"""Floors under the figures of docs/results.md, which scatter so far where rounding alone differs."""
 
 
 @pytest.fixture(scope="module")
