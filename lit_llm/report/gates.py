@@ -60,8 +60,8 @@ def quality(
 ) -> list[Check]:
     """Check a score against a floor and against a baseline, and how many answers are flawed.
 
-    Fewer than 200 rows, or an interval wider than ±2, warn where they would fail: a score of theirs may be luck. But a
-    drop that the paired test finds significant fails all the same.
+    With fewer than 200 rows, or an interval wider than ±2, what misses its limit by less than half the interval is only
+    warned of, because it may be luck; a drop that the paired test finds significant fails all the same.
 
     Args:
         path: predictions of the system.
@@ -86,13 +86,15 @@ def quality(
     checks = []
     if least is not None:
         limit = f"at {word} {least:g} ({evidence})"
-        checks.append(_judged(score, found.value, limit, fine=sign * (found.value - least) >= 0, weak=weak))
+        miss = sign * (least - found.value)
+        checks.append(_judged(score, found.value, limit, miss, found.half_interval if weak else 0.0))
     if baseline is not None:
         drop = sign * ((_stored(baseline, score) if file else first[0].value) - found.value)
         p_value = 1.0 if found.p_value is None else found.p_value
         sure = p_value < SIGNIFICANT
         limit = f"at most {most_drop:g} ({evidence})"
-        checks.append(_judged(f"drop of {score}", drop, limit, fine=drop <= most_drop, weak=weak and not sure))
+        doubt = found.half_interval if weak and not sure else 0.0
+        checks.append(_judged(f"drop of {score}", drop, limit, drop - most_drop, doubt))
         if sure and drop > 0:
             checks.append(Check("p-value of the drop", p_value, f"not below {SIGNIFICANT}", None))
     counts = outcomes(rows)
@@ -102,9 +104,9 @@ def quality(
     return checks
 
 
-def _judged(name: str, value: float, limit: str, *, fine: bool, weak: bool) -> Check:
-    """Return the check of a score; weak evidence warns where strong evidence would fail."""
-    return Check(name, value, limit, passes=True if fine else None if weak else False)
+def _judged(name: str, value: float, limit: str, miss: float, doubt: float) -> Check:
+    """Return the check of a score that misses its limit by so much, of which so much may be luck."""
+    return Check(name, value, limit, passes=True if miss <= 0 else None if miss <= doubt else False)
 
 
 def _scored(paths: Sequence[str], only: Sequence[str]) -> dict[str, list[Prediction]]:
