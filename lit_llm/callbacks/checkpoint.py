@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 
 LOSS = "val/loss"
+"""What decides where a model names no main metric; of it, less is better."""
 
 
 class RunCheckpoint(ModelCheckpoint):

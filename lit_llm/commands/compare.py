@@ -42,9 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from lit_llm.report.comparison import aligned, compare_extractions, compare_translations, is_extraction
     from lit_llm.report.files import write_report
-    from lit_llm.report.predictions import only, read_predictions
+    from lit_llm.report.predictions import read_predictions, rows_with
 
-    read = {name: only(read_predictions(name), options.only, name) for name in options.files}
+    read = {name: rows_with(read_predictions(name), options.only, name) for name in options.files}
     systems = aligned(read)
     names = [name for name in options.scores.split(",") if name]
     first = next(iter(systems.values()))

@@ -142,11 +142,7 @@ class LMData(LightningDataModule):
 
     def serves(self, stage: str) -> bool:
         """Whether this data names a file for a stage."""
-        if stage == "fit":
-            return bool(self.files["train"])
-        return bool(self.files["valid"] if stage == "validate" else self.test_files) or (
-            stage == "predict" and bool(self.files["predict"])
-        )
+        return any(self._files_of(stage).values())
 
     def ask(self, text: str) -> list[int]:
         """Return the prompt of a text that comes from no file, as token ids."""
@@ -277,13 +273,16 @@ class LMData(LightningDataModule):
             pin_memory=torch.cuda.is_available(),
         )
 
-    def _needed(self, stage: str) -> dict[str, str]:
+    def _files_of(self, stage: str) -> dict[str, str | None]:
+        """Return the files that a stage reads; None where one is not configured."""
         if stage == "test" or (stage == "predict" and not self.files["predict"]):
-            needed: dict[str, str | None] = dict(self.test_files)
-        elif stage == "predict":
-            needed = {"predict": self.files["predict"]}
-        else:
-            needed = {name: self.files[name] for name in ("train", "valid")[stage == "validate" :]}
+            return dict(self.test_files)
+        if stage == "predict":
+            return {"predict": self.files["predict"]}
+        return {name: self.files[name] for name in ("train", "valid")[stage == "validate" :]}
+
+    def _needed(self, stage: str) -> dict[str, str]:
+        needed = self._files_of(stage)
         missing = [name for name, path in needed.items() if path is None and not (stage == "fit" and name == "valid")]
         if missing or (stage in ("test", "predict") and not needed):
             key = missing[0] if missing else stage

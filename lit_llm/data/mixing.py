@@ -313,13 +313,9 @@ class MixedData(LMData):
         """Return how many epochs of so many rows a run has, whether ``max_epochs`` or ``max_steps`` ends it."""
         if self.trainer is None:
             return 1.0
-        ends = []
-        if (self.trainer.max_epochs or 0) > 0:
-            ends.append(float(self.trainer.max_epochs or 0))
-        if self.trainer.max_steps > 0:
-            rows = self.batch_size * self.trainer.accumulate_grad_batches * self.trainer.world_size
-            ends.append(self.trainer.max_steps * rows / total)
-        return min(ends, default=1.0)
+        rows = self.batch_size * self.trainer.accumulate_grad_batches * self.trainer.world_size
+        limits = (float(self.trainer.max_epochs or 0), self.trainer.max_steps * rows / total)
+        return min((limit for limit in limits if limit > 0), default=1.0)
 
     def _serving(self, stage: str) -> dict[str, LMData]:
         """Return the sources that a stage is about: all that are trained on, elsewhere those with a file for it."""

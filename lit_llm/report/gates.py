@@ -13,8 +13,7 @@ import numpy as np
 from lit_llm.errors import ConfigError
 from lit_llm.metrics.translation import outcomes
 from lit_llm.report.comparison import FEW_ROWS, WIDE, aligned, compare_translations, is_extraction, translations
-from lit_llm.report.predictions import only as chosen
-from lit_llm.report.predictions import read_predictions
+from lit_llm.report.predictions import read_predictions, rows_with
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -111,7 +110,7 @@ def _judged(name: str, value: float, limit: str, miss: float, doubt: float) -> C
 
 def _scored(paths: Sequence[str], only: Sequence[str]) -> dict[str, list[Prediction]]:
     """Return the rows of files that have a reference and are asked for."""
-    systems = aligned({path: chosen(read_predictions(path), only, path) for path in paths})
+    systems = aligned({path: rows_with(read_predictions(path), only, path) for path in paths})
     if is_extraction(next(iter(systems.values()))):
         raise ConfigError(f"{paths[0]}: the answers are JSON; the gates score translations (compare scores JSON)")
     return systems

@@ -43,7 +43,7 @@ def read_predictions(path: str | Path) -> list[Prediction]:
     return rows
 
 
-def only(rows: list[Prediction], conditions: Sequence[str], file: str | Path) -> list[Prediction]:
+def rows_with(rows: list[Prediction], conditions: Sequence[str], file: str | Path) -> list[Prediction]:
     """Return the rows whose meta meets all conditions.
 
     Args:
