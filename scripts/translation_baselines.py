@@ -11,7 +11,6 @@ one training sentence that scores best, which shows how good a system can look t
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import sys
 from collections import Counter
@@ -21,7 +20,7 @@ from pathlib import Path
 from neighbours import Nearness, Neighbours
 
 from lit_llm.batch import Prediction
-from lit_llm.callbacks.prediction_file import COLUMNS, encode
+from lit_llm.callbacks.prediction_file import COLUMNS, cells, encode
 from lit_llm.data import TranslationData
 from lit_llm.data.dataset import Example
 from lit_llm.errors import UserError
@@ -64,16 +63,23 @@ def _grams(text: str) -> list[Counter[str]]:
     return found
 
 
-def baselines(train: Sequence[Example], rows: Sequence[Example], seed: int = 0) -> dict[str, list[str]]:
+def baselines(train: Sequence[Example], rows: Sequence[Example], seed: int = 0) -> dict[str, list[Prediction]]:
     """Return the answers of each baseline to the rows."""
     nearest = Neighbours([e.text for e in train], Nearness("cosine", 3, 3)).nearest([e.text for e in rows])
     references = [e.answer or "" for e in rows]
     shuffled = random.Random(seed).sample(references, len(references))
-    return {
+    answers = {
         "copy": [e.text for e in rows],
         "memory": [train[index].answer or "" for index in nearest],
         "shuffled": shuffled,
         "constant": [constant([e.answer or "" for e in train], references)] * len(rows),
+    }
+    return {
+        name: [
+            Prediction(id=e.id, text=e.text, prediction=text, reference=e.answer or "", meta=e.meta)
+            for e, text in zip(rows, texts, strict=True)
+        ]
+        for name, texts in answers.items()
     }
 
 
@@ -92,20 +98,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     options.output.mkdir(parents=True, exist_ok=True)
-    for name, answers in baselines(splits["train"], splits["test"]).items():
-        rows = [
-            Prediction(id=e.id, text=e.text, prediction=answer, reference=e.answer or "", meta=e.meta)
-            for e, answer in zip(splits["test"], answers, strict=True)
-        ]
-        cells = [[_cell(row, column) for column in COLUMNS] for row in rows]
-        (options.output / f"{name}.csv").write_bytes(encode([COLUMNS, *cells]))
+    for name, rows in baselines(splits["train"], splits["test"]).items():
+        (options.output / f"{name}.csv").write_bytes(encode([COLUMNS, *map(cells, rows)]))
         print(f"{options.output / name}.csv: {len(rows)} rows")
     return 0
-
-
-def _cell(row: Prediction, column: str) -> str:
-    value = getattr(row, column)
-    return json.dumps(value, ensure_ascii=False) if column == "meta" else str(value)
 
 
 if __name__ == "__main__":

@@ -23,9 +23,10 @@ from translation_baselines import baselines
 
 from lit_llm.batch import Prediction
 from lit_llm.data import TranslationData
+from lit_llm.data.reading import read_rows
 from lit_llm.report.comparison import Compared, aligned, compare_translations
 from lit_llm.report.files import write_jsonl
-from lit_llm.report.predictions import read_predictions
+from lit_llm.report.predictions import read_predictions, rows_with
 
 FOLDER = ROOT / "checkpoints" / "translation_table"
 SCORES = ("chrfpp", "chrf", "bleu")
@@ -49,27 +50,25 @@ def moved(count: int, seed: int = 0) -> list[int]:
 def move_sources(test: Path, direction: str, target: Path) -> None:
     """Write the test's rows that can be scored in a direction, each with the source of another one."""
     source, answer = direction.split("-")
-    rows = [json.loads(line) for line in test.read_text(encoding="utf-8").splitlines() if line.strip()]
-    rows = [row for row in rows if str(row.get(source) or "").strip() and str(row.get(answer) or "").strip()]
+    rows = [row for row in read_rows(test) if str(row.get(source) or "").strip() and str(row.get(answer) or "").strip()]
     others = moved(len(rows))
     write_jsonl(target, ({**row, source: rows[other][source]} for row, other in zip(rows, others, strict=True)))
 
 
 def answers(pairs: Path, test: Path, direction: str) -> dict[str, list[Prediction]]:
     """Return the answers of the model and of the baselines to the test, by system and in one order of rows."""
-    own = [row for row in read_predictions(FOLDER / "dev.csv") if row.meta["direction"] == direction]
-    systems = {"model": [replace(row, id=row.meta["pair"]) for row in own if row.reference]}
-    systems["moved"] = [
-        replace(row, id=row.meta["pair"]) for row in read_predictions(FOLDER / f"moved-{direction}.csv")
-    ]
+    files = {"model": FOLDER / "dev.csv", "moved": FOLDER / f"moved-{direction}.csv"}
     data = TranslationData(train=str(pairs), test={"dev": str(test)}, directions=[direction])
     splits = data.read_splits()
-    for name, texts in baselines(splits["train"], splits["dev"]).items():
-        systems[name] = [
-            Prediction(id=e.id, text=e.text, prediction=text, reference=e.answer or "", meta=e.meta)
-            for e, text in zip(splits["dev"], texts, strict=True)
-        ]
+    systems = {name: _by_pair(path, direction) for name, path in files.items()}
+    systems |= baselines(splits["train"], splits["dev"])
     return aligned(systems)
+
+
+def _by_pair(path: Path, direction: str) -> list[Prediction]:
+    """Return the scored rows of a direction under the ids of their pairs, to which a run in both adds the direction."""
+    rows = rows_with(read_predictions(path), [f"direction={direction}"], path)
+    return [replace(row, id=row.meta["pair"]) for row in rows if row.reference]
 
 
 def table(found: dict[str, dict[str, Compared]]) -> str:

@@ -40,7 +40,7 @@ class PartialFile:
         for prediction in predictions:
             if prediction.id not in self._seen:
                 self._seen.add(prediction.id)
-                rows.append(_cells(prediction))
+                rows.append(cells(prediction))
         if rows:
             self._append(encode(rows))
 
@@ -127,7 +127,8 @@ def _parse(record: bytes) -> list[str] | None:
     return rows[0] if len(rows) == 1 and len(rows[0]) == len(COLUMNS) else None
 
 
-def _cells(prediction: Prediction) -> list[str]:
+def cells(prediction: Prediction) -> list[str]:
+    """Return a row of the file; equal predictions give equal bytes."""
     meta = json.dumps(prediction.meta, ensure_ascii=False, separators=(",", ":"), sort_keys=True, default=str)
     # Six decimals, and never "-0.000000": equal results must be equal bytes.
     score = f"{round(prediction.score, 6) + 0.0:.6f}"
