@@ -85,7 +85,9 @@ def _without_accents(word: str) -> str:
 
 
 def _mistyped(word: str, rng: random.Random) -> str:
-    """Swap two letters, leave one out, write it twice, or hit the key beside it."""
+    """Swap two letters, leave one out, write it twice, hit the key beside it, or cut the word short as ``prec.``."""
+    if rng.random() < 0.2:
+        return word[: rng.choice([3, 4])] + "."
     at = rng.randrange(len(word) - 1)
     one, other = word[at], word[at + 1]
     row = next((row for row in KEYBOARD if one.casefold() in row), "")

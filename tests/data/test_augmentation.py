@@ -298,5 +298,5 @@ def test_words_between_values_are_mistyped_and_values_are_not() -> None:
     assert all("dos cajas" in changed and "clavos" in changed for changed in found)
     assert "Quiero comprar dos cajas de clavos, envienlas rapido" in found
     words = {changed.split(" ")[0] for changed in found}
-    swapped, missing, doubled, beside = ("Quireo", "Quero", "Quieero", "Quirro")
-    assert {"Quiero", swapped, missing, doubled, beside} <= words
+    swapped, missing, doubled, beside, cut = ("Quireo", "Quero", "Quieero", "Quirro", "Qui.")
+    assert {"Quiero", swapped, missing, doubled, beside, cut} <= words

@@ -20,13 +20,14 @@ SHAPE: dict[str, Any] = {
     "num_key_value_heads": 2,
     "pad_token_id": 0,
 }
+SLIDING = {"use_sliding_window": True, "sliding_window": 4, "max_window_layers": 1}
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 @pytest.mark.parametrize(
     "config",
-    [Qwen3Config(**SHAPE, head_dim=8), Qwen2Config(**SHAPE), LlamaConfig(**SHAPE)],
-    ids=["qwen3", "qwen2", "llama"],
+    [Qwen3Config(**SHAPE, head_dim=8), Qwen2Config(**SHAPE), Qwen2Config(**SHAPE, **SLIDING), LlamaConfig(**SHAPE)],
+    ids=["qwen3", "qwen2", "qwen2 with a sliding window", "llama"],
 )
 def test_padding_on_the_right_changes_no_real_position(config: PreTrainedConfig, attention: str) -> None:
     torch.manual_seed(0)
