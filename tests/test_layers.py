@@ -27,7 +27,7 @@ LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 SHARED = {
     "adapters": {"base", "peft_base", "lora_start"},
     "quantization": {"base"},
-    "metrics": {"base", "json_text", "json_leaves", "json_fields", "json_schema"},
+    "metrics": {"base", "corpus", "json_text", "json_leaves", "json_fields", "json_schema"},
     "data": {"base", "dataset", "encoding", "reading", "lines", "parquet", "prompting", "batching", "collating"}
     | {"auditing", "augmentation", "spans", "cleaning", "duplicates", "leakage", "splitting", "orthography"},
 }

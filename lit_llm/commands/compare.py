@@ -94,7 +94,7 @@ def _groups_and_counts(
     """Show scores by group, their macro average, and what hides behind them; return the same."""
     from rich.table import Table
 
-    from lit_llm.metrics.translation import grouped, outcomes, score_rows
+    from lit_llm.metrics.corpus import grouped, outcomes, score_rows
     from lit_llm.report.comparison import translations
 
     rows = {system: translations(found) for system, found in systems.items()}

@@ -13,7 +13,7 @@ import numpy as np
 from lit_llm.batch import Prediction
 from lit_llm.errors import DataError
 from lit_llm.metrics import Rules, parse_json, score_pair
-from lit_llm.metrics.translation import Translation, scorer, streams
+from lit_llm.metrics.corpus import Translation, scorer, streams
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

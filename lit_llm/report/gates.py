@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lit_llm.errors import ConfigError
-from lit_llm.metrics.translation import outcomes
+from lit_llm.metrics.corpus import outcomes
 from lit_llm.report.comparison import FEW_ROWS, WIDE, aligned, compare_translations, is_extraction, translations
 from lit_llm.report.predictions import read_predictions, rows_with
 
@@ -64,7 +64,7 @@ def quality(
 
     Args:
         path: predictions of the system.
-        score: one of ``lit_llm.metrics.translation.SCORES``.
+        score: one of ``lit_llm.metrics.corpus.SCORES``.
         least: the floor, if there is one; a ceiling of TER, of which less is better.
         baseline: predictions of the same rows, or a JSON file of scores by name.
         most_drop: points that the score may lie below the baseline's.

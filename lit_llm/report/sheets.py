@@ -15,7 +15,7 @@ import numpy as np
 
 from lit_llm.batch import Prediction
 from lit_llm.errors import ConfigError, DataError
-from lit_llm.metrics.translation import grouped
+from lit_llm.metrics.corpus import grouped
 from lit_llm.report.comparison import translations
 from lit_llm.report.files import write_report
 

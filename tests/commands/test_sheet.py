@@ -13,7 +13,7 @@ import pytest
 
 from lit_llm.__main__ import main
 from lit_llm.batch import Prediction
-from lit_llm.metrics.translation import grouped
+from lit_llm.metrics.corpus import grouped
 from lit_llm.report.comparison import translations
 from lit_llm.report.predictions import read_predictions
 from lit_llm.report.sheets import choose, score_sheet

@@ -14,7 +14,7 @@ from sacrebleu.metrics import BLEU, CHRF, TER
 
 from lit_llm.errors import ConfigError, DataError
 from lit_llm.metrics import TranslationMetrics
-from lit_llm.metrics.translation import Translation, corpus_score, grouped, outcomes, score_rows
+from lit_llm.metrics.corpus import Translation, corpus_score, grouped, outcomes, score_rows
 
 PUBLISHED = {"chrf": 61.09, "chrfpp": 57.51, "bleu": 33.97}
 SIGNATURES = {

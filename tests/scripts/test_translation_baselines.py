@@ -12,7 +12,7 @@ from types import ModuleType
 
 import pytest
 
-from lit_llm.metrics.translation import corpus_score
+from lit_llm.metrics.corpus import corpus_score
 
 SCRIPTS = str(Path(__file__).resolve().parents[2] / "scripts")
 WORDS = ["in", "calli", "huei", "amo", "nicnequi", "tlen", "ipan", "altepetl", "atl,", "(tepetl)"]
