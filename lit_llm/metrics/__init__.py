@@ -7,6 +7,7 @@ from lit_llm.metrics.json_fields import differing_paths, score_pair
 from lit_llm.metrics.json_leaves import Rules
 from lit_llm.metrics.json_schema import first_fault
 from lit_llm.metrics.json_text import Parsed, parse_json
+from lit_llm.metrics.sign import SignMetrics
 from lit_llm.metrics.translation import TranslationMetrics
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "FieldScore",
     "Parsed",
     "Rules",
+    "SignMetrics",
     "TextMetric",
     "TranslationMetrics",
     "differing_paths",

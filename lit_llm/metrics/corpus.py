@@ -117,8 +117,8 @@ def streams(rows: Sequence[Translation]) -> tuple[list[str], list[list[str | Non
 
     Texts that look the same then score the same, whichever way a keyboard composed their accents.
     """
-    kept = [[_nfc(text) for text in row.references if text.strip()] for row in rows]
-    return [_nfc(row.hypothesis) for row in rows], [list(stream) for stream in zip_longest(*kept)]
+    kept = [[nfc(text) for text in row.references if text.strip()] for row in rows]
+    return [nfc(row.hypothesis) for row in rows], [list(stream) for stream in zip_longest(*kept)]
 
 
 def score_rows(rows: Sequence[Translation], names: Iterable[str]) -> dict[str, CorpusScore]:
@@ -232,9 +232,10 @@ class CorpusMetric(LineMetric):
         return values | {"rows": len(rows)} | outcomes(rows)
 
 
-def _nfc(text: str) -> str:
+def nfc(text: str) -> str:
+    """Return a text in Unicode NFC."""
     return unicodedata.normalize("NFC", text)
 
 
 def _folded(text: str) -> str:
-    return " ".join(_nfc(text).casefold().split())
+    return " ".join(nfc(text).casefold().split())
