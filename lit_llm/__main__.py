@@ -18,6 +18,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "test": ("lit_llm.cli", "measure a checkpoint on the test splits"),
     "predict": ("lit_llm.cli", "write the answers of a checkpoint to a CSV file"),
     "check": ("lit_llm.commands.check", "say whether a backbone is supported"),
+    "prepare": ("lit_llm.commands.prepare", "turn raw clips into a manifest and one array"),
     "split": ("lit_llm.commands.split", "divide a file into splits that share nothing"),
     "audit": ("lit_llm.commands.audit", "find rows that the splits of a run file share"),
     "compare": ("lit_llm.commands.compare", "score prediction files and test their differences"),

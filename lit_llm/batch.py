@@ -34,11 +34,28 @@ class Prompt(_Movable):
         attention_mask: ``[B, P]`` int64, 0 on padding.
         input_ids: ``[B, P]`` int64, or None where ``inputs_embeds`` is given.
         inputs_embeds: ``[B, P, D]`` float, for prompts that are not text alone.
+        slots: ``[B, P]`` bool, the positions that the row's features fill; None without features.
     """
 
     attention_mask: Tensor
     input_ids: Tensor | None = None
     inputs_embeds: Tensor | None = None
+    slots: Tensor | None = None
+
+
+@dataclass
+class Features(_Movable):
+    """Inputs that are not text: frames of clips, padded behind.
+
+    Attributes:
+        values: ``[B, F, C]`` float.
+        mask: ``[B, F]`` bool, False on padding.
+        downsample: how many frames, rounded up, one position of ``slots`` stands for.
+    """
+
+    values: Tensor
+    mask: Tensor
+    downsample: int
 
 
 @dataclass
@@ -54,6 +71,8 @@ class Batch(_Movable):
         input_ids: ``[B, T]`` int64, or None where ``inputs_embeds`` is given.
         inputs_embeds: ``[B, T, D]`` float.
         position_ids: ``[B, T]`` int64 where rows are packed, else None.
+        features: inputs that are not text; None where there are none.
+        slots: ``[B, T]`` bool, the positions of ``input_ids`` that the row's features fill, in order.
         prompt: what generation starts from; None in training batches.
         texts: the source text of each row, for people (a clip's id where the source is not text).
         references: what metrics compare with: a parsed JSON value for extraction, a string for translation.
@@ -68,6 +87,8 @@ class Batch(_Movable):
     input_ids: Tensor | None = None
     inputs_embeds: Tensor | None = None
     position_ids: Tensor | None = None
+    features: Features | None = None
+    slots: Tensor | None = None
     prompt: Prompt | None = None
     texts: list[str] = field(default_factory=list)
     references: list[Any] = field(default_factory=list)

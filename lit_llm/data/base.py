@@ -156,6 +156,14 @@ class LMData(LightningDataModule):
         """Return a variant of a training example from what the augmenter made of its text and reference."""
         return replace(example, text=text)
 
+    def encode(self, name: str, examples: list[Example]) -> Split:
+        """Return the examples of a split with their tokens."""
+        vary = self._vary if name == "train" and self.augmentation_factor > 1 else None
+        # A validation row is measured whatever its length: it is never dropped. No prompt is cut elsewhere.
+        whole = name not in ("train", "valid") or (name == "valid" and self.overflow == "drop")
+        rows = Encoder(self.format, None if whole else self.max_length, self.overflow, self.learn)
+        return Split(name, examples, rows.encode, vary, self.augmentation_factor)
+
     def setup(self, stage: str) -> None:
         """Read and encode the files that a stage needs.
 
@@ -293,12 +301,7 @@ class LMData(LightningDataModule):
         read = self.read(path)
         examples = self.select(name, read)
         training = name == "train"
-        vary = self._vary if training and self.augmentation_factor > 1 else None
-        # A validation row is measured whatever its length: it is never dropped. No prompt is cut elsewhere.
-        whole = name not in ("train", "valid") or (name == "valid" and self.overflow == "drop")
-        limit = None if whole else self.max_length
-        rows = Encoder(self.format, limit, self.overflow, self.learn)
-        split = Split(name, examples, rows.encode, vary, self.augmentation_factor)
+        split = self.encode(name, examples)
         if not split.rows:
             reasons = ", ".join(f"{reason}: {count}" for reason, count in self.counts.items() if count)
             long = f"all {len(examples)} are too long: raise data.init_args.max_length" if examples else reasons

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from lit_llm.data.prompting import Context, Encoded
@@ -36,10 +38,17 @@ class Example:
 
 @dataclass(frozen=True)
 class Row:
-    """An example with its tokens; an ``example`` of None is a row that only fills a batch."""
+    """An example with its tokens; an ``example`` of None is a row that only fills a batch.
+
+    Attributes:
+        example: the record.
+        encoded: its tokens.
+        features: ``[L, C]`` float32 of a row that is more than text.
+    """
 
     example: Example | None
     encoded: Encoded
+    features: NDArray[np.float32] | None = None
 
 
 class Split(Dataset[Row]):

@@ -27,12 +27,14 @@ class Encoded:
         labels: the same ids where they are learned, else ``IGNORE``.
         prompt_length: how many tokens stand before the answer.
         truncated: whether text was cut from the input to respect the length limit.
+        slots: the positions that the row's features fill, of which nothing is learned; None without features.
     """
 
     input_ids: list[int]
     labels: list[int]
     prompt_length: int
     truncated: bool = False
+    slots: range | None = None
 
     @property
     def prompt_ids(self) -> list[int]:
@@ -132,7 +134,7 @@ class ChatFormat:
             ConfigError: if the conversation does not begin with the prompt.
         """
         shots = (context or self.context).shots
-        self._refuse_control_tokens(text, answer, *(part for shot in shots for part in shot))
+        self.refuse_control_tokens(text, answer, *(part for shot in shots for part in shot))
         prompt = self.render(text, context=context)
         if answer is None:
             ids = self._tokenize(prompt)[0]
@@ -185,6 +187,17 @@ class ChatFormat:
             )
         return self._cut(text, answer, limit, learn, context, excess)
 
+    def refuse_control_tokens(self, *parts: str | None) -> None:
+        """Refuse texts of a record that hold what the tokenizer takes for control tokens.
+
+        Raises:
+            DataError: naming the token.
+        """
+        for part in filter(None, parts):
+            found = next((token for token in self._reserved if token in part), None)
+            if found:
+                raise DataError(f"the text holds the control token {found!r}: remove it from the data")
+
     def fingerprint(self) -> str:
         """Return a hash of how a conversation is written: template, system turn, instruction and tokenizer."""
         probe = self.render("¿Qué? 1,5", '{"á":[1]}')
@@ -219,12 +232,6 @@ class ChatFormat:
         # Templates write a newline after the token that ends a turn; it is not part of the answer.
         stripped = full.rstrip()
         return stripped if any(stripped.endswith(token) for token in self._reserved) else full
-
-    def _refuse_control_tokens(self, *parts: str | None) -> None:
-        for part in filter(None, parts):
-            found = next((token for token in self._reserved if token in part), None)
-            if found:
-                raise DataError(f"the text holds the control token {found!r}: remove it from the data")
 
 
 def _read(template: Path) -> str:

@@ -4,5 +4,6 @@ from lit_llm.models.backbone import Loading
 from lit_llm.models.base import LitLM
 from lit_llm.models.causal import CausalLM
 from lit_llm.models.schedule import Schedule
+from lit_llm.models.sign import SignLM
 
-__all__ = ["CausalLM", "LitLM", "Loading", "Schedule"]
+__all__ = ["CausalLM", "LitLM", "Loading", "Schedule", "SignLM"]

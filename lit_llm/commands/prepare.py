@@ -1,0 +1,128 @@
+"""``python -m lit_llm prepare sign``: a folder of clips and a table of sentences become a manifest and one array."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lit_llm.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from lit_llm.data.clips import Clip
+    from lit_llm.data.clips.caching import Report, Source
+
+_UID = re.compile(r"(.+)-(\d+)")
+_SUFFIX = re.compile(r"_(?:w|d|e\d*)$")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Prepare a data set.
+
+    Args:
+        argv: the options; by default those of the process.
+
+    Returns:
+        0, or 1 if too few rows have a clip that can be used.
+    """
+    parser = argparse.ArgumentParser(prog="python -m lit_llm prepare", description="Prepare raw data for training.")
+    kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND")
+    sign = kinds.add_parser("sign", help="clips of sign language: poses or features and their sentences")
+    sign.add_argument("table", type=Path, help="JSONL, CSV or TSV with a column of ids or paths, and one of sentences")
+    sign.add_argument(
+        "--clips", type=Path, required=True, help="folder or zip file of clips; of one in parts, any part"
+    )
+    sign.add_argument("--output", type=Path, required=True, help="folder for manifest.csv, features.npy, report.json")
+    sign.add_argument("--id", default="uid", help="column of ids, which name files without their ending (uid)")
+    sign.add_argument("--text", default="text", help="column of sentences (text)")
+    sign.add_argument("--suffix", default=".pose", help="ending of files that ids name (.pose)")
+    sign.add_argument("--lang", default="", help="language of the sentences, where the table has no column lang")
+    sign.add_argument("--least-match", type=float, default=0.9, help="least share of rows with a usable clip (0.9)")
+    sign.add_argument("--overwrite", action="store_true", help="replace what an earlier run has written")
+    options = parser.parse_args(argv)
+
+    from rich.progress import track
+
+    from lit_llm.data.clips.caching import cache_clips
+
+    if not options.overwrite and (options.output / "manifest.csv").exists():
+        raise ConfigError(f"prepare: {options.output}/manifest.csv exists; add --overwrite, or name another --output")
+    sources = list(_sources(options))
+    report = cache_clips(track(sources, description="reading clips"), options.output)
+    _show(report, options.output)
+    if report.match < options.least_match:
+        print(f"only {report.match:.1%} of the rows have a clip, less than --least-match {options.least_match}")
+        return 1
+    return 0
+
+
+def video_of(uid: str) -> str:
+    """Return the video that a clip was cut from: ``abc-7`` and ``abc-7_w`` are both of ``abc``; else the id itself."""
+    match = _UID.fullmatch(_SUFFIX.sub("", uid))
+    return _SUFFIX.sub("", match[1]) if match else uid
+
+
+def _sources(options: argparse.Namespace) -> Iterator[Source]:
+    from lit_llm.data.clips.caching import Source
+    from lit_llm.data.reading import Column, read_records
+
+    columns = {
+        "uid": Column(options.id, kind="id", required=False),
+        "text": Column(options.text),
+        **{name: Column(name, required=False) for name in ("path", "lang", "split")},
+        **{name: Column(name, kind="id", required=False) for name in ("video_id", "key")},
+    }
+    read = _reader(options.clips)
+    for record in read_records(options.table, columns):
+        values = record.values
+        if not values["uid"] and not values["path"]:
+            raise DataError(f"{record.place}: it has neither {options.id!r} nor 'path'; name the column of ids by --id")
+        name = values["uid"] or Path(values["path"]).stem
+        facts = {
+            "id": name,
+            "text": values["text"],
+            "lang": values["lang"] or options.lang,
+            "split": values["split"] or "",
+            "video_id": values["video_id"] or video_of(name),
+        }
+        file = values["path"] or f"{name}{options.suffix}"
+        yield Source(facts, lambda file=file, key=values["key"]: read(file, key))  # type: ignore[misc]
+
+
+def _reader(clips: Path) -> Callable[[str, str | None], Clip]:
+    """Return what reads a clip by its file's name, from a folder or a zip file."""
+    from lit_llm.data.clips import read_clip
+    from lit_llm.data.clips.archive import is_zip, open_zip
+
+    if not is_zip(clips):
+        if not clips.is_dir():
+            raise ConfigError(f"prepare: --clips {clips} is neither a folder nor a zip file")
+        return lambda name, key: read_clip(clips / name, key)
+    archive = open_zip(clips)
+    members: dict[str, Any] = {Path(name).name: name for name in archive.namelist()}
+
+    def read(name: str, key: str | None) -> Clip:
+        """Return a member of the archive."""
+        if Path(name).name not in members:
+            raise DataError(f"{clips}/{name}: there is no such file")
+        return read_clip(clips / name, key, content=archive.read(members[Path(name).name]))
+
+    return read
+
+
+def _show(report: Report, folder: Path) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("", "", title=str(folder / "manifest.csv"), show_header=False)
+    table.add_row("clips", f"{report.kept:,} of {report.rows:,} ({report.match:.1%})")
+    table.add_row("frames", f"{report.frames:,}, from {report.shortest} to {report.longest} a clip")
+    table.add_row("points not seen", f"{report.missing_points:.1%}")
+    for fault, count in sorted(report.faults.items(), key=lambda item: -item[1])[:8]:
+        table.add_row("left out", f"{count:,}: {fault}", style="red")
+    console = Console()
+    console.print(table)
+    for example in report.examples[:3]:
+        console.print(f"left out: {example}", style="dim", highlight=False, markup=False)

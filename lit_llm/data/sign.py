@@ -1,0 +1,357 @@
+"""Sign language translation: the frames of a clip in, a sentence out."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lit_llm.batch import IGNORE, Batch
+from lit_llm.data.base import LMData
+from lit_llm.data.clips import ClipChanges, clip_length, read_clip, vectors
+from lit_llm.data.collating import collate
+from lit_llm.data.dataset import Example, Row, Split
+from lit_llm.data.prompting import Context, Encoded
+from lit_llm.data.reading import Column, Record, read_records
+from lit_llm.errors import ConfigError, DataError
+from lit_llm.seeding import derive
+
+INSTRUCTION = "Translate the sign language video into {lang}:"
+"""What is asked unless ``instruction`` says otherwise; the clip stands behind it, or at ``{text}``."""
+
+ALIASES = {"valid": ("valid", "val", "dev", "validation")}
+"""What manifests call a split besides its own name."""
+
+Corruption = Literal["none", "rolled", "zeroed", "reversed", "shuffled"]
+
+_MARK = "\ue000"
+
+
+@dataclass(frozen=True)
+class ClipExample(Example):
+    """A sentence and the clip that it translates.
+
+    Attributes:
+        path: file of the clip.
+        key: of the clip, in a file that holds several.
+        length: its frames.
+    """
+
+    path: str = ""
+    key: str | None = None
+    length: int = 0
+
+
+class ClipSplit(Split):
+    """Rows whose clips are read when they are asked for.
+
+    Args:
+        name: of the split.
+        rows: examples with the tokens around their clips.
+        load: returns the frames ``[L, C]`` of a row in an epoch.
+        downsample: how many frames a position stands for.
+        max_frames: most frames of a row.
+        dropped: rows that were too long.
+    """
+
+    def __init__(
+        self, name: str, rows: list[Row], load: Any, downsample: int, max_frames: int, dropped: int = 0
+    ) -> None:
+        super().__init__(name, [], lambda _: None)
+        self.rows = rows
+        self.dropped = dropped
+        self._load = load
+        self._downsample, self._max_frames = downsample, max_frames
+
+    def __getitem__(self, key: tuple[int, int]) -> Row:
+        epoch, index = key
+        row = self.rows[max(0, index)]
+        features = self._load(self, epoch, max(0, index))
+        filled = Row(row.example, self._spread(row.encoded, len(features)), features)
+        return filled if index >= 0 else replace(filled, example=None)
+
+    def lengths(self, *, prompt: bool = False) -> list[int]:
+        """Return the positions of each row, those of its clip among them."""
+        return [
+            (row.encoded.prompt_length if prompt else len(row.encoded.input_ids)) + self._positions(row)
+            for row in self.rows
+        ]
+
+    def _positions(self, row: Row) -> int:
+        frames = row.example.length if isinstance(row.example, ClipExample) else 0
+        return -(-min(frames, self._max_frames) // self._downsample)
+
+    def _spread(self, encoded: Encoded, frames: int) -> Encoded:
+        """Make room for a clip among the tokens."""
+        count = -(-frames // self._downsample)
+        at = encoded.slots.start if encoded.slots is not None else 0
+        # Which token stands there does not matter: the model puts the clip in its place.
+        ids = [*encoded.input_ids[:at], *encoded.input_ids[:1] * count, *encoded.input_ids[at:]]
+        labels = [*encoded.labels[:at], *[IGNORE] * count, *encoded.labels[at:]]
+        return Encoded(ids, labels, encoded.prompt_length + count, slots=range(at, at + count))
+
+
+class SignData(LMData):
+    """Clips of sign language and the sentences that they mean.
+
+    A file is a manifest, JSONL or CSV, with the columns ``path`` and ``text`` and, where known, ``id``, ``lang``,
+    ``split``, ``video_id``, ``length`` (frames) and ``key``. One manifest may serve for all splits: of a file with a
+    column ``split``, the rows whose value is the split's name are used. Paths are relative to ``clips``, or else to the
+    manifest. Texts are brought into Unicode NFKC with single spaces. A clip that is longer than ``max_frames`` is
+    sampled evenly; its end is never cut.
+
+    Args:
+        clips: folder that paths in manifests are relative to; by default the manifest's.
+        lang: what the language of the sentences is called in the prompt, where rows do not say.
+        changes: what training does to clips; nothing by default.
+        max_frames: most frames of a clip.
+        downsample: how many frames one position of the model stands for; the product of its adaptor's strides.
+        missing: what a row without its file is: an ``error``, or ``drop`` to leave it out, counted.
+        least_match: share of a manifest's rows that must have their file nevertheless.
+        corrupt: spoils clips, to see that a score falls: ``rolled`` gives each row another's, ``zeroed`` blanks them,
+            ``reversed`` runs them backwards, ``shuffled`` mixes their frames.
+        **kwargs: as for ``LMData``; ``overflow`` may be ``error`` or ``drop``.
+
+    Raises:
+        ConfigError: if a value is not possible.
+    """
+
+    task = "sign"
+
+    def __init__(
+        self,
+        clips: str | None = None,
+        lang: str = "English",
+        changes: ClipChanges | None = None,
+        max_frames: int = 512,
+        downsample: int = 4,
+        missing: Literal["error", "drop"] = "error",
+        least_match: float = 0.9,
+        corrupt: Corruption = "none",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        for name, value in {"max_frames": max_frames, "downsample": downsample}.items():
+            if value < 1:
+                raise ConfigError(f"data.init_args.{name} is {value}: use 1 or more")
+        if self.augmenter is not None:
+            raise ConfigError("data.init_args.augmenter: it rewrites texts, and a clip is none; set changes")
+        if self.overflow == "truncate_input":
+            raise ConfigError("data.init_args.overflow: clips are sampled to max_frames, never cut; use error or drop")
+        self.clips, self.lang, self.changes = clips, lang, changes
+        self.max_frames, self.downsample = max_frames, downsample
+        self.missing, self.least_match, self.corrupt = missing, least_match, corrupt
+        self.instruction = self.instruction or INSTRUCTION
+        self.read_manifest = lru_cache(maxsize=4)(self._read_manifest)
+
+    @property
+    def feature_size(self) -> int:
+        """Numbers of a frame, from the first clip of the first split that is set up.
+
+        Raises:
+            UserError: if nothing is set up.
+        """
+        split = next(iter(self.splits.values()), None)
+        if split is None:
+            raise ConfigError("data: the size of features is known after setup()")
+        return int(self._frames_of(split.examples[0]).shape[1])
+
+    def read(self, path: Path) -> list[Example]:
+        """Return the rows of a manifest.
+
+        Raises:
+            DataError: if a row has no path or no text, or too many files are missing.
+        """
+        return list(self.read_manifest(path))
+
+    def select(self, name: str, examples: list[Example]) -> list[Example]:
+        """Return the rows of a split, where the manifest tells them apart."""
+        if not any("split" in example.meta for example in examples):
+            return examples
+        known = {name, *ALIASES.get(name, ())}
+        kept = [
+            replace(e, meta={k: v for k, v in e.meta.items() if k != "split"})
+            for e in examples
+            if e.meta.get("split") in known
+        ]
+        if not kept:
+            found = sorted({str(e.meta.get("split")) for e in examples})
+            raise DataError(
+                f"{examples[0].place}: no row of the manifest has the split {name!r}; there are {', '.join(found)}"
+            )
+        return kept
+
+    def sides(self, example: Example) -> dict[str, str]:
+        """Return the video that a clip was cut from, or the sentence where it is not known.
+
+        People say the same short sentences in many videos; it is the video that gives away signer and subject.
+        """
+        video = example.meta.get("document")
+        if video is None:
+            return {"text": example.answer or ""}
+        # As a hash, because names of different videos may be nearly the same.
+        return {"video": hashlib.blake2b(str(video).encode(), digest_size=16).hexdigest()}
+
+    def encode(self, name: str, examples: list[Example]) -> ClipSplit:
+        """Return the rows of a split: tokens now, clips when they are asked for.
+
+        Raises:
+            DataError: if a row is longer than ``max_length`` and is not to be dropped.
+        """
+        rows = self._encoded(examples)
+        split = ClipSplit(name, rows, self._load_clip, self.downsample, self.max_frames)
+        if name not in ("train", "valid"):
+            return split
+        long = {at for at, length in enumerate(split.lengths()) if length > self.max_length}
+        if long and self.overflow == "error":
+            example = rows[min(long)].example
+            raise DataError(
+                f"{example.place if example else name}: {split.lengths()[min(long)]} positions exceed max_length "
+                f"{self.max_length}: raise data.init_args.max_length, lower max_frames, or set overflow to drop"
+            )
+        if name == "valid":
+            return split
+        kept = [row for at, row in enumerate(rows) if at not in long]
+        return ClipSplit(name, kept, self._load_clip, self.downsample, self.max_frames, len(long))
+
+    def collate(self, rows: list[Row], split: str, *, generate: bool) -> Batch:
+        """Join rows into a batch, with the frames of their clips padded behind."""
+        pad, multiple = self.pad_id(), self.pad_to_multiple_of
+        return collate(rows, split, self.task, pad, multiple, generate=generate, downsample=self.downsample)
+
+    def ask(self, text: str) -> list[int]:
+        """Refuse: a clip cannot be typed.
+
+        Raises:
+            ConfigError: always.
+        """
+        raise ConfigError("data: a model of clips answers no text; name a manifest in data.init_args.predict")
+
+    def context(self, lang: str) -> Context:
+        """Return what stands before a clip whose sentence is in a language."""
+        instruction = (self.instruction or INSTRUCTION).replace("{lang}", lang)
+        return Context(self.system, instruction)
+
+    def _read_manifest(self, path: Path) -> tuple[Example, ...]:
+        to_answer = self.files["predict"] is not None and path == Path(self.files["predict"])
+        columns = {
+            "path": Column("path"),
+            "text": Column("text", required=not to_answer),
+            **{name: Column(name, kind="id", required=False) for name in ("id", "lang", "split", "video_id")},
+            **{name: Column(name, kind="id", required=False) for name in ("length", "key")},
+        }
+        records = read_records(path, columns)
+        folder = Path(self.clips) if self.clips else path.parent
+        present = {name: (folder / name).exists() for name in {record.values["path"] for record in records}}
+        kept = [record for record in records if present[record.values["path"]]]
+        if lost := [record for record in records if not present[record.values["path"]]]:
+            self._refuse_lost(lost, len(records))
+        self.counts[f"{path.name} without a clip"] = len(lost)
+        return tuple(self._example(record, folder) for record in kept)
+
+    def _refuse_lost(self, lost: Sequence[Record], rows: int) -> None:
+        what = f"{lost[0].place}: field 'path': {lost[0].values['path']!r} does not exist"
+        if self.missing == "error":
+            raise DataError(
+                f"{what}, nor do {len(lost) - 1} others of {rows}: mend the manifest, or set data.init_args.missing "
+                "to drop"
+            )
+        if rows - len(lost) < self.least_match * rows:
+            raise DataError(
+                f"{what}; only {rows - len(lost)} of {rows} rows have their file, less than data.init_args.least_match "
+                f"{self.least_match}: is data.init_args.clips right?"
+            )
+
+    def _example(self, record: Record, folder: Path) -> ClipExample:
+        values = record.values
+        text = " ".join(unicodedata.normalize("NFKC", values["text"] or "").split()) or None
+        meta = {name: values[name] for name in ("lang", "split") if values.get(name)}
+        if values.get("video_id"):
+            meta["document"] = values["video_id"]
+        clip = str(folder / values["path"])
+        length = values.get("length")
+        if length is not None and not (str(length).isdecimal() and int(length) > 0):
+            raise DataError(f"{record.place}: field 'length': {length!r} is not a number of frames")
+        frames = int(length) if length is not None else clip_length(Path(clip), values.get("key"))
+        return ClipExample(record.id, record.id, text, text, record.place, meta, None, clip, values.get("key"), frames)
+
+    def _encoded(self, examples: list[Example]) -> list[Row]:
+        tokenizer: Any = self.format.tokenizer
+        # Sentences are cut into tokens on their own, all at once: a template rendered for each would take minutes.
+        texts = [example.answer or "" for example in examples]
+        answers = tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
+        ends = {lang: self._around(lang) for lang in {e.meta.get("lang") or self.lang for e in examples}}
+        rows = []
+        for example, answer in zip(examples, answers, strict=True):
+            try:
+                self.format.refuse_control_tokens(example.answer)
+            except DataError as error:
+                raise DataError(f"{example.place}: {error}") from None
+            before, behind, end = ends[example.meta.get("lang") or self.lang]
+            prompt = [*before, *behind]
+            learned = [*answer, *end] if example.answer is not None else []
+            everything = self.learn == "text"
+            labels = [*(prompt if everything else [IGNORE] * len(prompt)), *learned]
+            slots = range(len(before), len(before))
+            rows.append(Row(example, Encoded([*prompt, *learned], labels, len(prompt), slots=slots)))
+        return rows
+
+    def _around(self, lang: str) -> tuple[list[int], list[int], list[int]]:
+        """Return the tokens before a clip, those between it and the answer, and those that end the answer."""
+        context = self.context(lang)
+        # Checks that the conversation begins with the prompt.
+        self.format.encode(_MARK, "a", context=context)
+        before, behind = self.format.render(_MARK, context=context).split(_MARK)
+        end = self.format.render(_MARK, _MARK, context).rpartition(_MARK)[2].rstrip()
+        tokenizer: Any = self.format.tokenizer
+        found = [tokenizer(part, add_special_tokens=False)["input_ids"] for part in (before, behind, end)]
+        return found[0], found[1], found[2]
+
+    def _load_clip(self, split: ClipSplit, epoch: int, index: int) -> NDArray[np.float32]:
+        example = split.rows[index].example
+        if self.corrupt == "rolled":
+            example = split.rows[(index + 1) % len(split.rows)].example
+        seed = derive(self.seed, "clip", split.name, epoch, index)
+        return self._frames_of(example, random.Random(seed), training=split.name == "train")
+
+    def _frames_of(
+        self, example: Example | None, rng: random.Random | None = None, *, training: bool = False
+    ) -> NDArray[np.float32]:
+        """Return the frames ``[L, C]`` of a clip as a model sees them."""
+        if not isinstance(example, ClipExample):
+            raise ConfigError("data: a row without a clip")
+        clip = read_clip(Path(example.path), example.key, example.length)
+        rng = rng or random.Random(0)
+        values = clip.values
+        if training and self.changes:
+            values = self.changes.apply(values, rng, is_pose=clip.is_pose)
+        values = values[_sampled(len(values), self.max_frames, rng if training else None)]
+        frames = vectors(values) if clip.is_pose else np.ascontiguousarray(values, dtype=np.float32)
+        return _corrupted(frames, self.corrupt, rng)
+
+
+def _sampled(length: int, most: int, rng: random.Random | None) -> list[int]:
+    """Return which frames to keep: evenly spaced ones, or with a stream random ones in order."""
+    if length <= most:
+        return list(range(length))
+    if rng is not None:
+        return sorted(rng.sample(range(length), most))
+    return [round(at * (length - 1) / max(1, most - 1)) for at in range(most)]
+
+
+def _corrupted(frames: NDArray[np.float32], how: Corruption, rng: random.Random) -> NDArray[np.float32]:
+    if how == "zeroed":
+        return np.zeros_like(frames)
+    if how == "reversed":
+        return np.ascontiguousarray(frames[::-1])
+    if how == "shuffled":
+        return frames[rng.sample(range(len(frames)), len(frames))]
+    return frames

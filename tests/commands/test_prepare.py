@@ -1,0 +1,136 @@
+"""``python -m lit_llm prepare sign``: raw clips become a manifest and one array, and nothing is lost in silence."""
+
+from __future__ import annotations
+
+import csv
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from transformers import AutoTokenizer
+
+from lit_llm.__main__ import main
+from lit_llm.commands.prepare import video_of
+from lit_llm.data import SignData
+from lit_llm.data.clips import read_clip
+
+LENGTHS = {"abc-1": 5, "abc-2": 9, "x-y-10": 1}
+
+
+def raw(folder: Path, lengths: dict[str, int] = LENGTHS) -> list[str]:
+    """Write clips and a table of ids and sentences; return the options that prepare them."""
+    (folder / "clips").mkdir()
+    rng = np.random.default_rng(0)
+    for name, length in lengths.items():
+        np.save(folder / "clips" / f"{name}.npy", rng.normal(size=(length, 4)).astype(np.float32))
+    lines = ["uid,text", *(f"{name},sentence {at}" for at, name in enumerate(lengths))]
+    (folder / "table.csv").write_text("\n".join(lines) + "\n")
+    return options(folder, folder / "clips")
+
+
+def options(folder: Path, clips: Path) -> list[str]:
+    paths = [str(folder / "table.csv"), "--clips", str(clips), "--output", str(folder / "out")]
+    return ["prepare", "sign", *paths, "--suffix", ".npy"]
+
+
+def manifest(folder: Path) -> list[dict[str, str]]:
+    with (folder / "out" / "manifest.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def check_clips(folder: Path, names: list[str]) -> None:
+    for row in manifest(folder):
+        clip = read_clip(folder / "out" / row["path"], row["key"], int(row["length"]))
+        np.testing.assert_allclose(clip.values, np.load(folder / "clips" / f"{row['id']}.npy"), atol=2e-3)
+    assert [row["id"] for row in manifest(folder)] == names
+
+
+def test_the_array_holds_the_clips_and_a_data_module_reads_it(tmp_path: Path, root: Path) -> None:
+    assert main([*raw(tmp_path), "--lang", "Hindi"]) == 0
+    check_clips(tmp_path, list(LENGTHS))
+    assert [row["video_id"] for row in manifest(tmp_path)] == ["abc", "abc", "x-y"]
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert (report["kept"], report["frames"], report["shortest"], report["longest"]) == (3, 15, 1, 9)
+    module = SignData(train=str(tmp_path / "out" / "manifest.csv"))
+    module.tokenizer = AutoTokenizer.from_pretrained(root / "checkpoints" / "qwen3-tiny")
+    module.setup("fit")
+    assert [module.splits["train"][(0, at)].features.shape for at in range(3)] == [(5, 4), (9, 4), (1, 4)]
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+def test_clips_in_a_zip_file_are_read_in_place(tmp_path: Path, parts: int) -> None:
+    raw(tmp_path)
+    whole = tmp_path / "poses.zip"
+    with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in LENGTHS:
+            archive.write(tmp_path / "clips" / f"{name}.npy", f"deep/{name}.npy")
+    given = whole
+    if parts > 1:
+        content = whole.read_bytes()
+        whole.unlink()
+        size = len(content) // parts + 1
+        for part in range(parts):
+            (tmp_path / f"poses.zip.{part:03d}").write_bytes(content[part * size : (part + 1) * size])
+        given = tmp_path / "poses.zip.000"
+    assert main(options(tmp_path, given)) == 0
+    check_clips(tmp_path, list(LENGTHS))
+
+
+def test_faulty_clips_are_left_out_counted_and_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lengths = {f"v-{at}": 4 for at in range(20)}
+    command = raw(tmp_path, lengths)
+    (tmp_path / "clips" / "v-3.npy").unlink()
+    np.save(tmp_path / "clips" / "v-4.npy", np.full((3, 4), np.nan))
+    assert main(command) == 0
+    assert len(manifest(tmp_path)) == 18
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert sum(report["faults"].values()) == 2
+    assert "v-3.npy: there is no such file" in report["examples"][0]
+    assert "18 of 20 (90.0%)" in capsys.readouterr().out
+    (tmp_path / "clips" / "v-5.npy").write_bytes(b"x")
+    assert main([*command, "--overwrite"]) == 1
+    assert "only 85.0% of the rows have a clip" in capsys.readouterr().out
+
+
+def test_what_an_earlier_run_wrote_is_not_replaced_unasked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = raw(tmp_path)
+    assert main(command) == 0
+    capsys.readouterr()
+    assert main(command) == 1
+    assert "add --overwrite" in capsys.readouterr().err
+
+
+def test_clips_of_two_kinds_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = raw(tmp_path)
+    np.save(tmp_path / "clips" / "abc-2.npy", np.zeros((3, 7), dtype=np.float32))
+    assert main(command) == 1
+    assert "abc-2: it has 7 numbers a frame, the clips before it 4" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "manifest.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("uid", "video"),
+    [
+        ("1782bea75c7d-7", "1782bea75c7d"),
+        ("FyPkQyJWsjs--100", "FyPkQyJWsjs-"),
+        ("-abc-7", "-abc"),
+        ("abc-7_w", "abc"),
+        ("abc_e2-7", "abc"),
+        ("word", "word"),
+    ],
+)
+def test_a_clip_belongs_to_the_video_that_its_id_names(uid: str, video: str) -> None:
+    assert video_of(uid) == video
+
+
+def test_real_poses_become_an_array_of_points(tmp_path: Path, real_data: Path) -> None:
+    folder = real_data / "data" / "sign" / "sts_lexicon"
+    command = ["prepare", "sign", str(folder / "index.csv"), "--clips", str(folder), "--output", str(tmp_path / "out")]
+    assert main(command) == 0
+    for row in manifest(tmp_path):
+        kept = read_clip(tmp_path / "out" / row["path"], row["key"], int(row["length"]))
+        name = next(folder.rglob(f"{row['id']}.pose"))
+        assert kept.is_pose
+        np.testing.assert_allclose(kept.values, read_clip(name).values, atol=2e-3)

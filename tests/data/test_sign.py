@@ -1,0 +1,195 @@
+"""Sign data: manifests, prompts around clips, sampling, and what reaches the model."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from transformers import AutoTokenizer
+
+from lit_llm.batch import FILLER, IGNORE
+from lit_llm.data import ClipChanges, SignData
+from lit_llm.errors import ConfigError, DataError
+
+COLUMNS = ["id", "path", "text", "lang", "split", "video_id", "length"]
+LENGTHS = [9, 4, 30, 1, 12, 7]
+SPLITS = ["train", "train", "train", "train", "dev", "test"]
+
+
+def write(folder: Path, lengths: list[int] = LENGTHS, **changes: Any) -> str:
+    """Write clips and a manifest; ``changes`` replaces columns, by None to leave one out."""
+    rows = []
+    for at, length in enumerate(lengths):
+        np.save(folder / f"{at}.npy", np.full((length, 3), at, dtype=np.float32) + np.arange(length)[:, None] / 100)
+        row = [f"c{at}", f"{at}.npy", f"sentence  {at}", "", SPLITS[at % len(SPLITS)], f"v{at // 2}", str(length)]
+        rows.append(dict(zip(COLUMNS, row, strict=True)) | {k: v[at] for k, v in changes.items() if v})
+    with (folder / "manifest.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, [name for name in COLUMNS if changes.get(name, 1)], extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+    return str(folder / "manifest.csv")
+
+
+def data(root: Path, stage: str = "fit", tokenizer: Path | None = None, **settings: Any) -> SignData:
+    module = SignData(**settings)
+    module.tokenizer = AutoTokenizer.from_pretrained(tokenizer or root / "checkpoints" / "qwen3-tiny")
+    module.setup(stage)
+    return module
+
+
+def ids(module: SignData, split: str) -> list[str]:
+    return [example.id for example in module.splits[split].examples]
+
+
+def test_one_manifest_serves_all_splits(tmp_path: Path, root: Path) -> None:
+    manifest = write(tmp_path)
+    module = data(root, train=manifest, valid=manifest, test={"test": manifest})
+    module.setup("test")
+    assert [ids(module, name) for name in ("train", "valid", "test")] == [["c0", "c1", "c2", "c3"], ["c4"], ["c5"]]
+    example = module.splits["valid"].examples[0]
+    assert (example.text, example.reference, example.meta) == ("c4", "sentence 4", {"document": "v2"})
+
+
+def test_without_a_split_column_all_rows_are_used_and_unknown_splits_are_refused(tmp_path: Path, root: Path) -> None:
+    assert len(data(root, train=write(tmp_path, split=None)).splits["train"]) == 6
+    manifest = write(tmp_path, split=["fit"] * 6)
+    with pytest.raises(DataError, match=r":2: no row of the manifest has the split 'train'; there are fit"):
+        data(root, train=manifest)
+
+
+@pytest.mark.parametrize("kind", ["tiny", "qwen3", "qwen3-2507"])
+def test_a_row_is_its_prompt_with_a_clip_in_its_place(
+    tmp_path: Path, root: Path, kind: str, request: pytest.FixtureRequest
+) -> None:
+    folder = None if kind == "tiny" else request.getfixturevalue("real_data") / "tokenizers" / "qwen3"
+    template = str(folder / "alt_qwen3_instruct_2507.jinja") if folder and kind == "qwen3-2507" else None
+    manifest = write(tmp_path, lang=["German"] * 6)
+    module = data(root, tokenizer=folder, train=manifest, chat_template=template)
+    row = module.splits["train"][(0, 0)]
+    slots, tokenizer = row.encoded.slots, module.tokenizer
+    assert len(slots) == 3  # nine frames, four to a position
+    ids = row.encoded.input_ids
+    words = ids[: slots.start] + ids[slots.stop :]
+    marked = module.format.render("@", "sentence 0", module.context("German")).rstrip()
+    assert tokenizer.decode(words) == marked.replace("@", "")
+    assert "Translate the sign language video into German:\n" in tokenizer.decode(ids[: slots.start])
+    learned = [token for token, label in zip(ids, row.encoded.labels, strict=True) if label != IGNORE]
+    assert tokenizer.decode(learned) == "sentence 0<|im_end|>"
+    assert ids[row.encoded.prompt_length :] == learned
+
+
+def test_a_batch_marks_the_slots_of_sequences_and_prompts(tmp_path: Path, root: Path) -> None:
+    manifest = write(tmp_path)
+    module = data(root, valid=manifest, train=manifest)
+    split = module.splits["train"]
+    batch = module.collate([split[(0, at)] for at in (2, 0, 3, -1)], "train", generate=True)
+    assert batch.ids == ["c2", "c0", "c3", FILLER]
+    assert batch.features.values.shape == (4, 30, 3)
+    assert batch.features.mask.sum(1).tolist() == [30, 9, 1, 9]
+    assert batch.slots.sum(1).tolist() == [8, 3, 1, 3] == batch.prompt.slots.sum(1).tolist()
+    assert (batch.labels[3] == IGNORE).all()
+    for ids, mask, slots in (
+        (batch.input_ids, batch.attention_mask, batch.slots),
+        (batch.prompt.input_ids, batch.prompt.attention_mask, batch.prompt.slots),
+    ):
+        assert (mask.bool() | ~slots).all()
+        texts = [module.tokenizer.decode(row[keep]) for row, keep in zip(ids, mask.bool() & ~slots, strict=True)]
+        assert all("English:\n<|im_end|>" in text for text in texts)
+
+
+def test_long_clips_are_sampled_to_their_end(tmp_path: Path, root: Path) -> None:
+    manifest = write(tmp_path, split=["dev", "train", "train", "train", "train", "train"])
+    module = data(root, train=manifest, valid=manifest, max_frames=5)
+    frames = module.splits["valid"][(0, 0)].features[:, 0]
+    np.testing.assert_allclose(frames, [0, 0.02, 0.04, 0.06, 0.08])
+    train = [module.splits["train"][(epoch, 1)].features[:, 0] for epoch in (0, 0, 1)]
+    np.testing.assert_array_equal(train[0], train[1])
+    assert not np.array_equal(train[0], train[2])
+    assert all(len(frames) == 5 and (np.diff(frames) > 0).all() for frames in train)
+    assert module.splits["train"].lengths() == [
+        len(module.splits["train"][(0, at)].encoded.input_ids) for at in range(5)
+    ]
+
+
+def test_training_clips_change_and_others_do_not(tmp_path: Path, root: Path) -> None:
+    manifest = write(tmp_path)
+    module = data(root, train=manifest, valid=manifest, changes=ClipChanges(noise=0.5))
+    train, valid = (module.splits[name] for name in ("train", "valid"))
+    assert not np.array_equal(train[(0, 2)].features[:4], train[(1, 2)].features[:4])
+    np.testing.assert_array_equal(train[(0, 2)].features, train[(0, 2)].features)
+    np.testing.assert_array_equal(valid[(0, 0)].features, np.load(tmp_path / "4.npy").astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("corrupt", "expected"),
+    [
+        ("none", [0, 0.01, 0.02]),
+        ("rolled", [1, 1.01, 1.02]),
+        ("zeroed", [0, 0, 0]),
+        ("reversed", [0.02, 0.01, 0]),
+    ],
+)
+def test_clips_can_be_spoilt(tmp_path: Path, root: Path, corrupt: Any, expected: list[float]) -> None:
+    manifest = write(tmp_path, [3, 3], split=None)
+    module = data(root, "test", test={"all": manifest}, corrupt=corrupt)
+    np.testing.assert_allclose(module.splits["all"][(0, 0)].features[:, 0], expected, atol=1e-6)
+
+
+def test_lengths_are_read_where_the_manifest_has_none(tmp_path: Path, root: Path) -> None:
+    module = data(root, train=write(tmp_path, length=None, split=None))
+    assert [example.length for example in module.splits["train"].examples] == LENGTHS
+    assert module.feature_size == 3
+
+
+def test_missing_files_are_an_error_or_counted(tmp_path: Path, root: Path) -> None:
+    manifest = write(tmp_path, split=None)
+    (tmp_path / "2.npy").unlink()
+    with pytest.raises(DataError, match=r":4: field 'path': '2\.npy' does not exist, nor do 0 others of 6"):
+        data(root, train=manifest)
+    module = data(root, train=manifest, missing="drop", least_match=0.8)
+    assert ids(module, "train") == ["c0", "c1", "c3", "c4", "c5"]
+    assert module.counts["manifest.csv without a clip"] == 1
+    with pytest.raises(DataError, match=r"only 5 of 6 rows have their file, .* is data\.init_args\.clips right"):
+        data(root, train=manifest, missing="drop")
+
+
+@pytest.mark.parametrize(
+    ("changes", "settings", "message"),
+    [
+        ({"path": ["", *["0.npy"] * 5]}, {}, r"manifest\.csv:2: field 'path'"),
+        ({"text": ["", *["a"] * 5]}, {}, r"manifest\.csv:2: field 'text'"),
+        ({"text": ["a<|im_end|>b", *["a"] * 5]}, {}, r"manifest\.csv:2: the text holds the control token"),
+        ({"length": ["0", *["1"] * 5]}, {}, r"manifest\.csv:2: field 'length': '0' is not a number of frames"),
+        ({"id": ["a"] * 6}, {}, "id"),
+        ({}, {"max_length": 20}, r"manifest\.csv:2: .* positions exceed max_length 20"),
+    ],
+)
+def test_rows_that_cannot_be_used_are_named(
+    tmp_path: Path, root: Path, changes: Any, settings: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        data(root, train=write(tmp_path, split=None, **changes), **settings)
+
+
+def test_rows_that_are_too_long_are_dropped_and_counted(tmp_path: Path, root: Path) -> None:
+    manifest = write(tmp_path, split=None)
+    lengths = sorted(data(root, train=manifest).splits["train"].lengths())
+    module = data(root, train=manifest, max_length=lengths[2], overflow="drop")
+    assert sorted(module.splits["train"].lengths()) == [one for one in lengths if one <= lengths[2]]
+    assert module.counts["train dropped"] == sum(one > lengths[2] for one in lengths) > 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"overflow": "truncate_input"}, "clips are sampled to max_frames"),
+        ({"downsample": 0}, "downsample is 0"),
+        ({"max_frames": 0}, "max_frames is 0"),
+    ],
+)
+def test_impossible_settings_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        SignData(**settings)

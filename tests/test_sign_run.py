@@ -1,0 +1,119 @@
+"""Clips into sentences through the command line: train, keep, resume, predict."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from safetensors.torch import load_file
+
+from lit_llm.__main__ import main
+from scripts.make_signs import make_signs
+
+LORA = {"class_path": "lit_llm.adapters.LoRA", "init_args": {"r": 4}}
+NF4 = {"class_path": "lit_llm.quantization.NF4"}
+KINDS: dict[str, dict[str, Any]] = {
+    "lora": {"adapter": LORA},
+    "vera": {"adapter": {"class_path": "lit_llm.adapters.VeRA", "init_args": {"r": 8}}},
+    "nf4": {"adapter": LORA, "quantizer": NF4},
+}
+
+
+def run_file(folder: Path, root: Path, kind: str, run: str) -> str:
+    if not (folder / "manifest.csv").exists():
+        make_signs(folder, {"train": 20, "valid": 6, "test": 7}, seed=0)
+    manifest = str(folder / "manifest.csv")
+    config = {
+        "seed_everything": 1,
+        "model": {
+            "class_path": "lit_llm.models.SignLM",
+            "init_args": {
+                "backbone": str(root / "checkpoints/qwen3-tiny"),
+                **KINDS[kind],
+                "hidden": 16,
+                "adaptor_dropout": 0.1,
+                "adaptor_learning_rate": 1e-3,
+                "metrics": [{"class_path": "lit_llm.metrics.SignMetrics"}],
+                "generator": {"class_path": "lit_llm.generation.Generator", "init_args": {"max_new_tokens": 6}},
+            },
+        },
+        "data": {
+            "class_path": "lit_llm.data.SignData",
+            "init_args": {
+                "train": manifest,
+                "valid": manifest,
+                "test": {"test": manifest},
+                "batch_size": 4,
+                "changes": {"class_path": "lit_llm.data.ClipChanges"},
+            },
+        },
+        "trainer": {
+            "default_root_dir": str(folder / run),
+            "max_epochs": 2,
+            "accelerator": "cpu",
+            "num_sanity_val_steps": 0,
+            "log_every_n_steps": 1,
+            "enable_progress_bar": False,
+            "enable_model_summary": False,
+            "logger": False,
+            "callbacks": [
+                {"class_path": f"lit_llm.callbacks.{name}"}
+                for name in ("RunCheckpoint", "MetricsFile", "PredictionWriter", "LabelAudit", "SampleTable")
+            ],
+        },
+    }
+    path = folder / f"{run}.yaml"
+    path.write_text(yaml.safe_dump(config))
+    return str(path)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_run_learns_keeps_its_adaptor_resumes_and_predicts(kind: str, tmp_path: Path, root: Path) -> None:
+    whole, cut = (run_file(tmp_path, root, kind, run) for run in ("whole", "cut"))
+    assert main(["fit", "--config", whole]) == 0
+    # The schedule plans over both epochs, so the run is stopped in its middle and not made shorter.
+    stop = {"class_path": "tests.recording.StopAt", "init_args": {"batch": 7, "how": "error"}}
+    assert main(["fit", "--config", cut, "--trainer.callbacks+", yaml.safe_dump(stop)]) == 1
+    assert main(["fit", "--config", cut, "--ckpt_path", "last"]) == 0
+    found, resumed = (load_file(tmp_path / run / "adapter" / "adaptor.safetensors") for run in ("whole", "cut"))
+    assert all((found[name] == weight).all() for name, weight in resumed.items())
+    kept = {path.name for path in (tmp_path / "whole" / "adapter").iterdir()}
+    assert {"adaptor.safetensors", "adapter_model.safetensors", "adapter_config.json"} <= kept
+    assert sum(path.stat().st_size for path in (tmp_path / "whole" / "adapter").glob("*.safetensors")) < 1_500_000
+    for run in (whole, cut):
+        assert main(["predict", "--config", run]) == 0
+    one, other = ((tmp_path / run / "predictions.csv").read_bytes() for run in ("whole", "cut"))
+    assert one == other
+    rows = list(csv.DictReader((tmp_path / "whole" / "predictions.csv").open(newline="")))
+    assert [row["id"] for row in rows] == [f"test-{at:04d}" for at in reversed(range(7))]
+    assert all(row["text"] == row["id"] and row["reference"] for row in rows)
+
+
+def test_validation_tells_what_is_left_with_clips_of_other_rows(tmp_path: Path, root: Path) -> None:
+    config = run_file(tmp_path, root, "lora", "run")
+    assert main(["validate", "--config", config, "--ckpt_path", "none"]) == 0
+    with (tmp_path / "run" / "metrics.csv").open() as file:
+        names = {row["name"] for row in csv.DictReader(file)}
+    assert {"val/bleu4", "val/rouge_l", "val/distinct", "val/rolled/bleu4", "val/loss"} <= names
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ["--data.downsample", "2"],
+            "data.init_args.downsample is 2, but the adaptor's strides [2, 2] shorten clips by 4",
+        ),
+        (["--model.strides", "[]"], "model.init_args.strides: []"),
+        (["--data.train", "nowhere.csv"], "nowhere.csv"),
+        (["--data.max_frames", "0"], "data.init_args.max_frames is 0"),
+    ],
+)
+def test_what_cannot_work_is_said(
+    options: list[str], message: str, tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["fit", "--config", run_file(tmp_path, root, "lora", "run"), *options]) != 0
+    assert message in capsys.readouterr().err
