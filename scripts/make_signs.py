@@ -2,7 +2,7 @@
 
     python scripts/make_signs.py checkpoints/signs
 
-Twelve signs are the twelve ways from one of four poses to another, in a space of 24 numbers, four to eight frames long
+Twelve signs are the twelve ways from one of four poses to another, in a space of 24 numbers, five to seven frames long
 and with noise: a single frame does not tell which sign it belongs to. A clip shows three to five of them; its sentence
 names them from the last to the first. No two clips show the same signs in the same order. Writes an array of features
 for each clip, ``manifest.csv`` for all splits, and prints their sizes.
@@ -19,7 +19,7 @@ import numpy as np
 
 WORDS = ["bird", "tree", "river", "house", "bread", "child", "night", "stone", "wind", "fire", "road", "moon"]
 WAYS = list(itertools.permutations(range(4), 2))
-SIZES = {"train": 1500, "valid": 64, "test": 64}
+SIZES = {"train": 3000, "valid": 64, "test": 64}
 FEATURES = 24
 NOISE = 0.3
 
@@ -28,7 +28,7 @@ def clip(signs: list[int], poses: np.ndarray, rng: np.random.Generator) -> np.nd
     """Return ``[L, FEATURES]`` float32 frames of some signs, one after the other."""
     parts = []
     for sign in signs:
-        way = np.linspace(0, 1, rng.integers(4, 9))[:, None]
+        way = np.linspace(0, 1, rng.integers(5, 8))[:, None]
         start, end = WAYS[sign]
         parts.append(poses[start] * (1 - way) + poses[end] * way)
     frames = np.concatenate(parts)

@@ -28,19 +28,9 @@ SHARED = {
     "adapters": {"base", "peft_base", "lora_start"},
     "quantization": {"base"},
     "metrics": {"base", "corpus", "json_text", "json_leaves", "json_fields", "json_schema"},
-    "data": {
-        "base",
-        "clips",
-        "dataset",
-        "encoding",
-        "reading",
-        "lines",
-        "parquet",
-        "prompting",
-        "batching",
-        "collating",
-    }
-    | {"auditing", "augmentation", "spans", "cleaning", "duplicates", "leakage", "splitting", "orthography"},
+    "data": {"base", "dataset", "encoding", "reading", "lines", "parquet", "prompting", "batching", "collating"}
+    | {"auditing", "augmentation", "spans", "cleaning", "duplicates", "leakage", "splitting", "orthography"}
+    | {"clips", "clip_rows"},
 }
 
 HEAVY = {"bitsandbytes", "llguidance", "matplotlib", "pandas", "peft", "pyarrow", "scipy", "torchao", "transformers"}

@@ -72,6 +72,9 @@ def test_every_command_of_the_guide(
         if verb == "test":
             how = options[-1] if "--data.corrupt" in options else "none"
             found[how] = scores(Path("checkpoints/sign_tiny"))["test/test/bleu4"]
+    aligned = scores(Path("checkpoints/sign_tiny_align"))["val/retrieval"]
+    print(f"retrieval among 64: {aligned}")
+    assert aligned >= 0.9
     print({how: round(score, 1) for how, score in found.items()})
     assert found.pop("none") >= 80
     assert set(found) == {"rolled", "zeroed", "reversed", "shuffled"}

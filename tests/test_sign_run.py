@@ -92,6 +92,18 @@ def test_a_run_learns_keeps_its_adaptor_resumes_and_predicts(kind: str, tmp_path
     assert all(row["text"] == row["id"] and row["reference"] for row in rows)
 
 
+def test_a_file_of_answers_is_not_continued_with_other_clips(
+    tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["predict", "--config", run_file(tmp_path, root, "lora", "run"), "--ckpt_path", "none"]
+    assert main(command) == 0
+    path = tmp_path / "run" / "predictions.csv"
+    path.write_bytes(path.read_bytes().rsplit(b"\r\n" if b"\r\n" in path.read_bytes() else b"\n", 3)[0] + b"\n")
+    capsys.readouterr()
+    assert main([*command, "--data.max_frames", "6"]) == 1
+    assert "clips" in capsys.readouterr().err
+
+
 def test_validation_tells_what_is_left_with_clips_of_other_rows(tmp_path: Path, root: Path) -> None:
     config = run_file(tmp_path, root, "lora", "run")
     assert main(["validate", "--config", config, "--ckpt_path", "none"]) == 0

@@ -6,7 +6,7 @@ import hashlib
 import random
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from lit_llm.batch import IGNORE, Batch
 from lit_llm.data.base import LMData
+from lit_llm.data.clip_rows import ClipExample, ClipSplit
 from lit_llm.data.clips import ClipChanges, clip_length, read_clip, vectors
 from lit_llm.data.collating import collate
-from lit_llm.data.dataset import Example, Row, Split
+from lit_llm.data.dataset import Example, Row
 from lit_llm.data.prompting import Context, Encoded
 from lit_llm.data.reading import Column, Record, read_records
 from lit_llm.errors import ConfigError, DataError
@@ -33,70 +34,6 @@ ALIASES = {"valid": ("valid", "val", "dev", "validation")}
 Corruption = Literal["none", "rolled", "zeroed", "reversed", "shuffled"]
 
 _MARK = "\ue000"
-
-
-@dataclass(frozen=True)
-class ClipExample(Example):
-    """A sentence and the clip that it translates.
-
-    Attributes:
-        path: file of the clip.
-        key: of the clip, in a file that holds several.
-        length: its frames.
-    """
-
-    path: str = ""
-    key: str | None = None
-    length: int = 0
-
-
-class ClipSplit(Split):
-    """Rows whose clips are read when they are asked for.
-
-    Args:
-        name: of the split.
-        rows: examples with the tokens around their clips.
-        load: returns the frames ``[L, C]`` of a row in an epoch.
-        downsample: how many frames a position stands for.
-        max_frames: most frames of a row.
-        dropped: rows that were too long.
-    """
-
-    def __init__(
-        self, name: str, rows: list[Row], load: Any, downsample: int, max_frames: int, dropped: int = 0
-    ) -> None:
-        super().__init__(name, [], lambda _: None)
-        self.rows = rows
-        self.dropped = dropped
-        self._load = load
-        self._downsample, self._max_frames = downsample, max_frames
-
-    def __getitem__(self, key: tuple[int, int]) -> Row:
-        epoch, index = key
-        row = self.rows[max(0, index)]
-        features = self._load(self, epoch, max(0, index))
-        filled = Row(row.example, self._spread(row.encoded, len(features)), features)
-        return filled if index >= 0 else replace(filled, example=None)
-
-    def lengths(self, *, prompt: bool = False) -> list[int]:
-        """Return the positions of each row, those of its clip among them."""
-        return [
-            (row.encoded.prompt_length if prompt else len(row.encoded.input_ids)) + self._positions(row)
-            for row in self.rows
-        ]
-
-    def _positions(self, row: Row) -> int:
-        frames = row.example.length if isinstance(row.example, ClipExample) else 0
-        return -(-min(frames, self._max_frames) // self._downsample)
-
-    def _spread(self, encoded: Encoded, frames: int) -> Encoded:
-        """Make room for a clip among the tokens."""
-        count = -(-frames // self._downsample)
-        at = encoded.slots.start if encoded.slots is not None else 0
-        # Which token stands there does not matter: the model puts the clip in its place.
-        ids = [*encoded.input_ids[:at], *encoded.input_ids[:1] * count, *encoded.input_ids[at:]]
-        labels = [*encoded.labels[:at], *[IGNORE] * count, *encoded.labels[at:]]
-        return Encoded(ids, labels, encoded.prompt_length + count, slots=range(at, at + count))
 
 
 class SignData(LMData):
@@ -226,6 +163,17 @@ class SignData(LMData):
         """Join rows into a batch, with the frames of their clips padded behind."""
         pad, multiple = self.pad_id(), self.pad_to_multiple_of
         return collate(rows, split, self.task, pad, multiple, generate=generate, downsample=self.downsample)
+
+    def fingerprint(self) -> dict[str, str]:
+        """Return what decides the rows of ``predict``, which clips they show among it."""
+        shown = [
+            (example.path, example.key, example.length)
+            for name in self._needed("predict")
+            for example in self.splits[name].examples
+            if isinstance(example, ClipExample)
+        ]
+        digest = hashlib.sha256(repr([shown, self.max_frames, self.corrupt]).encode()).hexdigest()[:16]
+        return super().fingerprint() | {"clips": digest}
 
     def ask(self, text: str) -> list[int]:
         """Refuse: a clip cannot be typed.

@@ -1,9 +1,10 @@
 """Models: a batch becomes a loss, or text."""
 
+from lit_llm.models.align import SignAligner
 from lit_llm.models.backbone import Loading
 from lit_llm.models.base import LitLM
 from lit_llm.models.causal import CausalLM
 from lit_llm.models.schedule import Schedule
 from lit_llm.models.sign import SignLM
 
-__all__ = ["CausalLM", "LitLM", "Loading", "Schedule", "SignLM"]
+__all__ = ["CausalLM", "LitLM", "Loading", "Schedule", "SignAligner", "SignLM"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -17,6 +17,9 @@ from lit_llm.generation import Generation, Generator
 from lit_llm.models.adaptor import TemporalAdaptor
 from lit_llm.models.causal import CausalLM
 from lit_llm.seeding import derive, global_seed
+
+ADAPTOR = "adaptor.safetensors"
+"""The file of an adaptor's weights, beside those of the adapter."""
 
 
 class SignLM(CausalLM):
@@ -30,6 +33,7 @@ class SignLM(CausalLM):
         strides: of its convolutions; their product is ``data.init_args.downsample``.
         adaptor_dropout: probability of zeroing a value of the adaptor.
         adaptor_learning_rate: of the adaptor; by default the optimizer's.
+        adaptor_from: run folder, such as one of ``SignAligner``, whose adaptor to start from.
         rolled: answer with other rows' clips too, in validation.
         **kwargs: as for ``CausalLM``.
     """
@@ -40,6 +44,7 @@ class SignLM(CausalLM):
         strides: tuple[int, ...] = (2, 2),
         adaptor_dropout: float = 0.0,
         adaptor_learning_rate: float | None = None,
+        adaptor_from: str | None = None,
         rolled: bool = True,
         **kwargs: Any,
     ) -> None:
@@ -48,6 +53,7 @@ class SignLM(CausalLM):
             raise ConfigError(f"model.init_args.strides: {list(strides)}: name at least one, each 1 or more")
         self.hidden_size, self.strides = hidden, tuple(strides)
         self.adaptor_dropout, self.adaptor_learning_rate = adaptor_dropout, adaptor_learning_rate
+        self.adaptor_from = adaptor_from
         self.rolled = rolled
         self.adaptor: TemporalAdaptor | None = None
 
@@ -72,6 +78,8 @@ class SignLM(CausalLM):
             self.adaptor = TemporalAdaptor(
                 datamodule.feature_size, weight.shape[1], self.hidden_size, self.strides, scale, self.adaptor_dropout
             )
+        if self.adaptor_from:
+            self._start_from(Path(self.adaptor_from))
 
     def hidden(self, batch: Batch) -> Tensor:
         """Return the last hidden states ``[B, T, D]`` of a batch, its clips in their slots."""
@@ -99,14 +107,31 @@ class SignLM(CausalLM):
         """Write what was trained: the adapter as its own library does, and ``adaptor.safetensors``."""
         super().save_adapter(folder)
         if self.adaptor is not None:
-            replace_file(folder / "adaptor.safetensors", dict(self.adaptor.state_dict()))
+            replace_file(folder / ADAPTOR, dict(self.adaptor.state_dict()))
+
+    def _start_from(self, run: Path) -> None:
+        from safetensors.torch import load_file
+
+        path = next(iter(run.glob(f"*/{ADAPTOR}")), None)
+        if path is None:
+            raise ConfigError(f"model.init_args.adaptor_from: there is no {ADAPTOR} in a folder of {run}: name a run")
+        try:
+            cast(TemporalAdaptor, self.adaptor).load_state_dict(load_file(path))
+        except RuntimeError as error:
+            raise ConfigError(
+                f"model.init_args.adaptor_from: {path} has another shape: use its run's hidden, strides and features "
+                f"({str(error).splitlines()[-1].strip()})"
+            ) from error
 
     def _evaluate(self, batch: Batch, *, generate: bool) -> list[Prediction]:
         found = super()._evaluate(batch, generate=generate)
-        real = sum(row_id != FILLER for row_id in batch.ids)
-        # In validation alone, where someone watches a run; one clip cannot take another's place.
-        if generate and self.rolled and self.trainer.validating | self.trainer.training and real > 1:
-            self._measure(batch, self.answers(self._rolled(batch), self.generator), f"{batch.split}/rolled")
+        # In validation alone, where someone watches a run.
+        if generate and self.rolled and self.trainer.validating:
+            key = f"{batch.split}/rolled"
+            # Made on every process, also where no row takes part: scores are gathered over all of them.
+            self._metrics_of(key, batch.task)
+            if sum(row_id != FILLER for row_id in batch.ids) > 1:
+                self._measure(batch, self.answers(self._rolled(batch), self.generator), key)
         return found
 
     def _rolled(self, batch: Batch) -> Batch:

@@ -1,0 +1,142 @@
+"""The stage before translation: clips are brought near to the words of their sentences."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lit_llm.adapters.base import replace_file
+from lit_llm.batch import FILLER, IGNORE, Batch
+from lit_llm.errors import UserError
+from lit_llm.models.sign import ADAPTOR, SignLM
+
+CANDIDATES = 64
+"""Sentences among which a clip has to find its own, in validation."""
+
+LOG_SCALE = 2.66
+"""Logarithm that the similarities' factor starts from, as in CLIP (the inverse of a temperature of 0.07)."""
+
+
+class SignAligner(SignLM):
+    """Trains the adaptor alone, so that the mean of a clip's vectors points where its sentence's words do.
+
+    The loss is the symmetric InfoNCE of a batch, over all processes: each clip must find its sentence among all, and
+    each sentence its clip (van den Oord et al., 2018). The words' embeddings stay as they are. Sentences that
+    occur twice in a batch are no wrong answers to each other. A validation logs ``val/retrieval``, the share of clips
+    whose sentence is the nearest of 64, and ``val/loss``.
+
+    ``SignLM`` starts from what is learned here with ``adaptor_from: <run folder>``.
+
+    Args:
+        **kwargs: as for ``SignLM``; the adapter is not used, and nothing is generated.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.log_scale = nn.Parameter(torch.tensor(LOG_SCALE))
+        self._pairs: list[tuple[Tensor, Tensor]] = []
+
+    @property
+    def main_metric(self) -> str:
+        """Retrieval decides which weights are best."""
+        return "val/retrieval"
+
+    def configure_model(self) -> None:
+        """Open the backbone and make the adaptor; only the adaptor learns."""
+        super().configure_model()
+        for weight in self.network.parameters() if self.network is not None else ():
+            weight.requires_grad = False
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return the summed loss of a batch's clips."""
+        clips, sentences = self.embedded(batch)
+        real = torch.tensor([row_id != FILLER for row_id in batch.ids], device=clips.device)
+        everyone = [self._everyone(part, len(batch)) for part in (clips, sentences, real[:, None].float())]
+        start = self.global_rank * (len(everyone[0]) // self.trainer.world_size)
+        own = torch.arange(start, start + len(batch), device=clips.device)
+        summed = self.contrast(clips, sentences, own, everyone[0], everyone[1], everyone[2][:, 0] > 0)
+        return self.normalise_later((summed * real).sum(), int(real.sum()))
+
+    def contrast(
+        self, clips: Tensor, sentences: Tensor, own: Tensor, all_clips: Tensor, all_sentences: Tensor, real: Tensor
+    ) -> Tensor:
+        """Return each row's symmetric loss ``[B]``.
+
+        Args:
+            clips: ``[B, D]`` of length 1.
+            sentences: ``[B, D]`` of length 1.
+            own: ``[B]``, where each row stands among all.
+            all_clips: ``[N, D]`` of all processes.
+            all_sentences: ``[N, D]``.
+            real: ``[N]`` bool, False for rows that only fill a batch.
+        """
+        factor = self.log_scale.exp().clamp(max=100)
+        twins = sentences @ all_sentences.T > 1 - 1e-6
+        wrong = (twins & ~F.one_hot(own, len(all_clips)).bool()) | ~real
+        loss = torch.zeros(len(own), device=clips.device)
+        for mine, others in ((clips, all_sentences), (sentences, all_clips)):
+            logits = (factor * mine @ others.T).masked_fill(wrong, float("-inf"))
+            loss = loss + F.cross_entropy(logits, own, reduction="none") / 2
+        return loss
+
+    def embedded(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return the directions of a batch's clips and of their sentences, each ``[B, D]`` of length 1."""
+        if batch.features is None or batch.input_ids is None:
+            raise UserError("data: the batch holds no clips: use lit_llm.data.SignData with SignAligner")
+        vectors, mask = self._vectors(batch.features)
+        answer = batch.labels != IGNORE
+        words = self._words(batch.input_ids).detach().to(vectors.dtype)
+        return _direction(vectors, mask), _direction(words, answer)
+
+    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> list[Any]:  # type: ignore[override]
+        """Note where clips and sentences point."""
+        real = [at for at, row_id in enumerate(batch.ids) if row_id != FILLER]
+        clips, sentences = self.embedded(batch)
+        self._pairs += [(clips[at], sentences[at]) for at in real]
+        return []
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget the validation before."""
+        self._pairs = []
+
+    def on_validation_epoch_end(self) -> None:
+        """Log how many clips find their sentence among 64."""
+        noted = torch.zeros(3, dtype=torch.float64, device=self.device)
+        for start in range(0, len(self._pairs), CANDIDATES):
+            clips, sentences = (
+                torch.stack(part) for part in zip(*self._pairs[start : start + CANDIDATES], strict=True)
+            )
+            own, real = torch.arange(len(clips), device=clips.device), clips.new_ones(len(clips)).bool()
+            found = (clips @ sentences.T).argmax(1) == own
+            loss = self.contrast(clips, sentences, own, clips, sentences, real)
+            noted += torch.stack([found.sum(), loss.sum(), real.sum()]).double()
+        found, loss, rows = self.trainer.strategy.reduce(noted, reduce_op="sum")
+        if rows > 0:
+            self.log("val/retrieval", found / rows, prog_bar=True)
+            self.log("val/loss", loss / rows, prog_bar=True)
+
+    def save_adapter(self, folder: Path) -> None:
+        """Write ``adaptor.safetensors``, all that was trained."""
+        folder.mkdir(parents=True, exist_ok=True)
+        if self.adaptor is not None:
+            replace_file(folder / ADAPTOR, dict(self.adaptor.state_dict()))
+
+    def _everyone(self, rows: Tensor, count: int) -> Tensor:
+        """Return the rows of all processes, each filled up to as many as the largest batch has."""
+        if self.trainer.world_size == 1:
+            return rows
+        counts: Any = self.all_gather(torch.tensor(count, device=rows.device))
+        filled = F.pad(rows, (0, 0, 0, int(counts.max()) - count))
+        gathered: Any = self.all_gather(filled, sync_grads=rows.requires_grad)
+        return gathered.flatten(0, 1)  # type: ignore[no-any-return]
+
+
+def _direction(vectors: Tensor, mask: Tensor) -> Tensor:
+    """Return the direction of the mean of ``[B, T, D]`` vectors under a mask; padding does not count."""
+    weights = mask[..., None].to(vectors.dtype)
+    mean = (vectors * weights).sum(1) / weights.sum(1).clamp(min=1)
+    return F.normalize(mean, dim=-1)
