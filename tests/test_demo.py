@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-LEAST = {"known": 0.975, "noisy": 0.935, "phrasings": 0.87, "products": 0.94}
+LEAST = {"known": 0.975, "noisy": 0.94, "phrasings": 0.87, "products": 0.94}
 """Floors under the figures of docs/results.md, which scatter so far where rounding alone differs."""
 
 
