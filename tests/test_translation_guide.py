@@ -14,6 +14,7 @@ import unicodedata
 from pathlib import Path
 from typing import Any
 
+import lightning.pytorch  # noqa: F401  # its log keeps the stderr that it finds, which must not be a single test's
 import pytest
 
 from lit_llm.__main__ import main

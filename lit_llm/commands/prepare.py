@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import re
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lit_llm.errors import ConfigError, DataError
 
@@ -93,21 +95,33 @@ def _sources(options: argparse.Namespace) -> Iterator[Source]:
 
 def _reader(clips: Path) -> Callable[[str, str | None], Clip]:
     """Return what reads a clip by its file's name, from a folder or a zip file."""
-    from lit_llm.data.clips import read_clip
+    from lit_llm.data.clips import ClipError, read_clip
     from lit_llm.data.clips.archive import is_zip, open_zip
 
     if not is_zip(clips):
         if not clips.is_dir():
             raise ConfigError(f"prepare: --clips {clips} is neither a folder nor a zip file")
         return lambda name, key: read_clip(clips / name, key)
-    archive = open_zip(clips)
-    members: dict[str, Any] = {Path(name).name: name for name in archive.namelist()}
+    try:
+        archive = open_zip(clips)
+    except (OSError, zipfile.BadZipFile) as error:
+        raise ConfigError(f"prepare: --clips {clips} cannot be opened as a zip file: {error}") from error
+    members: dict[str, list[str]] = {}
+    for member in archive.namelist():
+        for known in {member, Path(member).name}:
+            members.setdefault(known, []).append(member)
 
     def read(name: str, key: str | None) -> Clip:
         """Return a member of the archive."""
-        if Path(name).name not in members:
-            raise DataError(f"{clips}/{name}: there is no such file")
-        return read_clip(clips / name, key, content=archive.read(members[Path(name).name]))
+        found = members.get(name) or members.get(Path(name).name, [])
+        if len(found) != 1:
+            reason = "the archive has several files of that name" if found else "there is no such file"
+            raise ClipError(f"{clips}/{name}: ", reason)
+        try:
+            content = archive.read(found[0])
+        except (OSError, zipfile.BadZipFile, zlib.error) as error:
+            raise ClipError(f"{clips}/{name}: ", "the archive is damaged there", f" ({error})") from error
+        return read_clip(clips / name, key, content=content)
 
     return read
 

@@ -87,6 +87,7 @@ class SignData(LMData):
         self.max_frames, self.downsample = max_frames, downsample
         self.missing, self.least_match, self.corrupt = missing, least_match, corrupt
         self.instruction = self.instruction or INSTRUCTION
+        self._size: int | None = None
         self.read_manifest = lru_cache(maxsize=4)(self._read_manifest)
 
     @property
@@ -113,6 +114,8 @@ class SignData(LMData):
         """Return the rows of a split, where the manifest tells them apart."""
         if not any("split" in example.meta for example in examples):
             return examples
+        if blank := [example for example in examples if not example.meta.get("split")]:
+            raise DataError(f"{blank[0].place}: field 'split' is empty, but other rows name theirs: fill it in")
         known = {name, *ALIASES.get(name, ())}
         kept = [
             replace(e, meta={k: v for k, v in e.meta.items() if k != "split"})
@@ -124,6 +127,7 @@ class SignData(LMData):
             raise DataError(
                 f"{examples[0].place}: no row of the manifest has the split {name!r}; there are {', '.join(found)}"
             )
+        self.counts[f"{name}: rows of other splits"] = len(examples) - len(kept)
         return kept
 
     def sides(self, example: Example) -> dict[str, str]:
@@ -174,6 +178,10 @@ class SignData(LMData):
         ]
         digest = hashlib.sha256(repr([shown, self.max_frames, self.corrupt]).encode()).hexdigest()[:16]
         return super().fingerprint() | {"clips": digest}
+
+    def template_fingerprint(self) -> str:
+        """Return a hash of how conversations are written, the language that they name included."""
+        return hashlib.sha256(f"{super().template_fingerprint()}{self.lang}".encode()).hexdigest()[:16]
 
     def ask(self, text: str) -> list[int]:
         """Refuse: a clip cannot be typed.
@@ -277,12 +285,22 @@ class SignData(LMData):
         if not isinstance(example, ClipExample):
             raise ConfigError("data: a row without a clip")
         clip = read_clip(Path(example.path), example.key, example.length)
+        if len(clip.values) != example.length:
+            raise DataError(
+                f"{example.place}: field 'length': {example.length}, but {example.path} has {len(clip.values)} frames: "
+                "mend it, or leave the column out"
+            )
         rng = rng or random.Random(0)
         values = clip.values
         if training and self.changes:
             values = self.changes.apply(values, rng, is_pose=clip.is_pose)
         values = values[_sampled(len(values), self.max_frames, rng if training else None)]
         frames = vectors(values) if clip.is_pose else np.ascontiguousarray(values, dtype=np.float32)
+        self._size = self._size or frames.shape[1]
+        if frames.shape[1] != self._size:
+            raise DataError(
+                f"{example.place}: {example.path} has {frames.shape[1]} numbers a frame, clips before it {self._size}"
+            )
         return _corrupted(frames, self.corrupt, rng)
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lit_llm.adapters import LoRA
 from lit_llm.adapters.base import replace_file
 from lit_llm.batch import FILLER, IGNORE, Batch
 from lit_llm.errors import UserError
@@ -16,6 +17,9 @@ from lit_llm.models.sign import ADAPTOR, SignLM
 
 CANDIDATES = 64
 """Sentences among which a clip has to find its own, in validation."""
+
+SAME = 1 - 1e-6
+"""Least cosine of two sentences that are one."""
 
 LOG_SCALE = 2.66
 """Logarithm that the similarities' factor starts from, as in CLIP (the inverse of a temperature of 0.07)."""
@@ -27,7 +31,7 @@ class SignAligner(SignLM):
     The loss is the symmetric InfoNCE of a batch, over all processes: each clip must find its sentence among all, and
     each sentence its clip (van den Oord et al., 2018). The words' embeddings stay as they are. Sentences that
     occur twice in a batch are no wrong answers to each other. A validation logs ``val/retrieval``, the share of clips
-    whose sentence is the nearest of 64, and ``val/loss``.
+    whose sentence is the nearest of 64 of the same process, and ``val/loss``.
 
     ``SignLM`` starts from what is learned here with ``adaptor_from: <run folder>``.
 
@@ -37,6 +41,8 @@ class SignAligner(SignLM):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        # An adapter would be frozen; one that asks for data or follows steps must not run at all.
+        self.adapter = LoRA()
         self.log_scale = nn.Parameter(torch.tensor(LOG_SCALE))
         self._pairs: list[tuple[Tensor, Tensor]] = []
 
@@ -59,7 +65,7 @@ class SignAligner(SignLM):
         start = self.global_rank * (len(everyone[0]) // self.trainer.world_size)
         own = torch.arange(start, start + len(batch), device=clips.device)
         summed = self.contrast(clips, sentences, own, everyone[0], everyone[1], everyone[2][:, 0] > 0)
-        return self.normalise_later((summed * real).sum(), int(real.sum()))
+        return self.normalise_later(torch.where(real, summed, 0).sum(), int(real.sum()))
 
     def contrast(
         self, clips: Tensor, sentences: Tensor, own: Tensor, all_clips: Tensor, all_sentences: Tensor, real: Tensor
@@ -74,9 +80,15 @@ class SignAligner(SignLM):
             all_sentences: ``[N, D]``.
             real: ``[N]`` bool, False for rows that only fill a batch.
         """
+        with torch.autocast(clips.device.type, enabled=False):
+            return self._contrast(clips, sentences, own, all_clips, all_sentences, real)
+
+    def _contrast(
+        self, clips: Tensor, sentences: Tensor, own: Tensor, all_clips: Tensor, all_sentences: Tensor, real: Tensor
+    ) -> Tensor:
         factor = self.log_scale.exp().clamp(max=100)
-        twins = sentences @ all_sentences.T > 1 - 1e-6
-        wrong = (twins & ~F.one_hot(own, len(all_clips)).bool()) | ~real
+        twins = sentences @ all_sentences.T > SAME
+        wrong = (twins | ~real) & ~F.one_hot(own, len(all_clips)).bool()
         loss = torch.zeros(len(own), device=clips.device)
         for mine, others in ((clips, all_sentences), (sentences, all_clips)):
             logits = (factor * mine @ others.T).masked_fill(wrong, float("-inf"))
@@ -88,9 +100,10 @@ class SignAligner(SignLM):
         if batch.features is None or batch.input_ids is None:
             raise UserError("data: the batch holds no clips: use lit_llm.data.SignData with SignAligner")
         vectors, mask = self._vectors(batch.features)
-        answer = batch.labels != IGNORE
-        words = self._words(batch.input_ids).detach().to(vectors.dtype)
-        return _direction(vectors, mask), _direction(words, answer)
+        words = self._words(batch.input_ids).detach()
+        # In float32: in half precision the same sentence would not be known again, nor near ones told apart.
+        with torch.autocast(vectors.device.type, enabled=False):
+            return _direction(vectors.float(), mask), _direction(words.float(), batch.labels != IGNORE)
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> list[Any]:  # type: ignore[override]
         """Note where clips and sentences point."""
@@ -107,13 +120,15 @@ class SignAligner(SignLM):
         """Log how many clips find their sentence among 64."""
         noted = torch.zeros(3, dtype=torch.float64, device=self.device)
         for start in range(0, len(self._pairs), CANDIDATES):
-            clips, sentences = (
-                torch.stack(part) for part in zip(*self._pairs[start : start + CANDIDATES], strict=True)
-            )
+            # A last group that is short looks among the rows before it too.
+            first = min(start, max(0, len(self._pairs) - CANDIDATES))
+            pairs = self._pairs[first : first + CANDIDATES]
+            clips, sentences = (torch.stack(part) for part in zip(*pairs, strict=True))
             own, real = torch.arange(len(clips), device=clips.device), clips.new_ones(len(clips)).bool()
-            found = (clips @ sentences.T).argmax(1) == own
+            nearest = sentences[(clips @ sentences.T).argmax(1)]
+            found = (nearest * sentences).sum(1) > SAME
             loss = self.contrast(clips, sentences, own, clips, sentences, real)
-            noted += torch.stack([found.sum(), loss.sum(), real.sum()]).double()
+            noted += torch.stack([part[start - first :].sum() for part in (found, loss, real)]).double()
         found, loss, rows = self.trainer.strategy.reduce(noted, reduce_op="sum")
         if rows > 0:
             self.log("val/retrieval", found / rows, prog_bar=True)

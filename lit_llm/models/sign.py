@@ -78,8 +78,21 @@ class SignLM(CausalLM):
             self.adaptor = TemporalAdaptor(
                 datamodule.feature_size, weight.shape[1], self.hidden_size, self.strides, scale, self.adaptor_dropout
             )
-        if self.adaptor_from:
+        # A run that goes on, or answers, has an adaptor of its own.
+        if self.adaptor_from and self.trainer.training and not self.trainer.ckpt_path:
             self._start_from(Path(self.adaptor_from))
+
+    def on_fit_start(self) -> None:
+        """Refuse an adapter that starts from data, which it would read as words.
+
+        Raises:
+            ConfigError: if the adapter does.
+        """
+        if self.adapter.needs_data:
+            raise ConfigError(
+                "model.init_args.adapter: its start is computed from the words of training rows, and clips are none: "
+                "choose another init"
+            )
 
     def hidden(self, batch: Batch) -> Tensor:
         """Return the last hidden states ``[B, T, D]`` of a batch, its clips in their slots."""
@@ -112,7 +125,7 @@ class SignLM(CausalLM):
     def _start_from(self, run: Path) -> None:
         from safetensors.torch import load_file
 
-        path = next(iter(run.glob(f"*/{ADAPTOR}")), None)
+        path = next((path for part in ("adapter", "model") if (path := run / part / ADAPTOR).exists()), None)
         if path is None:
             raise ConfigError(f"model.init_args.adaptor_from: there is no {ADAPTOR} in a folder of {run}: name a run")
         try:

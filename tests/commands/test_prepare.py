@@ -86,12 +86,54 @@ def test_faulty_clips_are_left_out_counted_and_named(tmp_path: Path, capsys: pyt
     assert main(command) == 0
     assert len(manifest(tmp_path)) == 18
     report = json.loads((tmp_path / "out" / "report.json").read_text())
-    assert sum(report["faults"].values()) == 2
+    assert report["faults"] == {"there is no such file": 1, "no value is a finite number": 1}
     assert "v-3.npy: there is no such file" in report["examples"][0]
     assert "18 of 20 (90.0%)" in capsys.readouterr().out
     (tmp_path / "clips" / "v-5.npy").write_bytes(b"x")
     assert main([*command, "--overwrite"]) == 1
     assert "only 85.0% of the rows have a clip" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("ambiguous", [False, True])
+def test_files_of_one_name_in_a_zip_file_are_told_apart(tmp_path: Path, ambiguous: bool) -> None:
+    with zipfile.ZipFile(tmp_path / "clips.zip", "w") as archive:
+        for at, folder in enumerate(("train", "test")):
+            np.save(tmp_path / "a.npy", np.full((2, 3), at + 1, dtype=np.float32))
+            archive.write(tmp_path / "a.npy", f"{folder}/a.npy")
+    names = ["a.npy", "a.npy"] if ambiguous else ["train/a.npy", "test/a.npy"]
+    (tmp_path / "table.csv").write_text(f"uid,path,text\n1,{names[0]},one\n2,{names[1]},two\n")
+    status = main([*options(tmp_path, tmp_path / "clips.zip"), "--least-match", "0.5"]) if not ambiguous else None
+    if ambiguous:
+        assert main(options(tmp_path, tmp_path / "clips.zip")) == 1
+        assert not (tmp_path / "out" / "manifest.csv").exists()
+    else:
+        assert status == 0
+        np.testing.assert_array_equal(np.load(tmp_path / "out" / "features.npy")[:, 0], [1, 1, 2, 2])
+
+
+def test_a_damaged_or_missing_zip_file_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    raw(tmp_path)
+    with zipfile.ZipFile(tmp_path / "clips.zip", "w") as archive:
+        for name in LENGTHS:
+            archive.write(tmp_path / "clips" / f"{name}.npy", f"{name}.npy")
+    content = bytearray((tmp_path / "clips.zip").read_bytes())
+    content[150] ^= 255
+    (tmp_path / "clips.zip").write_bytes(bytes(content))
+    assert main([*options(tmp_path, tmp_path / "clips.zip"), "--least-match", "0.5"]) == 0
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["faults"] == {"the archive is damaged there": 1}
+    capsys.readouterr()
+    assert main([*options(tmp_path, tmp_path / "nowhere.zip"), "--overwrite"]) == 1
+    assert "nowhere.zip cannot be opened as a zip file: there is no such file" in capsys.readouterr().err
+
+
+def test_numbers_that_the_array_cannot_hold_are_a_fault(tmp_path: Path) -> None:
+    command = raw(tmp_path)
+    np.save(tmp_path / "clips" / "abc-2.npy", np.full((3, 4), 1e6, dtype=np.float32))
+    assert main([*command, "--least-match", "0.5"]) == 0
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["faults"] == {
+        "a number is too large for the array": 1
+    }
 
 
 def test_what_an_earlier_run_wrote_is_not_replaced_unasked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -93,14 +93,21 @@ def hostile(path: Path) -> Any:
     return Hostile(path.parent / "trace")
 
 
+def infinite_pose(path: Path) -> None:
+    points = np.zeros((2, 2 * len(POINTS)))
+    points[1, 3] = np.inf
+    np.save(path, points)
+    path.with_suffix(".json").write_text('{"kind": "pose"}')
+
+
 FAULTS: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "missing": ("a.npy", lambda path: None, "there is no such file"),
     "unknown kind": ("a.avi", lambda path: path.write_bytes(b"x"), "'.avi' are not read"),
     "truncated array": ("a.npy", lambda path: cut(path, "npy"), "cannot be read"),
     "empty file": ("a.npy", lambda path: path.write_bytes(b""), "cannot be read"),
     "no frame": ("a.npy", lambda path: np.save(path, FRAMES[:0]), r"it is empty: its shape is \[0, 5\]"),
-    "one dimension": ("a.npy", lambda path: np.save(path, FRAMES[0]), r"its shape is \[5\]"),
-    "three dimensions": ("a.npy", lambda path: np.save(path, FRAMES[None]), r"its shape is \[1, 9, 5\]"),
+    "one dimension": ("a.npy", lambda path: np.save(path, FRAMES[0]), r"its shape is not that of a clip: it is \[5\]"),
+    "three dimensions": ("a.npy", lambda path: np.save(path, FRAMES[None]), r"not that of a clip: it is \[1, 9, 5\]"),
     "nothing but NaN": ("a.npy", lambda path: np.save(path, FRAMES * np.nan), "no value is a finite number"),
     "one NaN": (
         "a.npy",
@@ -115,6 +122,7 @@ FAULTS: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "annotations alone": ("a.gz", lambda path: phoenix(path, [{"name": "x", "sign": []}]), "no features"),
     "no list": ("a.gz", lambda path: phoenix(path, {"a": 1}), "not a list of rows"),
     "no gzip": ("a.gz", lambda path: path.write_bytes(b"abc"), "cannot be read"),
+    "infinity in a pose": ("a.npy", infinite_pose, "frame 1 holds inf, and 1 values are not finite"),
     "damaged HDF5": ("a.h5", lambda path: path.write_bytes(b"abc"), "cannot be read"),
     "damaged pose": ("a.pose", lambda path: path.write_bytes(b"\x00" * 30), "a.pose: "),
     "empty pose": ("a.pose", lambda path: path.write_bytes(b""), "cannot be read"),
@@ -186,6 +194,14 @@ def test_vectors_hold_relative_hands_and_tell_whether_hands_were_seen() -> None:
         flat[:, right.start + 1 : right.stop], points[:, right.start + 1 : right.stop] - points[:, right.start, None]
     )
     assert not flat[5:, HANDS[0]].any()
+
+
+def test_fingers_without_a_wrist_are_relative_to_their_middle() -> None:
+    points = normalised(skeleton())
+    points[:, HANDS[0].start] = np.nan
+    fingers = vectors(points)[:, :-2].reshape(12, -1, 2)[:, HANDS[0]][:, 1:]
+    given = points[:, HANDS[0]][:, 1:]
+    np.testing.assert_allclose(fingers, given - given.mean(1, keepdims=True), atol=1e-5)
 
 
 def test_short_gaps_are_filled_on_a_line_and_long_ones_are_not() -> None:

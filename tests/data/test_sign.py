@@ -100,6 +100,27 @@ def test_a_batch_marks_the_slots_of_sequences_and_prompts(tmp_path: Path, root: 
         assert all("English:\n<|im_end|>" in text for text in texts)
 
 
+def test_a_length_or_size_that_is_not_the_clips_is_an_error(tmp_path: Path, root: Path) -> None:
+    module = data(root, train=write(tmp_path, split=None, length=["9", "5", *map(str, LENGTHS[2:])]))
+    with pytest.raises(DataError, match=r":3: field 'length': 5, but .*1\.npy has 4 frames"):
+        module.splits["train"][(0, 1)]
+    np.save(tmp_path / "2.npy", np.zeros((30, 4)))
+    with pytest.raises(DataError, match=r":4: .*2\.npy has 4 numbers a frame, clips before it 3"):
+        [module.splits["train"][(0, at)] for at in (0, 2)]
+
+
+def test_rows_of_other_splits_are_counted_and_blank_ones_refused(tmp_path: Path, root: Path) -> None:
+    module = data(root, train=write(tmp_path))
+    assert module.counts["train: rows of other splits"] == 2
+    with pytest.raises(DataError, match=r":3: field 'split' is empty"):
+        data(root, train=write(tmp_path, split=["train", "", "train", "train", "dev", "test"]))
+
+
+def test_the_language_is_part_of_the_prompts_fingerprint(tmp_path: Path, root: Path) -> None:
+    one, other = (data(root, train=write(tmp_path), lang=lang) for lang in ("English", "Hindi"))
+    assert one.template_fingerprint() != other.template_fingerprint()
+
+
 def test_long_clips_are_sampled_to_their_end(tmp_path: Path, root: Path) -> None:
     manifest = write(tmp_path, split=["dev", "train", "train", "train", "train", "train"])
     module = data(root, train=manifest, valid=manifest, max_frames=5)

@@ -40,6 +40,7 @@ def test_the_loss_is_symmetric_and_twins_are_no_wrong_answers() -> None:
     model.double()
     found = model.contrast(clips, sentences, torch.arange(6), clips, sentences, real)
     expected = slow(clips, sentences, [0, 1, 2, 3, 4], math.exp(2.66), {(1, 3), (3, 1)})
+    assert found.isfinite().all()
     torch.testing.assert_close(found[:5].double(), torch.tensor(expected, dtype=torch.float64), rtol=1e-5, atol=1e-6)
 
 
@@ -50,6 +51,16 @@ def test_parts_of_a_batch_give_the_losses_of_the_whole() -> None:
     whole = model.contrast(clips, sentences, torch.arange(6), *everyone)
     parts = [model.contrast(clips[p], sentences[p], torch.arange(6)[p], *everyone) for p in (slice(0, 4), slice(4, 6))]
     torch.testing.assert_close(torch.cat(parts), whole)
+
+
+def test_the_same_sentence_is_known_again_in_half_precision() -> None:
+    model = SignAligner()
+    clips, sentences = (F.normalize(torch.randn(4, 1024), dim=-1) for _ in range(2))
+    sentences[1] = sentences[0]
+    given = (clips, sentences, torch.arange(4), clips, sentences, torch.ones(4).bool())
+    with torch.autocast("cpu", torch.bfloat16):
+        found = model.contrast(*given)
+    torch.testing.assert_close(found, model.contrast(*given))
 
 
 def test_padding_does_not_turn_a_direction() -> None:

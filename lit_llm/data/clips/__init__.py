@@ -1,7 +1,17 @@
 """Clips of sign language: files of features or poses become arrays."""
 
 from lit_llm.data.clips.changes import ClipChanges
-from lit_llm.data.clips.reading import Clip, clip_length, read_clip
+from lit_llm.data.clips.reading import Clip, ClipError, clip_length, read_clip
 from lit_llm.data.clips.skeleton import POINTS, VECTOR_SIZE, normalised, vectors
 
-__all__ = ["POINTS", "VECTOR_SIZE", "Clip", "ClipChanges", "clip_length", "normalised", "read_clip", "vectors"]
+__all__ = [
+    "POINTS",
+    "VECTOR_SIZE",
+    "Clip",
+    "ClipChanges",
+    "ClipError",
+    "clip_length",
+    "normalised",
+    "read_clip",
+    "vectors",
+]

@@ -56,9 +56,15 @@ class Parts(io.RawIOBase):
 
 
 def open_zip(path: Path) -> zipfile.ZipFile:
-    """Return an opened zip file; of one in parts (``poses.zip.00``, ``poses.zip.01``, …), any part names it."""
+    """Return an opened zip file; of one in parts (``poses.zip.00``, ``poses.zip.01``, …), any part names it.
+
+    Raises:
+        FileNotFoundError: if there is none.
+    """
     stem = path.with_suffix("") if path.suffix != ".zip" else path
     parts = [path] if path.suffix == ".zip" and path.exists() else sorted(path.parent.glob(f"{stem.name}.*"))
+    if not parts:
+        raise FileNotFoundError("there is no such file")
     return zipfile.ZipFile(io.BufferedReader(Parts(parts)) if len(parts) > 1 else parts[0])
 
 

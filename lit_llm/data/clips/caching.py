@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from lit_llm.data.clips.reading import Clip
+from lit_llm.data.clips.reading import Clip, ClipError
 from lit_llm.data.clips.skeleton import POINTS
 from lit_llm.errors import DataError
 
@@ -87,7 +87,7 @@ def cache_clips(sources: Iterable[Source], folder: Path, *, dtype: str = "float1
     with part.open("wb") as file, (folder / "manifest.csv.part").open("w", newline="", encoding="utf-8") as table:
         rows = csv.writer(table)
         rows.writerow(COLUMNS)
-        for source, clip in _readable(sources, report, reasons):
+        for source, clip in _readable(sources, float(np.finfo(dtype).max), report, reasons):
             flat = clip.values.reshape(len(clip.values), -1)
             writer = writer or _Array(file, flat.shape[1], dtype, is_pose=clip.is_pose)
             start = writer.add(flat, source.facts["id"], is_pose=clip.is_pose)
@@ -110,13 +110,17 @@ def cache_clips(sources: Iterable[Source], folder: Path, *, dtype: str = "float1
     return report
 
 
-def _readable(sources: Iterable[Source], report: Report, reasons: Counter[str]) -> Iterator[tuple[Source, Clip]]:
+def _readable(
+    sources: Iterable[Source], largest: float, report: Report, reasons: Counter[str]
+) -> Iterator[tuple[Source, Clip]]:
     for source in sources:
         report.rows += 1
         try:
             clip = source.read()
+            if np.nanmax(np.abs(clip.values)) > largest:
+                raise ClipError(f"{source.facts['id']}: ", "a number is too large for the array", f" ({largest:.0f})")
         except DataError as error:
-            reasons[str(error).rsplit(": ", 1)[-1]] += 1
+            reasons[getattr(error, "reason", str(error))] += 1
             report.examples += [str(error)] * (len(report.examples) < KEPT)
             continue
         report.kept += 1

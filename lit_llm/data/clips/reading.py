@@ -32,6 +32,20 @@ class Clip:
     is_pose: bool = False
 
 
+class ClipError(DataError):
+    """A clip that cannot be used.
+
+    Args:
+        where: names it.
+        reason: what is wrong, the same for all clips with that fault.
+        detail: what else is to be said.
+    """
+
+    def __init__(self, where: str, reason: str, detail: str = "") -> None:
+        super().__init__(f"{where}{reason}{detail}")
+        self.reason = reason
+
+
 def read_clip(path: Path, key: str | None = None, length: int | None = None, content: bytes | None = None) -> Clip:
     """Return a clip.
 
@@ -48,14 +62,17 @@ def read_clip(path: Path, key: str | None = None, length: int | None = None, con
     try:
         found = _in_memory(path, key, content) if content is not None else _reader(path)(path, key, length)
     except DataError as error:
-        raise DataError(f"{where}{error}") from None
+        reason, _, detail = str(error).partition(":")
+        raise ClipError(where, reason, f":{detail}" if detail else "") from None
     except FileNotFoundError:
-        raise DataError(f"{path}: there is no such file: mend the manifest, or take the row out of it") from None
+        raise ClipError(
+            f"{path}: ", "there is no such file", ": mend the manifest, or take the row out of it"
+        ) from None
     except KeyError as error:
-        raise DataError(f"{where}there is no such entry in the file ({error})") from None
+        raise ClipError(where, "there is no such entry in the file", f" ({error})") from None
     # What a damaged file makes its library raise is not said anywhere, so everything is caught and named.
     except Exception as error:
-        raise DataError(f"{where}cannot be read ({type(error).__name__}: {_first_line(error)})") from error
+        raise ClipError(where, "cannot be read", f" ({type(error).__name__}: {_first_line(error)})") from error
     _check(found.values, where, is_pose=found.is_pose)
     return found
 
@@ -78,17 +95,18 @@ def _check(values: NDArray[Any], where: str, *, is_pose: bool) -> None:
     dimensions = 3 if is_pose else 2
     if values.ndim != dimensions or (is_pose and values.shape[1:] != (len(POINTS), 2)):
         shape = f"[frames, {len(POINTS)}, 2]" if is_pose else "[frames, features]"
-        raise DataError(f"{where}its shape is {list(values.shape)}, needed is {shape}")
+        raise ClipError(where, "its shape is not that of a clip", f": it is {list(values.shape)}, needed is {shape}")
     if not values.size:
-        raise DataError(f"{where}it is empty: its shape is {list(values.shape)}")
+        raise ClipError(where, "it is empty", f": its shape is {list(values.shape)}")
     finite = np.isfinite(values)
     if not finite.any():
-        raise DataError(f"{where}no value is a finite number")
-    if not is_pose and not finite.all():
-        bad = np.argwhere(~finite)[0].tolist()
-        raise DataError(
-            f"{where}frame {bad[0]} holds {values[tuple(bad)]}: {int((~finite).sum())} values are not finite"
-        )
+        raise ClipError(where, "no value is a finite number")
+    # In a pose, NaN says that a point was not seen.
+    wrong = np.isinf(values) if is_pose else ~finite
+    if wrong.any():
+        bad = tuple(np.argwhere(wrong)[0].tolist())
+        found = f": frame {bad[0]} holds {values[bad]}, and {int(wrong.sum())} values are not finite"
+        raise ClipError(where, "not all values are finite", found)
 
 
 def _npy(path: Path, key: str | None, length: int | None) -> Clip:
@@ -96,8 +114,10 @@ def _npy(path: Path, key: str | None, length: int | None) -> Clip:
     array, facts = _mapped(path, path.stat().st_mtime_ns), _beside(path)
     if key is not None:
         start = int(key)
-        if length is None or start < 0 or start + length > len(array):
-            raise DataError(f"frames {start} to {start + (length or 0)} are not among its {len(array)}")
+        if not length:
+            raise DataError("the manifest names a first frame in 'key', and must say how many follow in 'length'")
+        if start < 0 or start + length > len(array):
+            raise DataError(f"frames {start} to {start + length} are not among its {len(array)}")
         array = array[start : start + length]
     if facts.get("kind") == "pose":
         return Clip(np.asarray(array, dtype=np.float32).reshape(len(array), -1, 2), is_pose=True)

@@ -128,12 +128,15 @@ def without_short_gaps(points: Points, longest: int = 5) -> Points:
 def vectors(points: Points) -> NDArray[np.float32]:
     """Return a vector ``[L, VECTOR_SIZE]`` for each frame of normalised points.
 
-    Points of a hand but its wrist are relative to that wrist; short gaps are filled, and what is still missing is 0.
+    Points of a hand but its wrist are relative to that wrist, or to their middle where it was not seen; short gaps are
+    filled, and what is still missing is 0.
     """
     seen = np.stack([np.isfinite(points[:, hand, 0]).any(1) for hand in HANDS], axis=1)
     filled = without_short_gaps(points)
     for hand in HANDS:
         wrist = filled[:, hand.start : hand.start + 1]
-        filled[:, hand.start + 1 : hand.stop] -= wrist
+        count = np.maximum(1, np.isfinite(filled[:, hand]).sum(1, keepdims=True))
+        middle = np.nansum(filled[:, hand], 1, keepdims=True) / count
+        filled[:, hand.start + 1 : hand.stop] -= np.where(np.isfinite(wrist), wrist, middle)
     flat: Any = np.concatenate([np.nan_to_num(filled).reshape(len(points), -1), seen], axis=1)
     return flat.astype(np.float32)  # type: ignore[no-any-return]
