@@ -85,20 +85,20 @@ class LMData(LightningDataModule):
             raise ConfigError(f"data.init_args.test: {reserved[0]!r} is the name of a split; name the test otherwise")
         self.files = {"train": train, "valid": valid, "predict": predict}
         self.test_files = dict(test or {})
-        self.batch_size = _positive("batch_size", batch_size)
-        self.eval_batch_size = _positive("eval_batch_size", eval_batch_size)
-        self.max_length = _positive("max_length", max_length)
+        self.batch_size = positive("batch_size", batch_size)
+        self.eval_batch_size = positive("eval_batch_size", eval_batch_size)
+        self.max_length = positive("max_length", max_length)
         self.overflow: Overflow = overflow
         self.learn: Learn = learn
         self.system, self.instruction, self.chat_template = system, instruction, chat_template
         self.augmenter = augmenter
-        self.augmentation_factor = _positive("augmentation_factor", augmentation_factor)
+        self.augmentation_factor = positive("augmentation_factor", augmentation_factor)
         if self.augmentation_factor > 1 and augmenter is None:
             raise ConfigError(
                 f"data.init_args.augmentation_factor is {augmentation_factor} but data.init_args.augmenter is not "
                 "set: name one, such as class_path: lit_llm.data.Augmenter"
             )
-        self.pad_to_multiple_of = _positive("pad_to_multiple_of", pad_to_multiple_of)
+        self.pad_to_multiple_of = positive("pad_to_multiple_of", pad_to_multiple_of)
         self.num_workers = num_workers
         self.seed = global_seed() if seed is None else seed
         if augmenter is not None and augmenter.seed is None:
@@ -300,14 +300,13 @@ class LMData(LightningDataModule):
     def _load(self, name: str, path: Path) -> Split:
         read = self.read(path)
         examples = self.select(name, read)
-        training = name == "train"
         split = self.encode(name, examples)
         if not split.rows:
             reasons = ", ".join(f"{reason}: {count}" for reason, count in self.counts.items() if count)
             long = f"all {len(examples)} are too long: raise data.init_args.max_length" if examples else reasons
             raise DataError(f"{path}: no row is left of {len(read)}; {long}")
         self.counts.update(row_counts(split))
-        if training and (empty := unlabelled(split)) and empty[0].example:
+        if name == "train" and (empty := unlabelled(split)) and empty[0].example:
             raise DataError(f"{empty[0].example.place}: nothing is learned from this row: it has no labelled token")
         return split
 
@@ -344,7 +343,8 @@ def stage_name(stage: str) -> str:
     return str(getattr(stage, "value", stage))
 
 
-def _positive(name: str, value: int) -> int:
+def positive(name: str, value: int) -> int:
+    """Return a setting that is 1 or more; a smaller one is a ConfigError."""
     if value < 1:
         raise ConfigError(f"data.init_args.{name} is {value}: use 1 or more")
     return value

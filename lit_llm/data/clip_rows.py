@@ -40,15 +40,11 @@ class ClipSplit(Split):
         load: returns the frames ``[L, C]`` of a row in an epoch.
         downsample: how many frames a position stands for.
         max_frames: most frames of a row.
-        dropped: rows that were too long.
     """
 
-    def __init__(
-        self, name: str, rows: list[Row], load: Load, downsample: int, max_frames: int, dropped: int = 0
-    ) -> None:
+    def __init__(self, name: str, rows: list[Row], load: Load, downsample: int, max_frames: int) -> None:
         super().__init__(name, [], lambda _: None)
         self.rows = rows
-        self.dropped = dropped
         self._load = load
         self._downsample, self._max_frames = downsample, max_frames
 
@@ -62,17 +58,17 @@ class ClipSplit(Split):
     def lengths(self, *, prompt: bool = False) -> list[int]:
         """Return the positions of each row, those of its clip among them."""
         return [
-            (row.encoded.prompt_length if prompt else len(row.encoded.input_ids)) + self._positions(row)
+            (row.encoded.prompt_length if prompt else len(row.encoded.input_ids))
+            + self._positions(min(row.example.length, self._max_frames) if isinstance(row.example, ClipExample) else 0)
             for row in self.rows
         ]
 
-    def _positions(self, row: Row) -> int:
-        frames = row.example.length if isinstance(row.example, ClipExample) else 0
-        return -(-min(frames, self._max_frames) // self._downsample)
+    def _positions(self, frames: int) -> int:
+        return -(-frames // self._downsample)
 
     def _spread(self, encoded: Encoded, frames: int) -> Encoded:
         """Make room for a clip among the tokens."""
-        count = -(-frames // self._downsample)
+        count = self._positions(frames)
         at = encoded.slots.start if encoded.slots is not None else 0
         # Which token stands there does not matter: the model puts the clip in its place.
         ids = [*encoded.input_ids[:at], *encoded.input_ids[:1] * count, *encoded.input_ids[at:]]

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lit_llm.batch import IGNORE, Batch
-from lit_llm.data.base import LMData
+from lit_llm.data.base import LMData, positive
 from lit_llm.data.clip_rows import ClipExample, ClipSplit
 from lit_llm.data.clips import ClipChanges, clip_length, read_clip, vectors
 from lit_llm.data.collating import collate
@@ -28,8 +28,11 @@ from lit_llm.seeding import derive
 INSTRUCTION = "Translate the sign language video into {lang}:"
 """What is asked unless ``instruction`` says otherwise; the clip stands behind it, or at ``{text}``."""
 
-ALIASES = {"valid": ("valid", "val", "dev", "validation")}
+ALIASES = {"valid": ("val", "dev", "validation")}
 """What manifests call a split besides its own name."""
+
+OPTIONAL = ("id", "lang", "split", "video_id", "length", "key")
+"""Columns that a manifest may have."""
 
 Corruption = Literal["none", "rolled", "zeroed", "reversed", "shuffled"]
 
@@ -76,15 +79,12 @@ class SignData(LMData):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        for name, value in {"max_frames": max_frames, "downsample": downsample}.items():
-            if value < 1:
-                raise ConfigError(f"data.init_args.{name} is {value}: use 1 or more")
         if self.augmenter is not None:
             raise ConfigError("data.init_args.augmenter: it rewrites texts, and a clip is none; set changes")
         if self.overflow == "truncate_input":
             raise ConfigError("data.init_args.overflow: clips are sampled to max_frames, never cut; use error or drop")
         self.clips, self.lang, self.changes = clips, lang, changes
-        self.max_frames, self.downsample = max_frames, downsample
+        self.max_frames, self.downsample = positive("max_frames", max_frames), positive("downsample", downsample)
         self.missing, self.least_match, self.corrupt = missing, least_match, corrupt
         self.instruction = self.instruction or INSTRUCTION
         self._size: int | None = None
@@ -151,17 +151,17 @@ class SignData(LMData):
         split = ClipSplit(name, rows, self._load_clip, self.downsample, self.max_frames)
         if name not in ("train", "valid"):
             return split
-        long = {at for at, length in enumerate(split.lengths()) if length > self.max_length}
+        lengths = split.lengths()
+        long = {at for at, length in enumerate(lengths) if length > self.max_length}
         if long and self.overflow == "error":
             example = rows[min(long)].example
             raise DataError(
-                f"{example.place if example else name}: {split.lengths()[min(long)]} positions exceed max_length "
+                f"{example.place if example else name}: {lengths[min(long)]} positions exceed max_length "
                 f"{self.max_length}: raise data.init_args.max_length, lower max_frames, or set overflow to drop"
             )
-        if name == "valid":
-            return split
-        kept = [row for at, row in enumerate(rows) if at not in long]
-        return ClipSplit(name, kept, self._load_clip, self.downsample, self.max_frames, len(long))
+        if name == "train":
+            split.rows, split.dropped = [row for at, row in enumerate(rows) if at not in long], len(long)
+        return split
 
     def collate(self, rows: list[Row], split: str, *, generate: bool) -> Batch:
         """Join rows into a batch, with the frames of their clips padded behind."""
@@ -201,8 +201,7 @@ class SignData(LMData):
         columns = {
             "path": Column("path"),
             "text": Column("text", required=not to_answer),
-            **{name: Column(name, kind="id", required=False) for name in ("id", "lang", "split", "video_id")},
-            **{name: Column(name, kind="id", required=False) for name in ("length", "key")},
+            **{name: Column(name, kind="id", required=False) for name in OPTIONAL},
         }
         records = read_records(path, columns)
         folder = Path(self.clips) if self.clips else path.parent

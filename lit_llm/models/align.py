@@ -10,10 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lit_llm.adapters import LoRA
-from lit_llm.adapters.base import replace_file
 from lit_llm.batch import FILLER, IGNORE, Batch
 from lit_llm.errors import UserError
-from lit_llm.models.sign import ADAPTOR, SignLM
+from lit_llm.models.sign import SignLM
 
 CANDIDATES = 64
 """Sentences among which a clip has to find its own, in validation."""
@@ -137,8 +136,7 @@ class SignAligner(SignLM):
     def save_adapter(self, folder: Path) -> None:
         """Write ``adaptor.safetensors``, all that was trained."""
         folder.mkdir(parents=True, exist_ok=True)
-        if self.adaptor is not None:
-            replace_file(folder / ADAPTOR, dict(self.adaptor.state_dict()))
+        self.save_adaptor(folder)
 
     def _everyone(self, rows: Tensor, count: int) -> Tensor:
         """Return the rows of all processes, each filled up to as many as the largest batch has."""

@@ -119,6 +119,10 @@ class SignLM(CausalLM):
     def save_adapter(self, folder: Path) -> None:
         """Write what was trained: the adapter as its own library does, and ``adaptor.safetensors``."""
         super().save_adapter(folder)
+        self.save_adaptor(folder)
+
+    def save_adaptor(self, folder: Path) -> None:
+        """Write ``adaptor.safetensors`` into a folder that is there."""
         if self.adaptor is not None:
             replace_file(folder / ADAPTOR, dict(self.adaptor.state_dict()))
 
