@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import yaml
 
 from lit_llm.__main__ import main
+from scripts.make_signs import make_signs
 
 ROOT = Path(__file__).resolve().parent.parent
 RUNS = sorted((ROOT / "configs" / "run").glob("*.yaml"))
@@ -134,3 +136,47 @@ def test_a_run_file_for_a_gpu_runs_here_with_a_small_model(
     assert main(["predict", "--config", str(run / "config.yaml")]) == 0
     assert (run / "adapter/adapter_model.safetensors").exists()
     assert len((run / "predictions.csv").read_text(encoding="utf-8").splitlines()) >= 41
+
+
+HEADS = {"qwen2.5_7b": (28, 4), "qwen2.5_7b_instruct": (28, 4), "qwen2.5_14b": (40, 8), "qwen2.5_32b": (40, 8)}
+"""Attention heads of Qwen2.5 models, of queries and of keys."""
+
+
+def architecture(folder: Path, size: str) -> str:
+    """Write the configuration of a Qwen2.5 model with the small base's tokenizer; return the base of others."""
+    if size not in HEADS:
+        return "checkpoints/qwen3-tiny"
+    from transformers import Qwen2Config
+
+    queries, keys = HEADS[size]
+    Qwen2Config(num_attention_heads=queries, num_key_value_heads=keys).save_pretrained(folder)
+    for path in (ROOT / "checkpoints" / "qwen3-tiny").glob("*token*"):
+        shutil.copy(path, folder)
+    shutil.copy(ROOT / "checkpoints" / "qwen3-tiny" / "chat_template.jinja", folder)
+    return str(folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [*HEADS, "qwen3_4b"])
+def test_a_run_file_for_signs_runs_here_with_a_small_model(
+    size: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(sys, "argv", ["lit_llm"])
+    make_signs(tmp_path, {"train": 40, "valid": 4, "test": 5}, seed=0)
+    manifest, run = str(tmp_path / "manifest.csv"), tmp_path / "run"
+    small = {"num_hidden_layers": 1, "hidden_size": 320 if "2.5" not in size else 8 * HEADS[size][0]}
+    small |= {"intermediate_size": 128, "vocab_size": 1024}
+    options = ["--config", f"configs/run/sign_{size}_isign.yaml", "--trainer.default_root_dir", str(run)]
+    options += ["--data.train", manifest, "--data.valid", manifest, "--data.test", json.dumps({"test": manifest})]
+    options += ["--model.init_args.backbone", architecture(tmp_path / "base", size)]
+    options += ["--model.init_args.loading.random_init", "true"]
+    options += ["--model.init_args.loading.config_overrides", json.dumps(small)]
+    assert main(["fit", *options, "--trainer.max_steps", "2"]) == 0
+    assert main(["test", "--config", str(run / "config.yaml")]) == 0
+    assert main(["predict", "--config", str(run / "config.yaml")]) == 0
+    assert {path.name for path in (run / "adapter").glob("*.safetensors")} == {
+        "adaptor.safetensors",
+        "adapter_model.safetensors",
+    }
+    assert len((run / "predictions.csv").read_text(encoding="utf-8").splitlines()) >= 6

@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import pytest
 
 from lit_llm.__main__ import main
 from lit_llm.data.clips.skeleton import BODY, HAND
-from scripts import make_signs
+from scripts import make_signs, make_spelling
 
 
 def guide(root: Path) -> list[list[str]]:
@@ -25,6 +26,18 @@ def guide(root: Path) -> list[list[str]]:
 
 def write_poses(folder: Path) -> None:
     """Write fifteen clips of five videos as ``.pose`` files, with a table of sentences."""
+    write = pose_writer()
+    (folder / "poses").mkdir(parents=True)
+    lines = ["uid,text"]
+    for number in range(15):
+        uid = f"video{number // 3}-{number % 3}"
+        write(folder / "poses" / f"{uid}.pose", number)
+        lines.append(f"{uid},sentence {number}")
+    (folder / "table.csv").write_text("\n".join(lines) + "\n")
+
+
+def pose_writer() -> Callable[[Path, int], None]:
+    """Return what writes a ``.pose`` file of random points."""
     from pose_format import Pose
     from pose_format.numpy import NumPyPoseBody
     from pose_format.pose_header import PoseHeader, PoseHeaderComponent, PoseHeaderDimensions
@@ -32,16 +45,26 @@ def write_poses(folder: Path) -> None:
     parts = {"POSE_LANDMARKS": BODY, "LEFT_HAND_LANDMARKS": HAND, "RIGHT_HAND_LANDMARKS": HAND}
     components = [PoseHeaderComponent(name, list(points), [], [], "XYZC") for name, points in parts.items()]
     header = PoseHeader(0.2, PoseHeaderDimensions(640, 480, 100), components)
-    rng = np.random.default_rng(0)
-    (folder / "poses").mkdir(parents=True)
-    lines = ["uid,text"]
-    for number in range(15):
-        uid = f"video{number // 3}-{number % 3}"
+
+    def write(path: Path, number: int) -> None:
+        rng = np.random.default_rng(number)
         data = rng.normal(300, 50, (int(rng.integers(10, 30)), 1, len(BODY) + 2 * len(HAND), 3)).astype(np.float32)
-        with (folder / "poses" / f"{uid}.pose").open("wb") as file:
+        with path.open("wb") as file:
             Pose(header, NumPyPoseBody(25, data, np.ones(data.shape[:3], dtype=np.float32))).write(file)
-        lines.append(f"{uid},sentence {number}")
-    (folder / "table.csv").write_text("\n".join(lines) + "\n")
+
+    return write
+
+
+def put_letters(folder: Path) -> bool:
+    """Put recorded letters into a folder, or random ones where there are none; return whether they are recorded."""
+    real = Path(os.environ.get("LIT_LLM_REAL_DATA", "")) / "data/sign/sts_lexicon/ase"
+    if recorded := real.is_dir():
+        folder.symlink_to(real.resolve())
+    else:
+        folder.mkdir()
+        for number, letter in enumerate("ABCDEF"):
+            pose_writer()(folder / f"{letter}.pose", number)
+    return recorded
 
 
 def scores(run: Path) -> dict[str, float]:
@@ -58,11 +81,13 @@ def test_every_command_of_the_guide(
     Path("checkpoints").mkdir()
     os.symlink(root / "checkpoints/qwen3-tiny", "checkpoints/qwen3-tiny")
     write_poses(Path("data"))
-    found = {}
+    recorded = put_letters(Path("data/letters"))
+    found, spelled = {}, {}
+    makers = {"scripts/make_signs.py": make_signs.main, "scripts/make_spelling.py": make_spelling.main}
     for command in guide(root):
-        if command[0] == "scripts/make_signs.py":
+        if command[0] in makers:
             monkeypatch.setattr(sys, "argv", command)
-            make_signs.main()
+            makers[command[0]]()
             continue
         monkeypatch.setattr(sys, "argv", ["lit_llm"])
         verb, *options = command[2:]
@@ -71,7 +96,8 @@ def test_every_command_of_the_guide(
         assert status == 0, (verb, options, printed.err)
         if verb == "test":
             how = options[-1] if "--data.corrupt" in options else "none"
-            found[how] = scores(Path("checkpoints/sign_tiny"))["test/test/bleu4"]
+            run = Path(options[options.index("--config") + 1]).parent
+            (spelled if "spelling" in run.name else found)[how] = scores(run)["test/test/bleu4"]
     aligned = scores(Path("checkpoints/sign_tiny_align"))["val/retrieval"]
     print(f"retrieval among 64: {aligned}")
     assert aligned >= 0.9
@@ -79,6 +105,9 @@ def test_every_command_of_the_guide(
     assert found.pop("none") >= 80
     assert set(found) == {"rolled", "zeroed", "reversed", "shuffled"}
     assert max(found.values()) <= 5
+    print("spelled:", {how: round(score, 1) for how, score in spelled.items()})
+    assert spelled["rolled"] <= 5
+    assert spelled["none"] >= 80 or not recorded
     for run, rows in (("sign_tiny", 64), ("sign_poses", 3)):
         with Path(f"checkpoints/{run}/predictions.csv").open(encoding="utf-8", newline="") as file:
             assert len(list(csv.DictReader(file))) == rows

@@ -19,6 +19,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "lora": {"adapter": LORA},
     "vera": {"adapter": {"class_path": "lit_llm.adapters.VeRA", "init_args": {"r": 8}}},
     "nf4": {"adapter": LORA, "quantizer": NF4},
+    "budget": {"adapter": LORA},
 }
 
 
@@ -47,6 +48,7 @@ def run_file(folder: Path, root: Path, kind: str, run: str) -> str:
                 "valid": manifest,
                 "test": {"test": manifest},
                 "batch_size": 4,
+                "max_batch_tokens": 240 if kind == "budget" else None,
                 "changes": {"class_path": "lit_llm.data.ClipChanges"},
             },
         },
@@ -75,7 +77,7 @@ def test_a_run_learns_keeps_its_adaptor_resumes_and_predicts(kind: str, tmp_path
     whole, cut = (run_file(tmp_path, root, kind, run) for run in ("whole", "cut"))
     assert main(["fit", "--config", whole]) == 0
     # The schedule plans over both epochs, so the run is stopped in its middle and not made shorter.
-    stop = {"class_path": "tests.recording.StopAt", "init_args": {"batch": 7, "how": "error"}}
+    stop = {"class_path": "tests.recording.StopAt", "init_args": {"batch": 9, "how": "error"}}
     assert main(["fit", "--config", cut, "--trainer.callbacks+", yaml.safe_dump(stop)]) == 1
     assert main(["fit", "--config", cut, "--ckpt_path", "last"]) == 0
     found, resumed = (load_file(tmp_path / run / "adapter" / "adaptor.safetensors") for run in ("whole", "cut"))

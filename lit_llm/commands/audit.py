@@ -1,4 +1,4 @@
-"""``python -m lit_llm audit``: what the splits of a run file's data share."""
+"""``python -m lit_llm audit``: what the splits of a run file's data share, and how long their rows are."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from lit_llm.data.histogram import Lengths
     from lit_llm.data.leakage import Leakage
 
 
@@ -22,7 +23,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(
         prog="python -m lit_llm audit",
-        description="Find rows that two splits share, exactly or nearly. Further options are those of `fit`.",
+        description="Find rows that two splits share, exactly or nearly, and show how long rows are. Further options "
+        "are those of `fit`.",
     )
     parser.add_argument("--config", action="append", required=True, help="run file; may be given several times")
     parser.add_argument("--near", type=float, default=0.7, help="least similarity of near duplicates (0.7)")
@@ -30,6 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options, others = parser.parse_known_args(argv)
 
     from lit_llm.arguments import open_data
+    from lit_llm.data.histogram import lengths
     from lit_llm.data.leakage import leakage
     from lit_llm.report.files import write_report
 
@@ -40,10 +43,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     names = list(dict.fromkeys(side for rows in sides.values() for row in rows for side in row))
     texts = {side: {name: [row.get(side, "") for row in rows] for name, rows in sides.items()} for side in names}
     found = leakage(splits, texts, options.near)
+    sizes = lengths(splits)
     if options.report:
-        write_report(options.report, found.as_dict())
+        write_report(options.report, found.as_dict() | {"lengths": [one.as_dict() for one in sizes]})
+    _show_lengths(sizes)
     _show(found, data.counts)
     return int(bool(found.leaks))
+
+
+def _show_lengths(sizes: list[Lengths]) -> None:
+    from rich.console import Console
+    from rich.table import Column, Table
+
+    numbers = [Column(name, justify="right") for name in ("least", "median", "95 %", "most")]
+    table = Table("", "split", *numbers, "rows by length", Column("a bar spans", justify="right"), title="lengths")
+    for one in sizes:
+        shown = [f"{value:,.0f}" for value in (one.shortest, one.median, one.p95, one.longest)]
+        table.add_row(one.measure, one.split, *shown, one.bars(), f"{one.width:,}")
+    Console().print(table)
 
 
 def _show(found: Leakage, counts: dict[str, int]) -> None:

@@ -18,11 +18,12 @@ from lightning.pytorch import LightningDataModule
 from lit_llm.batch import Batch
 from lit_llm.data.auditing import AuditReport, repeated_texts, row_counts, shown_rows, unlabelled
 from lit_llm.data.augmentation import Augmenter
-from lit_llm.data.batching import BatchPlan, PlannedLoader, eval_loader, sorted_batches
+from lit_llm.data.batching import BatchPlan, BudgetPlan, PlannedLoader, eval_loader, sorted_batches
 from lit_llm.data.collating import collate
 from lit_llm.data.dataset import Example, Row, Split
 from lit_llm.data.encoding import Encoder
 from lit_llm.data.prompting import ChatFormat, Learn, Overflow
+from lit_llm.data.settings import positive, stage_name
 from lit_llm.errors import ConfigError, DataError
 from lit_llm.seeding import global_seed
 
@@ -54,6 +55,8 @@ class LMData(LightningDataModule):
         augmentation_factor: rows per training example in an epoch, itself included: 2 turns 1,000 into 2,000.
         pad_to_multiple_of: widths of training batches are multiples of this, because kernels are prepared, and memory
             is laid out, for every width anew.
+        max_batch_tokens: most positions of one forward pass in training, padding among them: as many rows of like
+            length as fit are put together then, ``batch_size`` at most.
         num_workers: processes that load ahead.
         seed: of shuffling and augmentation; by default that of ``seed_everything``.
     """
@@ -77,6 +80,7 @@ class LMData(LightningDataModule):
         augmenter: Augmenter | None = None,
         augmentation_factor: int = 1,
         pad_to_multiple_of: int = 8,
+        max_batch_tokens: int | None = None,
         num_workers: int = 0,
         seed: int | None = None,
     ) -> None:
@@ -99,6 +103,7 @@ class LMData(LightningDataModule):
                 "set: name one, such as class_path: lit_llm.data.Augmenter"
             )
         self.pad_to_multiple_of = positive("pad_to_multiple_of", pad_to_multiple_of)
+        self.max_batch_tokens = max_batch_tokens
         self.num_workers = num_workers
         self.seed = global_seed() if seed is None else seed
         if augmenter is not None and augmenter.seed is None:
@@ -270,7 +275,12 @@ class LMData(LightningDataModule):
         trainer = self.trainer
         world, accumulated = (trainer.world_size, trainer.accumulate_grad_batches) if trainer else (1, 1)
         rank = trainer.global_rank if trainer else 0
-        plan = BatchPlan(lengths, self.batch_size, self.batch_size * accumulated * world, self.seed, draw)
+        plan: BatchPlan | BudgetPlan
+        if self.max_batch_tokens is None:
+            plan = BatchPlan(lengths, self.batch_size, self.batch_size * accumulated * world, self.seed, draw)
+        else:
+            widths = [-(-length // self.pad_to_multiple_of) * self.pad_to_multiple_of for length in lengths]
+            plan = BudgetPlan(widths, self.max_batch_tokens, self.batch_size, accumulated * world, self.seed)
         return PlannedLoader(
             rows,
             batches=lambda epoch: plan.batches(epoch, rank, world),
@@ -336,15 +346,3 @@ class LMData(LightningDataModule):
         if self.trainer is None:
             return 0, 0
         return self.trainer.current_epoch, self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
-
-
-def stage_name(stage: str) -> str:
-    """Return what the command line calls a stage; Lightning hands an enumeration."""
-    return str(getattr(stage, "value", stage))
-
-
-def positive(name: str, value: int) -> int:
-    """Return a setting that is 1 or more; a smaller one is a ConfigError."""
-    if value < 1:
-        raise ConfigError(f"data.init_args.{name} is {value}: use 1 or more")
-    return value

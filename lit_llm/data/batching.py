@@ -6,7 +6,10 @@ import math
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
+
+from lit_llm.errors import ConfigError
 
 if TYPE_CHECKING:
     from torch.utils.data import Dataset
@@ -16,6 +19,9 @@ EMPTY: list[int] = [-1]
 
 POOL_STEPS = 32
 """How many optimizer steps are drawn together before rows of like length are put side by side."""
+
+BUCKET_GROWTH = 1.15
+"""How much wider than the narrowest row of a bucket its widest may be."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +79,67 @@ class BatchPlan:
 
     def _rows(self, epoch: int) -> list[int]:
         return self.draw(epoch) if self.draw else list(range(len(self.lengths)))
+
+
+@dataclass(frozen=True)
+class BudgetPlan:
+    """Micro-batches of as many rows of like width as fit under a budget: a function of seed and epoch alone.
+
+    Rows of like width are put into buckets once. In every epoch, those of a bucket are shuffled and cut into batches of
+    one size anew, so that all epochs have equally many; the batches of all buckets then follow in random order.
+
+    Attributes:
+        widths: positions that each row takes, those that round it up among them.
+        budget: most positions of a batch, padding among them.
+        batch_size: most rows of a batch.
+        step_batches: batches of one optimizer step over all processes.
+        seed: of the shuffle.
+    """
+
+    widths: Sequence[int]
+    budget: int
+    batch_size: int
+    step_batches: int
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse a budget that the longest row does not fit into.
+
+        Raises:
+            ConfigError: if it does not.
+        """
+        if self.budget < max(self.widths, default=0):
+            raise ConfigError(
+                f"data.init_args.max_batch_tokens is {self.budget}, but the longest row takes {max(self.widths)} "
+                "positions: raise it, or lower max_length and set overflow to drop"
+            )
+
+    @cached_property
+    def buckets(self) -> list[tuple[int, list[int]]]:
+        """The rows of each bucket, and how many of them form a batch."""
+        found: list[tuple[int, list[int]]] = []
+        widest = 0
+        for row in sorted(range(len(self.widths)), key=lambda row: self.widths[row], reverse=True):
+            if not found or self.widths[row] < widest / BUCKET_GROWTH:
+                widest = self.widths[row]
+                found.append((min(self.batch_size, self.budget // widest), []))
+            found[-1][1].append(row)
+        return found
+
+    def batches(self, epoch: int, rank: int = 0, world_size: int = 1) -> list[list[int]]:
+        """Return the micro-batches of one process, in order; every process gets equally many."""
+        rng = random.Random(f"{self.seed}/{epoch}/plan")
+        everything = []
+        for size, rows in self.buckets:
+            mixed = rng.sample(rows, len(rows))
+            everything += [mixed[i : i + size] for i in range(0, len(mixed), size)]
+        rng.shuffle(everything)
+        steps = [everything[i : i + self.step_batches] for i in range(0, len(everything), self.step_batches)]
+        return [batch for step in steps for batch in _share(step, rank, world_size)]
+
+    def count(self, world_size: int = 1) -> int:
+        """Return how many micro-batches each process has in an epoch."""
+        return math.ceil(sum(math.ceil(len(rows) / size) for size, rows in self.buckets) / world_size)
 
 
 def sorted_batches(lengths: Sequence[int], batch_size: int) -> list[list[int]]:

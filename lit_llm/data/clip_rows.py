@@ -30,6 +30,11 @@ class ClipExample(Example):
     key: str | None = None
     length: int = 0
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """How long it is: its frames, and the characters of its sentence."""
+        return {"frames": self.length} | self._answer_size
+
 
 class ClipSplit(Split):
     """Rows whose clips are read when they are asked for.
@@ -39,14 +44,14 @@ class ClipSplit(Split):
         rows: examples with the tokens around their clips.
         load: returns the frames ``[L, C]`` of a row in an epoch.
         downsample: how many frames a position stands for.
-        max_frames: most frames of a row.
+        longest: returns the most frames of a clip of a number of frames, once it is changed and sampled.
     """
 
-    def __init__(self, name: str, rows: list[Row], load: Load, downsample: int, max_frames: int) -> None:
+    def __init__(self, name: str, rows: list[Row], load: Load, downsample: int, longest: Callable[[int], int]) -> None:
         super().__init__(name, [], lambda _: None)
         self.rows = rows
         self._load = load
-        self._downsample, self._max_frames = downsample, max_frames
+        self._downsample, self._longest = downsample, longest
 
     def __getitem__(self, key: tuple[int, int]) -> Row:
         epoch, index = key
@@ -56,10 +61,10 @@ class ClipSplit(Split):
         return filled if index >= 0 else replace(filled, example=None)
 
     def lengths(self, *, prompt: bool = False) -> list[int]:
-        """Return the positions of each row, those of its clip among them."""
+        """Return the positions of each row, those of its clip among them; the most that there may be in training."""
         return [
             (row.encoded.prompt_length if prompt else len(row.encoded.input_ids))
-            + self._positions(min(row.example.length, self._max_frames) if isinstance(row.example, ClipExample) else 0)
+            + self._positions(self._longest(row.example.length) if isinstance(row.example, ClipExample) else 0)
             for row in self.rows
         ]
 

@@ -35,6 +35,15 @@ class Example:
     meta: dict[str, Any] = field(default_factory=dict)
     context: Context | None = None
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """How long it is, by what is counted."""
+        return {"characters of texts": len(self.text)} | self._answer_size
+
+    @property
+    def _answer_size(self) -> dict[str, int]:
+        return {} if self.answer is None else {"characters of answers": len(self.answer)}
+
 
 @dataclass(frozen=True)
 class Row:

@@ -13,9 +13,10 @@ from typing import Any
 from torch.utils.data import Dataset
 
 from lit_llm.data.auditing import AuditReport
-from lit_llm.data.base import LMData, stage_name
+from lit_llm.data.base import LMData
 from lit_llm.data.batching import PlannedLoader
 from lit_llm.data.dataset import Example, Row, Split
+from lit_llm.data.settings import stage_name
 from lit_llm.errors import ConfigError
 
 MANY_REPEATS = 10
@@ -173,6 +174,11 @@ class MixedData(LMData):
         )
         if not parts or any("/" in name or "." in name for name in parts):
             raise ConfigError(f"data.init_args.parts: {list(parts)}: name at least one, without '/' and '.'")
+        if budgeted := [name for name, part in parts.items() if part.max_batch_tokens is not None]:
+            raise ConfigError(
+                f"data.init_args.parts.{budgeted[0]}.max_batch_tokens: a mixture draws its rows anew in every epoch, "
+                "so the number of batches would not be fixed: leave it out, and set batch_size of the mixture"
+            )
         self.parts = parts
         self.proportions: dict[str, Any] = {
             "multipliers": multipliers,

@@ -15,13 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lit_llm.batch import IGNORE, Batch
-from lit_llm.data.base import LMData, positive
+from lit_llm.data.base import LMData
 from lit_llm.data.clip_rows import ClipExample, ClipSplit
 from lit_llm.data.clips import ClipChanges, clip_length, read_clip, vectors
 from lit_llm.data.collating import collate
 from lit_llm.data.dataset import Example, Row
 from lit_llm.data.prompting import Context, Encoded
 from lit_llm.data.reading import Column, Record, read_records
+from lit_llm.data.settings import positive
 from lit_llm.errors import ConfigError, DataError
 from lit_llm.seeding import derive
 
@@ -148,7 +149,10 @@ class SignData(LMData):
             DataError: if a row is longer than ``max_length`` and is not to be dropped.
         """
         rows = self._encoded(examples)
-        split = ClipSplit(name, rows, self._load_clip, self.downsample, self.max_frames)
+        slowest = self.changes.longest if self.changes and name == "train" else int
+        split = ClipSplit(
+            name, rows, self._load_clip, self.downsample, lambda frames: min(self.max_frames, slowest(frames))
+        )
         if name not in ("train", "valid"):
             return split
         lengths = split.lengths()

@@ -78,6 +78,23 @@ def test_settings_of_the_run_can_be_overridden(tmp_path: Path, capsys: pytest.Ca
     assert "test" in capsys.readouterr().err
 
 
+def test_lengths_of_every_split_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train = [{"es": "x" * k, "nah": "y" * k} for k in range(1, 101)]
+    _, report = run(tmp_path, {"train": train, "dev": [{"es": "z" * 40, "nah": "w" * 40}]})
+    measured = {(one["measure"], one["split"]): one for one in report["lengths"]}
+    # Both directions of a pair are rows, so either side is once the text and once the answer.
+    assert set(measured) == {
+        (f"characters of {side}", split) for side in ("texts", "answers") for split in report["rows"]
+    }
+    one = measured["characters of texts", "train"]
+    sizes = [len(row[side]) for row in train for side in ("es", "nah")]
+    assert (one["shortest"], one["longest"], one["width"]) == (1, 100, 5)
+    assert one["counts"] == [sum(size // 5 == at for size in sizes) for at in range(24)]
+    assert one["p95"] == pytest.approx(sorted(sizes)[189], abs=1)
+    assert measured["characters of texts", "dev"]["counts"][8] == 2
+    assert "█" in capsys.readouterr().out
+
+
 def test_the_demo_shares_nothing(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["audit", "--config", str(root / "configs/run/extraction_tiny.yaml")]) == 0
 

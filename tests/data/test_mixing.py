@@ -61,6 +61,11 @@ def test_impossible_shares_are_refused(settings: dict[str, Any], message: str) -
         shares(SIZES, **settings)
 
 
+def test_a_budget_of_a_part_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"parts.orders.max_batch_tokens: a mixture draws its rows anew"):
+        MixedData({"orders": ExtractionData(max_batch_tokens=512)})
+
+
 def write(path: Path, rows: list[dict[str, Any]]) -> str:
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
     return str(path)

@@ -60,12 +60,13 @@ def test_without_a_split_column_all_rows_are_used_and_unknown_splits_are_refused
         data(root, train=manifest)
 
 
-@pytest.mark.parametrize("kind", ["tiny", "qwen3", "qwen3-2507"])
+@pytest.mark.parametrize("kind", ["tiny", "plain", "qwen3", "qwen3-2507"])
 def test_a_row_is_its_prompt_with_a_clip_in_its_place(
     tmp_path: Path, root: Path, kind: str, request: pytest.FixtureRequest
 ) -> None:
-    folder = None if kind == "tiny" else request.getfixturevalue("real_data") / "tokenizers" / "qwen3"
+    folder = request.getfixturevalue("real_data") / "tokenizers" / "qwen3" if "qwen3" in kind else None
     template = str(folder / "alt_qwen3_instruct_2507.jinja") if folder and kind == "qwen3-2507" else None
+    template = str(root / "configs/template/plain.jinja") if kind == "plain" else template
     manifest = write(tmp_path, lang=["German"] * 6)
     module = data(root, tokenizer=folder, train=manifest, chat_template=template)
     row = module.splits["train"][(0, 0)]
@@ -77,7 +78,7 @@ def test_a_row_is_its_prompt_with_a_clip_in_its_place(
     assert tokenizer.decode(words) == marked.replace("@", "")
     assert "Translate the sign language video into German:\n" in tokenizer.decode(ids[: slots.start])
     learned = [token for token, label in zip(ids, row.encoded.labels, strict=True) if label != IGNORE]
-    assert tokenizer.decode(learned) == "sentence 0<|im_end|>"
+    assert tokenizer.decode(learned) == "sentence 0" + tokenizer.eos_token
     assert ids[row.encoded.prompt_length :] == learned
 
 
@@ -201,6 +202,27 @@ def test_rows_that_are_too_long_are_dropped_and_counted(tmp_path: Path, root: Pa
     module = data(root, train=manifest, max_length=lengths[2], overflow="drop")
     assert sorted(module.splits["train"].lengths()) == [one for one in lengths if one <= lengths[2]]
     assert module.counts["train dropped"] == sum(one > lengths[2] for one in lengths) > 0
+
+
+def test_lengths_allow_for_the_slowest_clip_so_that_a_budget_holds(tmp_path: Path, root: Path) -> None:
+    changes = ClipChanges(speed=0.4, drop=0)
+    manifest = write(tmp_path, [*range(20, 60)], split=None)
+    settings: dict[str, Any] = {"batch_size": 100, "max_batch_tokens": 480, "downsample": 1}
+    module = data(root, train=manifest, changes=changes, **settings)
+    planned = module.splits["train"].lengths()
+    loader = module.train_dataloader()
+    longer = 0
+    for epoch in range(4):
+        for rows in loader.batches(epoch):
+            batch = loader.collate([module.splits["train"][epoch, row] for row in rows])
+            assert batch.input_ids is not None
+            assert batch.input_ids.numel() <= 480
+            frames = [int(example.id[1:]) + 20 for example in (module.splits["train"].examples[row] for row in rows)]
+            assert batch.features is not None
+            shown = batch.features.mask.sum(1).tolist()
+            longer += sum(now > before for now, before in zip(shown, frames, strict=True))
+            assert all(n <= planned[row] for n, row in zip(batch.attention_mask.sum(1).tolist(), rows, strict=True))
+    assert longer > 0
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,10 @@ class ClipChanges:
             changed[start : start + width] = np.nan if is_pose else 0
         return changed
 
+    def longest(self, length: int) -> int:
+        """Return the most frames that a clip of this length may have afterwards."""
+        return round(length / (1 - self.speed))
+
     def _frames(self, length: int, rng: random.Random) -> list[int]:
         """Return which frames to keep: at another speed, and without some that are dropped."""
         faster = rng.uniform(1 - self.speed, 1 + self.speed)
