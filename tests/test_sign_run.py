@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lit_llm.__main__ import main
 from scripts.make_signs import make_signs
@@ -112,6 +113,17 @@ def test_validation_tells_what_is_left_with_clips_of_other_rows(tmp_path: Path, 
     with (tmp_path / "run" / "metrics.csv").open() as file:
         names = {row["name"] for row in csv.DictReader(file)}
     assert {"val/bleu4", "val/rouge_l", "val/distinct", "val/rolled/bleu4", "val/loss"} <= names
+
+
+def test_a_few_clips_are_drawn_with_what_was_answered(tmp_path: Path, root: Path) -> None:
+    figures = {"class_path": "lit_llm.callbacks.ClipFigures", "init_args": {"count": 2}}
+    options = ["--trainer.callbacks+", yaml.safe_dump(figures), "--trainer.logger", "true"]
+    assert main(["fit", "--config", run_file(tmp_path, root, "lora", "run"), *options]) == 0
+    events = EventAccumulator(str(next(tmp_path.rglob("events.out.*")).parent)).Reload()
+    drawn = events.Tags()["images"]
+    assert len(drawn) == 2
+    assert all(tag.startswith("clips/valid-000") for tag in drawn)
+    assert [event.step for event in events.Images(drawn[0])] == [5, 10]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """What happens around the loop: files of the run folder, TensorBoard pages, Ctrl-C."""
 
 from lit_llm.callbacks.checkpoint import RunCheckpoint
+from lit_llm.callbacks.clip_figures import ClipFigures
 from lit_llm.callbacks.field_bars import FieldBars
 from lit_llm.callbacks.interrupt import GracefulInterrupt
 from lit_llm.callbacks.label_audit import LabelAudit
@@ -11,6 +12,7 @@ from lit_llm.callbacks.throughput import Throughput
 from lit_llm.callbacks.trainable import TrainableTable
 
 __all__ = [
+    "ClipFigures",
     "FieldBars",
     "GracefulInterrupt",
     "LabelAudit",

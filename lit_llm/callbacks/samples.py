@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import heapq
 import json
 from typing import TYPE_CHECKING, Any
 
-from lightning.pytorch.callbacks import Callback
-
-from lit_llm.batch import FILLER, Prediction
+from lit_llm.batch import Prediction
+from lit_llm.callbacks.kept_rows import KeptRows
 from lit_llm.callbacks.tensorboard import cell, table, writers
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
 
 
-class SampleTable(Callback):
+class SampleTable(KeptRows):
     """Shows a few validation rows with reference and prediction; what differs is bold and marked ✗.
 
     The rows are the same at every validation, so that they can be followed through training.
@@ -26,38 +23,13 @@ class SampleTable(Callback):
     """
 
     def __init__(self, count: int = 8) -> None:
-        self.count = count
-        self._kept: list[tuple[int, str, Prediction]] = []
-
-    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Forget the rows of the validation before."""
-        self._kept = []
-
-    def on_validation_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Keep the batch's rows that are to be shown."""
-        for prediction in outputs if isinstance(outputs, list) else []:
-            if prediction.id == FILLER:
-                continue
-            # Chosen by a hash of the id: the same rows whatever the batches, and not the longest, which come first.
-            rank = int.from_bytes(hashlib.blake2b(prediction.id.encode(), digest_size=6).digest(), "big")
-            heapq.heappush(self._kept, (-rank, prediction.id, prediction))
-            if len(self._kept) > self.count:
-                heapq.heappop(self._kept)
+        super().__init__(count)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the table."""
-        if trainer.sanity_checking or not self._kept:
+        if trainer.sanity_checking or not self.kept:
             return
-        shown = [prediction for *_, prediction in sorted(self._kept, reverse=True)]
-        rows = [sample_row(prediction) for prediction in shown]
+        rows = [sample_row(prediction) for prediction in self.kept]
         text = table(["", "text", "reference", "prediction", "differs"], rows)
         for writer in writers(trainer):
             writer.add_text("samples", text, trainer.global_step)

@@ -18,6 +18,7 @@ from lit_llm.batch import IGNORE, Batch
 from lit_llm.data.base import LMData
 from lit_llm.data.clip_rows import ClipExample, ClipSplit
 from lit_llm.data.clips import ClipChanges, clip_length, read_clip, vectors
+from lit_llm.data.clips.pose import read_pose
 from lit_llm.data.collating import collate
 from lit_llm.data.dataset import Example, Row
 from lit_llm.data.prompting import Context, Encoded
@@ -194,6 +195,22 @@ class SignData(LMData):
             ConfigError: always.
         """
         raise ConfigError("data: a model of clips answers no text; name a manifest in data.init_args.predict")
+
+    def views(self, row_id: str) -> dict[str, NDArray[np.float32]]:
+        """Return the clip of a validation row for people to look at: as it is read, and as training changes it.
+
+        Returns:
+            By name: points ``[L, P, 2]`` in the file's unit, where the file still holds them; then those in shoulder
+            widths, or features ``[L, D]``; then what ``changes`` makes of them.
+        """
+        example = next(e for e in self.splits["valid"].examples if e.id == row_id and isinstance(e, ClipExample))
+        path = Path(example.path)
+        clip = read_clip(path, example.key, example.length)
+        found = {"in the file": read_pose(path.read_bytes()).points} if path.suffix == ".pose" else {}
+        found["normalised" if clip.is_pose else "features"] = clip.values
+        if self.changes:
+            found["changed"] = self.changes.apply(clip.values, random.Random(row_id), is_pose=clip.is_pose)
+        return found
 
     def context(self, lang: str) -> Context:
         """Return what stands before a clip whose sentence is in a language."""

@@ -160,6 +160,29 @@ def test_clips_can_be_spoilt(tmp_path: Path, root: Path, corrupt: Any, expected:
     np.testing.assert_allclose(module.splits["all"][(0, 0)].features[:, 0], expected, atol=1e-6)
 
 
+def test_a_validation_clip_is_viewed_before_and_after_changes(tmp_path: Path, root: Path) -> None:
+    manifest = write(tmp_path, split=None)
+    module = data(root, train=manifest, valid=manifest, changes=ClipChanges(speed=0.5, drop=0))
+    views = module.views("c2")
+    assert list(views) == ["features", "changed"]
+    assert views["features"].shape == (30, 3)
+    assert views["changed"].shape != (30, 3)
+    assert np.array_equal(views["changed"], module.views("c2")["changed"])
+
+
+def test_a_view_of_a_pose_shows_what_is_in_its_file(tmp_path: Path, root: Path, real_data: Path) -> None:
+    folder = real_data / "data/sign/sts_lexicon/ase"
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_text("path,text\nK.pose,k\n")
+    module = data(root, train=str(manifest), valid=str(manifest), clips=str(folder))
+    views = module.views(module.splits["valid"].examples[0].id)
+    assert {name: view.shape for name, view in views.items()} == dict.fromkeys(
+        ["in the file", "normalised"], (22, 67, 2)
+    )
+    assert np.nanmax(views["in the file"]) > 100
+    assert np.nanmax(np.abs(views["normalised"])) < 3
+
+
 def test_lengths_are_read_where_the_manifest_has_none(tmp_path: Path, root: Path) -> None:
     module = data(root, train=write(tmp_path, length=None, split=None))
     assert [example.length for example in module.splits["train"].examples] == LENGTHS

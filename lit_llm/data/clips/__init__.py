@@ -2,9 +2,10 @@
 
 from lit_llm.data.clips.changes import ClipChanges
 from lit_llm.data.clips.reading import Clip, ClipError, clip_length, read_clip
-from lit_llm.data.clips.skeleton import POINTS, VECTOR_SIZE, normalised, vectors
+from lit_llm.data.clips.skeleton import BONES, POINTS, VECTOR_SIZE, normalised, vectors
 
 __all__ = [
+    "BONES",
     "POINTS",
     "VECTOR_SIZE",
     "Clip",

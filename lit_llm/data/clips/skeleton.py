@@ -41,6 +41,14 @@ _RIGHT = slice(_LEFT.stop, _LEFT.stop + len(HAND))
 HANDS = (_LEFT, _RIGHT)
 SHOULDERS = [BODY.index("LEFT_SHOULDER"), BODY.index("RIGHT_SHOULDER")]
 
+_ARMS = ("LEFT_WRIST", "LEFT_ELBOW", "LEFT_SHOULDER", "RIGHT_SHOULDER", "RIGHT_ELBOW", "RIGHT_WRIST")
+_FINGERS = [[0, *range(first, first + 4)] for first in range(1, len(HAND), 4)]
+BONES = [
+    [BODY.index(name) for name in _ARMS],
+    *([hand.start + at for at in finger] for hand in HANDS for finger in _FINGERS),
+]
+"""Chains of points that are drawn as lines: the arms across the shoulders, and the fingers from the wrist on."""
+
 VECTOR_SIZE = 2 * len(POINTS) + len(HANDS)
 """Numbers of a frame: x and y of every point, and whether each hand was seen."""
 
