@@ -52,7 +52,7 @@ def row_counts(split: Split) -> dict[str, int]:
 
 def unlabelled(split: Split) -> list[Row]:
     """Return the rows of which no token is learned."""
-    return [row for row in split.rows if all(label == IGNORE for label in row.encoded.labels)]
+    return [row for row in split.rows if row.encoded.labels.count(IGNORE) == len(row.encoded.labels)]
 
 
 def repeated_texts(splits: Mapping[str, Split]) -> dict[str, int]:

@@ -16,7 +16,7 @@ Load = Callable[["ClipSplit", int, int], NDArray[np.float32]]
 """Returns the frames ``[L, C]`` of a row of a split, by epoch and index."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ClipExample(Example):
     """A sentence and the clip that it translates.
 

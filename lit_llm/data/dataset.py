@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from lit_llm.data.prompting import Context, Encoded
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Example:
     """One record of a task, before it is encoded.
 
@@ -45,7 +45,7 @@ class Example:
         return {} if self.answer is None else {"characters of answers": len(self.answer)}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Row:
     """An example with its tokens; an ``example`` of None is a row that only fills a batch.
 

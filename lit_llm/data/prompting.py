@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,7 +19,7 @@ Overflow = Literal["error", "drop", "truncate_input"]
 Learn = Literal["answer", "text"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Encoded:
     """Token ids of one conversation.
 
@@ -100,7 +101,9 @@ class ChatFormat:
                 f"data.chat_template: the tokenizer of {tokenizer.name_or_path!r} has no chat template; "
                 "name a Jinja file in data.init_args.chat_template"
             )
-        self._reserved = [token for token in tokenizer.get_added_vocab() if len(token) > 1]
+        self._reserved = tuple(token for token in tokenizer.get_added_vocab() if len(token) > 1)
+        # Without any, a pattern that is never found.
+        self._control = re.compile("|".join(map(re.escape, self._reserved)) or r"(?!)")
 
     def render(self, text: str, answer: str | None = None, context: Context | None = None) -> str:
         """Return the conversation as a string: up to the answer if ``answer`` is None, else with it.
@@ -194,9 +197,8 @@ class ChatFormat:
             DataError: naming the token.
         """
         for part in filter(None, parts):
-            found = next((token for token in self._reserved if token in part), None)
-            if found:
-                raise DataError(f"the text holds the control token {found!r}: remove it from the data")
+            if found := self._control.search(part):
+                raise DataError(f"the text holds the control token {found[0]!r}: remove it from the data")
 
     def fingerprint(self) -> str:
         """Return a hash of how a conversation is written: template, system turn, instruction and tokenizer."""
@@ -231,7 +233,7 @@ class ChatFormat:
     def _without_trailing_space(self, full: str) -> str:
         # Templates write a newline after the token that ends a turn; it is not part of the answer.
         stripped = full.rstrip()
-        return stripped if any(stripped.endswith(token) for token in self._reserved) else full
+        return stripped if stripped.endswith(self._reserved) else full
 
 
 def _read(template: Path) -> str:

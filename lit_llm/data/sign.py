@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from lit_llm.batch import IGNORE, Batch
 from lit_llm.data.base import LMData
 from lit_llm.data.clip_rows import ClipExample, ClipSplit
-from lit_llm.data.clips import ClipChanges, clip_length, read_clip, vectors
+from lit_llm.data.clips import ClipChanges, Corruption, clip_length, corrupted, read_clip, sampled, vectors
 from lit_llm.data.clips.pose import read_pose
 from lit_llm.data.collating import collate
 from lit_llm.data.dataset import Example, Row
@@ -36,7 +36,8 @@ ALIASES = {"valid": ("val", "dev", "validation")}
 OPTIONAL = ("id", "lang", "split", "video_id", "length", "key")
 """Columns that a manifest may have."""
 
-Corruption = Literal["none", "rolled", "zeroed", "reversed", "shuffled"]
+CHUNK = 2048
+"""Sentences that are cut into tokens at a time."""
 
 _MARK = "\ue000"
 
@@ -260,10 +261,8 @@ class SignData(LMData):
         return ClipExample(record.id, record.id, text, text, record.place, meta, None, clip, values.get("key"), frames)
 
     def _encoded(self, examples: list[Example]) -> list[Row]:
-        tokenizer: Any = self.format.tokenizer
-        # Sentences are cut into tokens on their own, all at once: a template rendered for each would take minutes.
-        texts = [example.answer or "" for example in examples]
-        answers = tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
+        # Sentences are cut into tokens on their own, many at once: a template rendered for each would take minutes.
+        answers = self._tokens([example.answer or "" for example in examples])
         ends = {lang: self._around(lang) for lang in {e.meta.get("lang") or self.lang for e in examples}}
         rows = []
         for example, answer in zip(examples, answers, strict=True):
@@ -279,6 +278,15 @@ class SignData(LMData):
             slots = range(len(before), len(before))
             rows.append(Row(example, Encoded([*prompt, *learned], labels, len(prompt), slots=slots)))
         return rows
+
+    def _tokens(self, texts: list[str]) -> Iterator[list[int]]:
+        """Yield the tokens of texts; equal ones are one object, since millions of numbers take hundreds of MiB."""
+        tokenizer: Any = self.format.tokenizer
+        known: dict[int, int] = {}
+        for start in range(0, len(texts), CHUNK):
+            some = texts[start : start + CHUNK]
+            for ids in tokenizer(some, add_special_tokens=False, return_attention_mask=False)["input_ids"]:
+                yield [known.setdefault(token, token) for token in ids]
 
     def _around(self, lang: str) -> tuple[list[int], list[int], list[int]]:
         """Return the tokens before a clip, those between it and the answer, and those that end the answer."""
@@ -314,30 +322,11 @@ class SignData(LMData):
         values = clip.values
         if training and self.changes:
             values = self.changes.apply(values, rng, is_pose=clip.is_pose)
-        values = values[_sampled(len(values), self.max_frames, rng if training else None)]
+        values = values[sampled(len(values), self.max_frames, rng if training else None)]
         frames = vectors(values) if clip.is_pose else np.ascontiguousarray(values, dtype=np.float32)
         self._size = self._size or frames.shape[1]
         if frames.shape[1] != self._size:
             raise DataError(
                 f"{example.place}: {example.path} has {frames.shape[1]} numbers a frame, clips before it {self._size}"
             )
-        return _corrupted(frames, self.corrupt, rng)
-
-
-def _sampled(length: int, most: int, rng: random.Random | None) -> list[int]:
-    """Return which frames to keep: evenly spaced ones, or with a stream random ones in order."""
-    if length <= most:
-        return list(range(length))
-    if rng is not None:
-        return sorted(rng.sample(range(length), most))
-    return [round(at * (length - 1) / max(1, most - 1)) for at in range(most)]
-
-
-def _corrupted(frames: NDArray[np.float32], how: Corruption, rng: random.Random) -> NDArray[np.float32]:
-    if how == "zeroed":
-        return np.zeros_like(frames)
-    if how == "reversed":
-        return np.ascontiguousarray(frames[::-1])
-    if how == "shuffled":
-        return frames[rng.sample(range(len(frames)), len(frames))]
-    return frames
+        return corrupted(frames, self.corrupt, rng)

@@ -1,6 +1,6 @@
 """Clips of sign language: files of features or poses become arrays."""
 
-from lit_llm.data.clips.changes import ClipChanges
+from lit_llm.data.clips.changes import ClipChanges, Corruption, corrupted, sampled
 from lit_llm.data.clips.reading import Clip, ClipError, clip_length, read_clip
 from lit_llm.data.clips.skeleton import BONES, POINTS, VECTOR_SIZE, normalised, vectors
 
@@ -11,8 +11,11 @@ __all__ = [
     "Clip",
     "ClipChanges",
     "ClipError",
+    "Corruption",
     "clip_length",
+    "corrupted",
     "normalised",
     "read_clip",
+    "sampled",
     "vectors",
 ]

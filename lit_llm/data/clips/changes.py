@@ -1,14 +1,18 @@
-"""What training does to clips so that no two epochs see the same."""
+"""What is done to clips: changes in training, sampling where they are too long, and spoiling to test a model."""
 
 from __future__ import annotations
 
 import math
 import random
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lit_llm.errors import ConfigError
+
+Corruption = Literal["none", "rolled", "zeroed", "reversed", "shuffled"]
+"""How clips can be spoilt."""
 
 
 class ClipChanges:
@@ -89,3 +93,23 @@ class ClipChanges:
         shift = np.array([rng.uniform(-self.shift, self.shift) for _ in range(2)])
         moved: NDArray[np.float32] = (points @ turn.T * size + shift).astype(np.float32)
         return moved
+
+
+def sampled(length: int, most: int, rng: random.Random | None) -> list[int]:
+    """Return which frames to keep: evenly spaced ones, or with a stream random ones in order."""
+    if length <= most:
+        return list(range(length))
+    if rng is not None:
+        return sorted(rng.sample(range(length), most))
+    return [round(at * (length - 1) / max(1, most - 1)) for at in range(most)]
+
+
+def corrupted(frames: NDArray[np.float32], how: Corruption, rng: random.Random) -> NDArray[np.float32]:
+    """Return frames ``[L, C]`` that are spoilt, to see what a score owes to them; ``rolled`` is done by rows."""
+    if how == "zeroed":
+        return np.zeros_like(frames)
+    if how == "reversed":
+        return np.ascontiguousarray(frames[::-1])
+    if how == "shuffled":
+        return frames[rng.sample(range(len(frames)), len(frames))]
+    return frames
