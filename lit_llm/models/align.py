@@ -17,6 +17,9 @@ from lit_llm.models.sign import SignLM
 CANDIDATES = 64
 """Sentences among which a clip has to find its own, in validation."""
 
+MOST_ROWS = 1 << 20
+"""More than the rows of any batch."""
+
 SAME = 1 - 1e-6
 """Least cosine of two sentences that are one."""
 
@@ -30,7 +33,7 @@ class SignAligner(SignLM):
     The loss is the symmetric InfoNCE of a batch, over all processes: each clip must find its sentence among all, and
     each sentence its clip (van den Oord et al., 2018). The words' embeddings stay as they are. Sentences that
     occur twice in a batch are no wrong answers to each other. A validation logs ``val/retrieval``, the share of clips
-    whose sentence is the nearest of 64 of the same process, and ``val/loss``.
+    whose sentence is the nearest of 64, and ``val/loss``.
 
     ``SignLM`` starts from what is learned here with ``adaptor_from: <run folder>``.
 
@@ -43,7 +46,7 @@ class SignAligner(SignLM):
         # An adapter would be frozen; one that asks for data or follows steps must not run at all.
         self.adapter = LoRA()
         self.log_scale = nn.Parameter(torch.tensor(LOG_SCALE))
-        self._pairs: list[tuple[Tensor, Tensor]] = []
+        self._noted: list[tuple[Tensor, Tensor, Tensor]] = []
 
     @property
     def main_metric(self) -> str:
@@ -106,32 +109,37 @@ class SignAligner(SignLM):
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> list[Any]:  # type: ignore[override]
         """Note where clips and sentences point."""
-        real = [at for at, row_id in enumerate(batch.ids) if row_id != FILLER]
         clips, sentences = self.embedded(batch)
-        self._pairs += [(clips[at], sentences[at]) for at in real]
+        # Batches are dealt out to processes in turns; 0 is left for rows that are not real.
+        first = 1 + (batch_idx * self.trainer.world_size + self.global_rank) * MOST_ROWS
+        places = torch.tensor([at * (row_id != FILLER) for at, row_id in enumerate(batch.ids, first)])
+        self._noted.append((clips, sentences, places[:, None].to(clips.device)))
         return []
 
     def on_validation_epoch_start(self) -> None:
         """Forget the validation before."""
-        self._pairs = []
+        self._noted = []
 
     def on_validation_epoch_end(self) -> None:
-        """Log how many clips find their sentence among 64."""
-        noted = torch.zeros(3, dtype=torch.float64, device=self.device)
-        for start in range(0, len(self._pairs), CANDIDATES):
+        """Log how many clips find their sentence among 64, over all processes, in the order of the split's batches."""
+        if not self._noted:
+            return
+        parts = [torch.cat(noted) for noted in zip(*self._noted, strict=True)]
+        clips, sentences, places = (self._everyone(part, len(part)) for part in parts)
+        order = places[:, 0].argsort()[(places == 0).sum() :]
+        found, loss = [], []
+        for start in range(0, len(order), CANDIDATES):
             # A last group that is short looks among the rows before it too.
-            first = min(start, max(0, len(self._pairs) - CANDIDATES))
-            pairs = self._pairs[first : first + CANDIDATES]
-            clips, sentences = (torch.stack(part) for part in zip(*pairs, strict=True))
-            own, real = torch.arange(len(clips), device=clips.device), clips.new_ones(len(clips)).bool()
-            nearest = sentences[(clips @ sentences.T).argmax(1)]
-            found = (nearest * sentences).sum(1) > SAME
-            loss = self.contrast(clips, sentences, own, clips, sentences, real)
-            noted += torch.stack([part[start - first :].sum() for part in (found, loss, real)]).double()
-        found, loss, rows = self.trainer.strategy.reduce(noted, reduce_op="sum")
-        if rows > 0:
-            self.log("val/retrieval", found / rows, prog_bar=True)
-            self.log("val/loss", loss / rows, prog_bar=True)
+            first = min(start, max(0, len(order) - CANDIDATES))
+            some = order[first : first + CANDIDATES]
+            pairs = clips[some], sentences[some]
+            own, real = torch.arange(len(some), device=clips.device), torch.ones_like(some).bool()
+            nearest = pairs[1][(pairs[0] @ pairs[1].T).argmax(1)]
+            found.append(((nearest * pairs[1]).sum(1) > SAME)[start - first :])
+            loss.append(self.contrast(*pairs, own, *pairs, real)[start - first :])
+        if len(order):
+            self.log("val/retrieval", torch.cat(found).double().mean(), prog_bar=True)
+            self.log("val/loss", torch.cat(loss).double().mean(), prog_bar=True)
 
     def save_adapter(self, folder: Path) -> None:
         """Write ``adaptor.safetensors``, all that was trained."""
