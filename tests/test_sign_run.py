@@ -95,6 +95,21 @@ def test_a_run_learns_keeps_its_adaptor_resumes_and_predicts(kind: str, tmp_path
     assert all(row["text"] == row["id"] and row["reference"] for row in rows)
 
 
+def test_an_exported_run_answers_as_the_run(tmp_path: Path, root: Path) -> None:
+    config = run_file(tmp_path, root, "lora", "run")
+    merged = tmp_path / "merged"
+    assert main(["fit", "--config", config, "--trainer.max_epochs", "1"]) == 0
+    assert main(["export", "--run", str(tmp_path / "run"), "--merged", str(merged)]) == 0
+    exported = ["--ckpt_path", "none", "--model.backbone", str(merged), "--model.adaptor_from", str(merged)]
+    written = []
+    for options in ([], exported):
+        path = tmp_path / f"{len(written)}.csv"
+        assert main(["predict", "--config", config, "--predictions", str(path), *options]) == 0
+        rows = csv.DictReader(path.open(newline="", encoding="utf-8"))
+        written.append([(row["id"], row["prediction"]) for row in rows])
+    assert written[0] == written[1]
+
+
 def test_a_file_of_answers_is_not_continued_with_other_clips(
     tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

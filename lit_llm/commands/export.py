@@ -70,6 +70,7 @@ def export(run_folder: str | Path, target: Path, checkpoint: str = "best") -> st
     shutil.rmtree(partial, ignore_errors=True)
     merged.save_pretrained(partial, safe_serialization=True)
     model.tokenizer.save_pretrained(partial)
+    model.save_extras(partial)
     difference = _relative(_reloaded_logits(partial, ids), wanted)
     if difference > TOLERANCE:
         shutil.rmtree(partial)

@@ -144,7 +144,7 @@ class SignAligner(SignLM):
     def save_adapter(self, folder: Path) -> None:
         """Write ``adaptor.safetensors``, all that was trained."""
         folder.mkdir(parents=True, exist_ok=True)
-        self.save_adaptor(folder)
+        self.save_extras(folder)
 
     def _everyone(self, rows: Tensor, count: int) -> Tensor:
         """Return the rows of all processes, each filled up to as many as the largest batch has."""

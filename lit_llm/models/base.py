@@ -272,6 +272,10 @@ class LitLM(LightningModule):
         if datamodule is not None and hasattr(datamodule, "template_fingerprint"):
             facts["template"] = datamodule.template_fingerprint()
         (folder / "lit_llm.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+        self.save_extras(folder)
+
+    def save_extras(self, folder: Path) -> None:
+        """Write what learns beside the language model into a folder that is there; here that is nothing."""
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "LitLM":
         # Weights that a device map has placed stay there.

@@ -33,7 +33,7 @@ class SignLM(CausalLM):
         strides: of its convolutions; their product is ``data.init_args.downsample``.
         adaptor_dropout: probability of zeroing a value of the adaptor.
         adaptor_learning_rate: of the adaptor; by default the optimizer's.
-        adaptor_from: run folder, such as one of ``SignAligner``, whose adaptor to start from.
+        adaptor_from: run folder, such as one of ``SignAligner``, or exported folder, whose adaptor to start from.
         rolled: answer with other rows' clips too, in validation.
         **kwargs: as for ``CausalLM``.
     """
@@ -67,20 +67,23 @@ class SignLM(CausalLM):
         super().configure_model()
         if self.adaptor is not None:
             return
-        datamodule: Any = getattr(self.trainer, "datamodule", None)
+        # Without data, as when a run is exported, its checkpoint tells how many numbers a frame has.
+        datamodule: Any = getattr(self._trainer, "datamodule", None)
+        if datamodule is None:
+            return
         if not hasattr(datamodule, "feature_size"):
             raise ConfigError("data.class_path: SignLM reads clips: use lit_llm.data.SignData")
-        embedding = self.language_model.get_input_embeddings()
-        weight: Tensor = embedding.weight  # type: ignore[assignment]
-        scale = float(weight.detach().float().pow(2).mean().sqrt())
-        with torch.random.fork_rng():
-            torch.manual_seed(derive(global_seed(), "adaptor"))
-            self.adaptor = TemporalAdaptor(
-                datamodule.feature_size, weight.shape[1], self.hidden_size, self.strides, scale, self.adaptor_dropout
-            )
+        self._make_adaptor(datamodule.feature_size)
         # A run that goes on, or answers, has an adaptor of its own.
-        if self.adaptor_from and self.trainer.training and not self.trainer.ckpt_path:
+        if self.adaptor_from and not self.trainer.ckpt_path:
             self._start_from(Path(self.adaptor_from))
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Check the base that a checkpoint belongs to, and make the adaptor where no data did."""
+        super().on_load_checkpoint(checkpoint)
+        norm = checkpoint["state_dict"].get("adaptor.norm.weight")
+        if self.adaptor is None and self.network is not None and norm is not None:
+            self._make_adaptor(len(norm))
 
     def on_fit_start(self) -> None:
         """Refuse an adapter that starts from data, which it would read as words.
@@ -116,22 +119,28 @@ class SignLM(CausalLM):
             prompt = self._embedded(batch.prompt, *self._vectors(batch.features))
         return super().answers(replace(batch, prompt=prompt), generator)
 
-    def save_adapter(self, folder: Path) -> None:
-        """Write what was trained: the adapter as its own library does, and ``adaptor.safetensors``."""
-        super().save_adapter(folder)
-        self.save_adaptor(folder)
-
-    def save_adaptor(self, folder: Path) -> None:
+    def save_extras(self, folder: Path) -> None:
         """Write ``adaptor.safetensors`` into a folder that is there."""
         if self.adaptor is not None:
             replace_file(folder / ADAPTOR, dict(self.adaptor.state_dict()))
 
+    def _make_adaptor(self, feature_size: int) -> None:
+        weight: Tensor = self.language_model.get_input_embeddings().weight  # type: ignore[assignment]
+        scale = float(weight.detach().float().pow(2).mean().sqrt())
+        with torch.random.fork_rng():
+            torch.manual_seed(derive(global_seed(), "adaptor"))
+            self.adaptor = TemporalAdaptor(
+                feature_size, weight.shape[1], self.hidden_size, self.strides, scale, self.adaptor_dropout
+            )
+
     def _start_from(self, run: Path) -> None:
         from safetensors.torch import load_file
 
-        path = next((path for part in ("adapter", "model") if (path := run / part / ADAPTOR).exists()), None)
+        path = next((path for part in ("adapter", "model", "") if (path := run / part / ADAPTOR).exists()), None)
         if path is None:
-            raise ConfigError(f"model.init_args.adaptor_from: there is no {ADAPTOR} in a folder of {run}: name a run")
+            raise ConfigError(
+                f"model.init_args.adaptor_from: there is no {ADAPTOR} in {run}: name a run, or its export"
+            )
         try:
             cast(TemporalAdaptor, self.adaptor).load_state_dict(load_file(path))
         except RuntimeError as error:
