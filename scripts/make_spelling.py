@@ -46,7 +46,7 @@ def sources(letters: dict[str, Clip], sizes: dict[str, int], seed: int) -> Itera
                 unseen.add(word)
             name = f"{split}-{number:04d}"
             facts = {"id": name, "text": " ".join(word), "lang": "English", "split": split, "video_id": name}
-            yield Source(facts, lambda word=word: spelled([letters[letter] for letter in word], rng))  # type: ignore[misc]
+            yield Source(name, facts, lambda word=word: spelled([letters[letter] for letter in word], rng))  # type: ignore[misc]
 
 
 def main() -> None:

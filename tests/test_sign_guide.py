@@ -72,6 +72,11 @@ def scores(run: Path) -> dict[str, float]:
         return {row["name"]: float(row["value"]) for row in csv.DictReader(file)}
 
 
+def answers(path: Path) -> list[tuple[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return [(row["id"], row["prediction"]) for row in csv.DictReader(file)]
+
+
 @pytest.mark.slow
 def test_every_command_of_the_guide(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -108,6 +113,8 @@ def test_every_command_of_the_guide(
     print("spelled:", {how: round(score, 1) for how, score in spelled.items()})
     assert spelled["rolled"] <= 5
     assert spelled["none"] >= 80 or not recorded
+    alone = ["--data.eval_batch_size", "1", "--predictions", "alone.csv"]
+    assert main(["predict", "--config", "checkpoints/sign_tiny/config.yaml", *alone]) == 0
+    assert answers(Path("alone.csv")) == answers(Path("checkpoints/sign_tiny/predictions.csv"))
     for run, rows in (("sign_tiny", 64), ("sign_poses", 3)):
-        with Path(f"checkpoints/{run}/predictions.csv").open(encoding="utf-8", newline="") as file:
-            assert len(list(csv.DictReader(file))) == rows
+        assert len(answers(Path(f"checkpoints/{run}/predictions.csv"))) == rows

@@ -19,6 +19,7 @@ NF4 = {"class_path": "lit_llm.quantization.NF4"}
 KINDS: dict[str, dict[str, Any]] = {
     "lora": {"adapter": LORA},
     "vera": {"adapter": {"class_path": "lit_llm.adapters.VeRA", "init_args": {"r": 8}}},
+    "adalora": {"adapter": {"class_path": "lit_llm.adapters.AdaLoRA", "init_args": {"r": 2, "initial_r": 4}}},
     "nf4": {"adapter": LORA, "quantizer": NF4},
     "budget": {"adapter": LORA},
 }

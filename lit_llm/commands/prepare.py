@@ -90,7 +90,7 @@ def _sources(options: argparse.Namespace) -> Iterator[Source]:
             "video_id": values["video_id"] or video_of(name),
         }
         file = values["path"] or f"{name}{options.suffix}"
-        yield Source(facts, lambda file=file, key=values["key"]: read(file, key))  # type: ignore[misc]
+        yield Source(str(options.clips / file), facts, lambda file=file, key=values["key"]: read(file, key))  # type: ignore[misc]
 
 
 def _reader(clips: Path) -> Callable[[str, str | None], Clip]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -144,12 +145,17 @@ def test_what_an_earlier_run_wrote_is_not_replaced_unasked(tmp_path: Path, capsy
     assert "add --overwrite" in capsys.readouterr().err
 
 
-def test_clips_of_two_kinds_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_clip_of_another_kind_is_counted_and_named(tmp_path: Path) -> None:
     command = raw(tmp_path)
-    np.save(tmp_path / "clips" / "abc-2.npy", np.zeros((3, 7), dtype=np.float32))
-    assert main(command) == 1
-    assert "abc-2: it has 7 numbers a frame, the clips before it 4" in capsys.readouterr().err
-    assert not (tmp_path / "out" / "manifest.csv").exists()
+    path = tmp_path / "clips" / "abc-2.npy"
+    np.save(path, np.zeros((3, 7), dtype=np.float32))
+    assert main([*command, "--least-match", "0.5"]) == 0
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["faults"] == {"it is of another kind than the clips before it": 1}
+    assert report["examples"] == [
+        f"{path}: it is of another kind than the clips before it: it has 7 numbers a frame, they have 4"
+    ]
+    check_clips(tmp_path, ["abc-1", "x-y-10"])
 
 
 @pytest.mark.parametrize(
@@ -165,6 +171,37 @@ def test_clips_of_two_kinds_are_refused(tmp_path: Path, capsys: pytest.CaptureFi
 )
 def test_a_clip_belongs_to_the_video_that_its_id_names(uid: str, video: str) -> None:
     assert video_of(uid) == video
+
+
+def test_damaged_poses_are_counted_and_named(tmp_path: Path, real_data: Path) -> None:
+    from pose_format import Pose
+
+    letters = real_data / "data/sign/sts_lexicon/ase"
+    folder = tmp_path / "poses"
+    folder.mkdir()
+    for name in ("A", "D", "E"):
+        shutil.copy(letters / f"{name}.pose", folder)
+    whole = (letters / "H.pose").read_bytes()
+    (folder / "cut.pose").write_bytes(whole[: len(whole) // 2])
+    (folder / "empty.pose").write_bytes(b"")
+    unseen = Pose.read(whole)
+    unseen.body.confidence[:] = 0
+    with (folder / "unseen.pose").open("wb") as file:
+        unseen.write(file)
+    np.save(folder / "features.npy", np.zeros((5, 7)))
+    names = ["A", "D", "E", "cut", "empty", "unseen", "features", "nowhere"]
+    lines = ["path,text", *(f"{n}.{'npy' if n == 'features' else 'pose'},{n}" for n in names)]
+    (tmp_path / "table.csv").write_text("\n".join(lines))
+    assert main([*options(tmp_path, folder), "--least-match", "0.3"]) == 0
+    assert [row["id"] for row in manifest(tmp_path)] == ["A", "D", "E"]
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["kept"] == 3
+    said = dict(zip(names[3:], report["examples"], strict=True))
+    assert all(str(folder / name) in example for name, example in said.items())
+    assert "cannot be read" in said["empty"]
+    assert "no point was seen" in said["unseen"]
+    assert "another kind" in said["features"]
+    assert "there is no such file" in said["nowhere"]
 
 
 def test_real_poses_become_an_array_of_points(tmp_path: Path, real_data: Path) -> None:

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from lit_llm.data.clips import POINTS, VECTOR_SIZE, ClipChanges, clip_length, normalised, read_clip, vectors
+from lit_llm.data.clips.pose import read_pose
 from lit_llm.data.clips.skeleton import HANDS, SHOULDERS, point_indices, without_short_gaps
 from lit_llm.errors import ConfigError, DataError
 
@@ -261,3 +262,41 @@ def test_a_turn_keeps_distances_and_a_clip_keeps_a_frame() -> None:
 def test_impossible_changes_are_refused(options: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=next(iter(options))):
         ClipChanges(**options)
+
+
+def poses(real_data: Path) -> list[Path]:
+    return sorted((real_data / "data" / "sign").rglob("*.pose"))
+
+
+def test_every_real_pose_is_read_as_its_own_library_does(real_data: Path) -> None:
+    from pose_format import Pose
+
+    layouts = set()
+    for path in poses(real_data):
+        wanted = Pose.read(path.read_bytes())
+        found = read_pose(path.read_bytes())
+        frames, people, points, _ = wanted.body.data.shape
+        assert (len(found.points), found.people, sum(found.layout.values())) == (frames, people, points), path
+        assert found.rate == wanted.body.fps, path
+        assert list(found.layout) == [part.name for part in wanted.header.components]
+        layouts.add(points)
+        person = int(wanted.body.confidence.sum(axis=(0, 2)).argmax())
+        for name, component in (("body/NOSE", "POSE_LANDMARKS"), ("right_hand/WRIST", "RIGHT_HAND_LANDMARKS")):
+            if component in found.layout and name.split("/")[1] in wanted.header.components[0].points:
+                place = wanted.header.get_point_index(component, name.split("/")[1])
+                expected = wanted.body.data[:, person, place, :2].filled(np.nan)
+                np.testing.assert_array_equal(found.points[:, POINTS.index(name)], expected, str(path))
+    assert layouts >= {576, 586, 178, 137}
+    assert len(poses(real_data)) == 19
+
+
+def test_every_real_pose_with_shoulders_becomes_vectors(real_data: Path) -> None:
+    for path in poses(real_data):
+        if "hand" in path.name:
+            with pytest.raises(DataError, match="shoulders were never seen"):
+                read_clip(path)
+            continue
+        frames = vectors(read_clip(path).values)
+        assert frames.shape == (clip_length(path), VECTOR_SIZE)
+        assert np.isfinite(frames).all()
+        assert np.abs(frames).max() < 10

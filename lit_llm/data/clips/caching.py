@@ -28,10 +28,12 @@ class Source:
     """A clip to cache.
 
     Attributes:
+        where: names its file in errors.
         facts: its ``id``, ``text``, ``lang``, ``split`` and ``video_id``.
         read: returns it, or raises a DataError that says what is wrong.
     """
 
+    where: str
     facts: dict[str, str]
     read: Callable[[], Clip]
 
@@ -78,7 +80,7 @@ def cache_clips(sources: Iterable[Source], folder: Path, *, dtype: str = "float1
         dtype: of the array; half precision keeps a pose to a thousandth of a shoulder width.
 
     Raises:
-        DataError: if no clip can be used, or clips differ in their kind or their numbers per frame.
+        DataError: if no clip can be used.
     """
     folder.mkdir(parents=True, exist_ok=True)
     report, reasons, unseen = Report(), Counter[str](), 0
@@ -90,7 +92,7 @@ def cache_clips(sources: Iterable[Source], folder: Path, *, dtype: str = "float1
         for source, clip in _readable(sources, float(np.finfo(dtype).max), report, reasons):
             flat = clip.values.reshape(len(clip.values), -1)
             writer = writer or _Array(file, flat.shape[1], dtype, is_pose=clip.is_pose)
-            start = writer.add(flat, source.facts["id"], is_pose=clip.is_pose)
+            start = writer.add(flat)
             facts = {"path": ARRAY, "length": str(len(flat)), "key": str(start)}
             rows.writerow([(source.facts | facts).get(name, "") for name in COLUMNS])
             report.shortest = min(report.shortest or len(flat), len(flat))
@@ -113,16 +115,22 @@ def cache_clips(sources: Iterable[Source], folder: Path, *, dtype: str = "float1
 def _readable(
     sources: Iterable[Source], largest: float, report: Report, reasons: Counter[str]
 ) -> Iterator[tuple[Source, Clip]]:
+    kind: tuple[bool, int] | None = None
     for source in sources:
         report.rows += 1
         try:
             clip = source.read()
+            found = clip.is_pose, clip.values[0].size
+            if kind not in (None, found):
+                how = f": it has {found[1]} numbers a frame, they have {kind[1] if kind else 0}"
+                raise ClipError(f"{source.where}: ", "it is of another kind than the clips before it", how)
             if np.nanmax(np.abs(clip.values)) > largest:
-                raise ClipError(f"{source.facts['id']}: ", "a number is too large for the array", f" ({largest:.0f})")
+                raise ClipError(f"{source.where}: ", "a number is too large for the array", f" ({largest:.0f})")
         except DataError as error:
             reasons[getattr(error, "reason", str(error))] += 1
             report.examples += [str(error)] * (len(report.examples) < KEPT)
             continue
+        kind = found
         report.kept += 1
         yield source, clip
 
@@ -136,13 +144,8 @@ class _Array:
         self._write_header()
         self._begin = file.tell()
 
-    def add(self, values: np.ndarray[Any, Any], name: str, *, is_pose: bool) -> int:
+    def add(self, values: np.ndarray[Any, Any]) -> int:
         """Append the frames of a clip and return the place of its first."""
-        if (values.shape[1], is_pose) != (self.size, self.is_pose):
-            raise DataError(
-                f"{name}: it has {values.shape[1]} numbers a frame, the clips before it {self.size}: prepare clips of "
-                "one kind at a time"
-            )
         start = self.frames
         self._file.write(values.astype(self._dtype).tobytes())
         self.frames += len(values)
