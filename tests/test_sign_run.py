@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import csv
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +98,27 @@ def test_a_run_learns_keeps_its_adaptor_resumes_and_predicts(kind: str, tmp_path
     rows = list(csv.DictReader((tmp_path / "whole" / "predictions.csv").open(newline="")))
     assert [row["id"] for row in rows] == [f"test-{at:04d}" for at in reversed(range(7))]
     assert all(row["text"] == row["id"] and row["reference"] for row in rows)
+
+
+@pytest.mark.slow
+def test_a_prediction_that_is_killed_goes_on_to_the_same_file(tmp_path: Path, root: Path) -> None:
+    make_signs(tmp_path, {"train": 20, "valid": 6, "test": 60}, seed=0)
+    config = run_file(tmp_path, root, "nf4", "run")
+    assert main(["fit", "--config", config, "--trainer.max_epochs", "1"]) == 0
+    command = ["predict", "--config", config, "--data.eval_batch_size", "3", "--predictions"]
+    assert main([*command, str(tmp_path / "whole.csv")]) == 0
+    cut, partial = tmp_path / "cut.csv", tmp_path / "cut.csv.partial"
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)}
+    process = subprocess.Popen([sys.executable, "-m", "lit_llm", *command, str(cut)], cwd=root, env=environment)
+    while not partial.exists() or partial.read_bytes().count(b"\n") < 20:
+        assert process.poll() is None
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    assert not cut.exists()
+    assert 20 <= partial.read_bytes().count(b"\n") < 60
+    assert main([*command, str(cut)]) == 0
+    assert cut.read_bytes() == (tmp_path / "whole.csv").read_bytes()
 
 
 def test_an_exported_run_answers_as_the_run(tmp_path: Path, root: Path) -> None:
