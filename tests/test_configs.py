@@ -114,6 +114,15 @@ def test_the_other_adapters_change_nothing_else(adapter: str, printed: Printed):
     assert other == demo
 
 
+@pytest.mark.parametrize("quantizer", ["nf4", "int8"])
+def test_the_quantizers_change_nothing_else(quantizer: str, printed: Printed):
+    demo, other = printed("--config", str(DEMO)), printed("--config", str(DEMO.with_stem(f"{DEMO.stem}_{quantizer}")))
+    assert other["model"]["init_args"].pop("quantizer") != demo["model"]["init_args"].pop("quantizer")
+    for config in (demo, other):
+        del config["trainer"]["default_root_dir"]
+    assert other == demo
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("size", ["4b", "32b"])
 def test_a_run_file_for_a_gpu_runs_here_with_a_small_model(

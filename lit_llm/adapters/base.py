@@ -33,6 +33,11 @@ class Adapter(ABC):
     """The run folder's part that ``save`` writes: ``adapter`` (PEFT's format) or ``model`` (a whole model)."""
 
     @property
+    def kind(self) -> str:
+        """Its name, and the way in which it starts where that is not its usual one, such as ``LoRA pissa``."""
+        return type(self).__name__
+
+    @property
     def needs_data(self) -> bool:
         """Whether ``initialize`` must see training batches before the first step."""
         return False

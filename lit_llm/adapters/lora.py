@@ -75,6 +75,12 @@ class LoRA(PeftAdapter):
         self.rank_pattern, self.alpha_pattern = rank_pattern or {}, alpha_pattern or {}
 
     @property
+    def kind(self) -> str:
+        """Its name, and ``init`` where it says something of weights or data."""
+        plain = self.init in ("default", "gaussian")
+        return super().kind if plain else f"{super().kind} {self.init}"
+
+    @property
     def needs_data(self) -> bool:
         """Whether ``init`` is EVA."""
         return self.init == "eva"

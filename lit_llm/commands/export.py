@@ -57,14 +57,11 @@ def export(run_folder: str | Path, target: Path, checkpoint: str = "best") -> st
     model = run.model
     if model.network is None:
         raise UserError(f"--run: {run_folder} has no network")
-    if model.quantizer:
-        raise UserError(
-            f"--run: {run_folder} stores its weights by {type(model.quantizer).__name__}, which would round what is "
-            "merged: use the adapter folder of the run with the base that it was made from"
-        )
     ids = torch.tensor([run.data.format.encode("Comprobación 1,250.50: ¿sí o no?", None).input_ids])
+    # Layers in 8 bits round their inputs too, which is no part of what is written.
+    model.restore_weights()
     wanted = _logits(model.network, ids)
-    merged = model.adapter.merge(model.network)
+    merged = model.merge_adapter()
     # Written beside the target and renamed once it is known to be right.
     partial = target.with_name(f"{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)

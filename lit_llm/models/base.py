@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from lightning.pytorch import LightningModule
@@ -15,7 +15,7 @@ from lit_llm.adapters import Adapter, LoRA, causal_lm
 from lit_llm.errors import ConfigError, UserError
 from lit_llm.models.backbone import EMBEDDED, Loading, fingerprint, open_model, open_tokenizer
 from lit_llm.models.schedule import Schedule, parameter_groups
-from lit_llm.quantization import Quantizer
+from lit_llm.quantization import Quantizer, refusal
 from lit_llm.seeding import derive, global_seed
 
 # Annotations are evaluated here: postponed ones would make jsonargparse import what this block guards.
@@ -45,7 +45,8 @@ class LitLM(LightningModule):
         schedule: of the learning rate, per optimizer step.
         gradient_checkpointing: compute activations again in the backward pass, to save memory.
         label_smoothing: share of probability spread over the vocabulary in training.
-        merge: add the adapter into the weights before ``test`` and ``predict``, which is faster.
+        merge: add the adapter into the weights before ``test`` and ``predict``, which is faster; weights that are
+            quantized take the memory of plain ones then.
     """
 
     def __init__(
@@ -70,12 +71,10 @@ class LitLM(LightningModule):
         self.gradient_checkpointing = gradient_checkpointing
         self.label_smoothing = label_smoothing
         self.merge = merge
-        if quantizer and merge:
-            raise ConfigError("model.init_args.merge: weights that are quantized round what is merged; set it to false")
-        if quantizer and self.adapter.folder != "adapter":
+        if refused := refusal(self.adapter, quantizer):
             raise ConfigError(
-                f"model.init_args.adapter: {type(self.adapter).__name__} trains the weights themselves, which their "
-                "quantizer fixes: use LoRA, or leave quantizer out"
+                f"model.init_args.adapter: {self.adapter.kind} does not go with {type(quantizer).__name__}: "
+                f"{refused.reason}; use {refused.instead}"
             )
         self.network: nn.Module | None = None
         # Adapter-only checkpoints lack the frozen weights; load_state_dict checks that nothing else is missing.
@@ -285,9 +284,25 @@ class LitLM(LightningModule):
     def _scale(self, name: str) -> float:
         return self.adapter.learning_rate_scale(name)
 
+    def restore_weights(self) -> None:
+        """Replace weights that a quantizer has stored by the numbers that they stand for; does nothing to others."""
+        if self.quantizer:
+            self.quantizer.restore(self.language_model)
+
+    def merge_adapter(self) -> "PreTrainedModel":
+        """Fold the adapter into the backbone, in place, and return the plain model.
+
+        Weights that a quantizer has stored become the numbers that they stand for first, which the adapter was trained
+        on: merging into what is stored would round the result once more.
+        """
+        self.restore_weights()
+        merged = self.adapter.merge(cast(nn.Module, self.network))
+        self.network = merged
+        return merged
+
     def _merge_if_asked(self) -> None:
         if self.merge and self.network is not None:
-            self.network = self.adapter.merge(self.network)
+            self.merge_adapter()
 
     def _weight_dtype(self) -> torch.dtype:
         if self.loading.dtype != "auto":

@@ -1,6 +1,7 @@
-"""Quantizers: how weights are stored; one file per kind."""
+"""Quantizers: how weights are stored; one file per library."""
 
 from lit_llm.quantization.base import Quantizer
-from lit_llm.quantization.nf4 import NF4
+from lit_llm.quantization.bitsandbytes import NF4, Int8
+from lit_llm.quantization.support import refusal
 
-__all__ = ["NF4", "Quantizer"]
+__all__ = ["NF4", "Int8", "Quantizer", "refusal"]

@@ -21,6 +21,18 @@ class Quantizer(ABC):
             dtype: in which layers compute.
         """
 
-    @abstractmethod
-    def after_loading(self, model: PreTrainedModel) -> None:
+    def after_loading(self, model: PreTrainedModel) -> None:  # noqa: B027
         """Change what has to be changed in a model that was just loaded."""
+
+    def restore(self, model: PreTrainedModel) -> None:
+        """Replace stored weights, in place, by the plain numbers that they stand for: nothing is rounded anew."""
+        if not getattr(model, "is_quantized", False):
+            return
+        from transformers.utils import logging
+
+        verbosity = logging.get_verbosity()
+        logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+        try:
+            model.dequantize()  # type: ignore[no-untyped-call]
+        finally:
+            logging.set_verbosity(verbosity)

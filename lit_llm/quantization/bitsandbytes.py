@@ -1,4 +1,4 @@
-"""Weights in 4 bits for QLoRA (Dettmers et al. 2023), by bitsandbytes."""
+"""Weights in 4 bits for QLoRA (Dettmers et al. 2023) or in 8 (LLM.int8, Dettmers et al. 2022), by bitsandbytes."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ if TYPE_CHECKING:
 class NF4(Quantizer):
     """Stores the weights of linear layers in NormalFloat 4, on a GPU or a CPU.
 
-    Embeddings, norms and the output head stay as they are. An adapter on top of it cannot be merged into it without
-    rounding, so ``merge`` and ``export`` are refused.
+    Embeddings, norms and the output head stay as they are.
 
     Args:
         double_quant: quantize the scales too, which saves 0.4 bits per weight.
@@ -49,3 +48,25 @@ class NF4(Quantizer):
         for module in model.modules():
             if isinstance(module, Linear4bit):
                 module.support_avx512bf16_for_cpu = False
+
+
+class Int8(Quantizer):
+    """Stores the weights of linear layers in 8 bits with a scale for each row, on a GPU or a CPU.
+
+    Embeddings, norms and the output head stay as they are. Outside of training, the inputs of layers are rounded to 8
+    bits too, but for those above ``threshold``; so a validation differs a little from training.
+
+    Args:
+        threshold: inputs larger than this are multiplied in 16 bits.
+        skip: names of linear layers to leave as they are.
+    """
+
+    def __init__(self, threshold: float = 6.0, skip: list[str] | None = None) -> None:
+        self.threshold = threshold
+        self.skip = skip
+
+    def loading_config(self, dtype: torch.dtype) -> Any:
+        """Return a ``BitsAndBytesConfig``; layers compute in the dtype of what they are given."""
+        from transformers import BitsAndBytesConfig
+
+        return BitsAndBytesConfig(load_in_8bit=True, llm_int8_threshold=self.threshold, llm_int8_skip_modules=self.skip)
