@@ -38,7 +38,7 @@ def write(folder: Path, clips: int) -> None:
         rows.writerow(["id", "path", "text", "lang", "split", "video_id", "length", "key"])
         for at in range(clips):
             video = at // 20
-            split = ("valid" if video % 20 == 0 else "test" if video % 20 == 1 else "train") if clips > 400 else "train"
+            split = {0: "valid", 1: "test"}.get(video % 20, "train")
             length = round(rng.triangular(*FRAMES, 190))
             text = " ".join(rng.choices(WORDS, k=rng.randint(5, 19)))
             rows.writerow([f"v{video}-{at}", "features.npy", text, "English", split, f"v{video}", length, start])

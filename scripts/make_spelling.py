@@ -20,6 +20,7 @@ import numpy as np
 
 from lit_llm.data.clips import Clip, ClipChanges, read_clip
 from lit_llm.data.clips.caching import Source, cache_clips
+from lit_llm.errors import DataError
 
 SIZES = {"train": 2000, "valid": 64, "test": 128}
 LENGTHS = {"train": (1, 2, 3, 4), "valid": (3, 4), "test": (3, 4)}
@@ -58,12 +59,18 @@ def main() -> None:
     for split, size in SIZES.items():
         parser.add_argument(f"--{split}", type=int, default=size, help="clips")
     options = parser.parse_args()
-    letters = {path.stem: read_clip(path) for path in sorted(options.poses.glob("*.pose"))}
-    if len(letters) < 2:
-        sys.exit(f"error: {options.poses} holds {len(letters)} .pose files; two or more are needed")
-    report = cache_clips(
-        sources(letters, {split: getattr(options, split) for split in SIZES}, options.seed), options.folder
-    )
+    sizes = {split: getattr(options, split) for split in SIZES}
+    try:
+        letters = {path.stem: read_clip(path) for path in sorted(options.poses.glob("*.pose"))}
+    except DataError as error:
+        sys.exit(f"error: {error}")
+    words, unseen = (sum(len(letters) ** length for length in LENGTHS["test"]), sizes["valid"] + sizes["test"])
+    if words <= unseen:
+        sys.exit(
+            f"error: {options.poses} holds {len(letters)} .pose files, which spell {words} words of three or four, and "
+            f"{unseen} are held out: name a folder with more, or lower --valid and --test"
+        )
+    report = cache_clips(sources(letters, sizes, options.seed), options.folder)
     print(f"{report.kept} clips of {len(letters)} letters, {report.shortest} to {report.longest} frames")
 
 

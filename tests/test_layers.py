@@ -30,7 +30,7 @@ SHARED = {
     "metrics": {"base", "corpus", "json_text", "json_leaves", "json_fields", "json_schema"},
     "data": {"base", "dataset", "encoding", "reading", "lines", "parquet", "prompting", "batching", "collating"}
     | {"auditing", "augmentation", "spans", "cleaning", "duplicates", "leakage", "splitting", "orthography"}
-    | {"clips", "clip_rows", "settings"},
+    | {"clips", "clip_rows", "settings", "resuming"},
 }
 
 HEAVY = {"bitsandbytes", "llguidance", "matplotlib", "pandas", "peft", "pyarrow", "scipy", "torchao", "transformers"}

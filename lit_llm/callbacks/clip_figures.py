@@ -76,7 +76,9 @@ def _draw_points(figure: Figure, grid: Any, row: int, values: NDArray[np.float32
     """Draw evenly spaced frames side by side, all to one scale; return the first."""
     from lit_llm.data.clips import BONES
 
-    low, high = np.nanmin(values, (0, 1)), np.nanmax(values, (0, 1))
+    seen = values[np.isfinite(values).all(-1)]
+    # Changes may leave out the few frames in which anything was seen.
+    low, high = (seen.min(0), seen.max(0)) if len(seen) else (np.zeros(2), np.ones(2))
     margin = 0.05 * (high - low)
     shown = [round(at * (len(values) - 1) / max(1, frames - 1)) for at in range(frames)]
     drawn = []

@@ -52,10 +52,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not options.overwrite and (options.output / "manifest.csv").exists():
         raise ConfigError(f"prepare: {options.output}/manifest.csv exists; add --overwrite, or name another --output")
     sources = list(_sources(options))
-    report = cache_clips(track(sources, description="reading clips"), options.output)
+    shown = track(sources, description="reading clips")
+    report = cache_clips(shown, options.output, least_match=options.least_match)
     _show(report, options.output)
     if report.match < options.least_match:
-        print(f"only {report.match:.1%} of the rows have a clip, less than --least-match {options.least_match}")
+        print(
+            f"only {report.match:.1%} of the rows have a clip, less than --least-match {options.least_match}: "
+            "report.json says why, and nothing else was written"
+        )
         return 1
     return 0
 

@@ -18,11 +18,12 @@ from lightning.pytorch import LightningDataModule
 from lit_llm.batch import Batch
 from lit_llm.data.auditing import AuditReport, repeated_texts, row_counts, shown_rows, unlabelled
 from lit_llm.data.augmentation import Augmenter
-from lit_llm.data.batching import BatchPlan, BudgetPlan, PlannedLoader, eval_loader, sorted_batches
+from lit_llm.data.batching import PlannedLoader, eval_loader, plan, rounded_up, sorted_batches
 from lit_llm.data.collating import collate
 from lit_llm.data.dataset import Example, Row, Split
 from lit_llm.data.encoding import Encoder
 from lit_llm.data.prompting import ChatFormat, Learn, Overflow
+from lit_llm.data.resuming import Progress, check_same_rows
 from lit_llm.data.settings import positive, stage_name
 from lit_llm.errors import ConfigError, DataError
 from lit_llm.seeding import global_seed
@@ -113,6 +114,7 @@ class LMData(LightningDataModule):
         self.prefix = ""
         self.splits: dict[str, Split] = {}
         self.counts: Counter[str] = Counter()
+        self.progress = Progress()
 
     @property
     def tasks(self) -> set[str]:
@@ -233,25 +235,18 @@ class LMData(LightningDataModule):
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint must agree on: how conversations are written and which rows there are."""
         train = self.splits.get("train")
-        return {"template": self.template_fingerprint(), "task": self.task, "rows": len(train) if train else 0}
+        facts = {"template": self.template_fingerprint(), "task": self.task, "rows": len(train) if train else 0}
+        return facts | self.progress.state_dict(self._position()[1])
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Check this data against that of a checkpoint.
 
         Raises:
-            ConfigError: if the checkpoint was trained with another template, or resumes over other rows.
+            ConfigError: if the checkpoint was trained with another template, or resumes over other rows. Whether it
+                goes on amid an epoch of other batches is found when batches are planned.
         """
-        mine = self.state_dict()
-        if state_dict["template"] != mine["template"]:
-            raise ConfigError(
-                f"data: the checkpoint was trained with template {state_dict['template']}, this configuration writes "
-                f"{mine['template']}: use the chat_template, system, instruction and tokenizer of the run's config.yaml"
-            )
-        if "train" in self.splits and state_dict["rows"] != mine["rows"]:
-            raise ConfigError(
-                f"data.init_args.train: the run to resume had {state_dict['rows']} rows in an epoch, this one has "
-                f"{mine['rows']}: resume with the same file and augmentation_factor, or start a new run"
-            )
+        self.progress.load_state_dict(state_dict)
+        check_same_rows(self.state_dict(), state_dict, trains="train" in self.splits)
 
     def collate(self, rows: list[Row], split: str, *, generate: bool) -> Batch:
         """Join rows into a batch, padded on the right; with ``generate`` also their prompts, padded on the left."""
@@ -275,16 +270,13 @@ class LMData(LightningDataModule):
         trainer = self.trainer
         world, accumulated = (trainer.world_size, trainer.accumulate_grad_batches) if trainer else (1, 1)
         rank = trainer.global_rank if trainer else 0
-        plan: BatchPlan | BudgetPlan
-        if self.max_batch_tokens is None:
-            plan = BatchPlan(lengths, self.batch_size, self.batch_size * accumulated * world, self.seed, draw)
-        else:
-            widths = [-(-length // self.pad_to_multiple_of) * self.pad_to_multiple_of for length in lengths]
-            plan = BudgetPlan(widths, self.max_batch_tokens, self.batch_size, accumulated * world, self.seed)
+        steps = accumulated * world
+        planned = plan(lengths, self.batch_size, steps, self.seed, self.pad_to_multiple_of, self.max_batch_tokens, draw)
+        self.progress.check(planned.fingerprint(), planned.count(world))
         return PlannedLoader(
             rows,
-            batches=lambda epoch: plan.batches(epoch, rank, world),
-            length=plan.count(world),
+            batches=lambda epoch: planned.batches(epoch, rank, world),
+            length=planned.count(world),
             position=self._position,
             collate=lambda batch: self.collate(batch, "train", generate=False),
             num_workers=self.num_workers,
@@ -328,7 +320,11 @@ class LMData(LightningDataModule):
         )
         other = self.restated(example, text, reference)
         # A variant that has grown too long is not worth an error amid training: the example itself is used.
-        encoded = Encoder(self.format, self.max_length, "drop", self.learn).encode(other)
+        most = self.max_length
+        if self.max_batch_tokens is not None:
+            own = self.splits["train"].rows[index].encoded.input_ids
+            most = min(most, rounded_up(len(own), self.pad_to_multiple_of))
+        encoded = Encoder(self.format, most, "drop", self.learn).encode(other)
         return Row(other, encoded) if encoded else None
 
     def _eval_loader(self, name: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -77,6 +78,10 @@ class BatchPlan:
         per_step = self.step_rows // self.batch_size // world_size
         return full * per_step + math.ceil(math.ceil(rest / self.batch_size) / world_size)
 
+    def fingerprint(self) -> str:
+        """Return a hash of what decides which rows are in which batch, all epochs' seeds included."""
+        return _hash(list(self.lengths), self.batch_size, self.step_rows, self.seed)
+
     def _rows(self, epoch: int) -> list[int]:
         return self.draw(epoch) if self.draw else list(range(len(self.lengths)))
 
@@ -140,6 +145,44 @@ class BudgetPlan:
     def count(self, world_size: int = 1) -> int:
         """Return how many micro-batches each process has in an epoch."""
         return math.ceil(sum(math.ceil(len(rows) / size) for size, rows in self.buckets) / world_size)
+
+    def fingerprint(self) -> str:
+        """Return a hash of what decides which rows are in which batch, all epochs' seeds included."""
+        return _hash(list(self.widths), self.budget, self.batch_size, self.step_batches, self.seed)
+
+
+def plan(
+    lengths: Sequence[int],
+    batch_size: int,
+    step_batches: int,
+    seed: int,
+    multiple: int,
+    budget: int | None = None,
+    draw: Callable[[int], list[int]] | None = None,
+) -> BatchPlan | BudgetPlan:
+    """Return the plan of training rows.
+
+    Args:
+        lengths: tokens of each row.
+        batch_size: rows of a batch; with a budget the most.
+        step_batches: batches of one optimizer step over all processes.
+        seed: of the shuffle.
+        multiple: widths of batches are multiples of this.
+        budget: most positions of a batch.
+        draw: returns the rows of an epoch; not with a budget.
+    """
+    if budget is None:
+        return BatchPlan(lengths, batch_size, batch_size * step_batches, seed, draw)
+    return BudgetPlan([rounded_up(length, multiple) for length in lengths], budget, batch_size, step_batches, seed)
+
+
+def rounded_up(length: int, multiple: int) -> int:
+    """Return the least multiple that is not smaller."""
+    return -(-length // multiple) * multiple
+
+
+def _hash(*parts: Any) -> str:
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
 def sorted_batches(lengths: Sequence[int], batch_size: int) -> list[list[int]]:

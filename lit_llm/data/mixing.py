@@ -293,7 +293,8 @@ class MixedData(LMData):
         """Return what a checkpoint must agree on: how conversations are written and how many rows an epoch has."""
         trained = all("train" in part.splits for part in self.parts.values())
         rows = sum(share.effective for share in self.plan()) if trained else 0
-        return {"template": self.template_fingerprint(), "task": self.task, "rows": rows}
+        facts = {"template": self.template_fingerprint(), "task": self.task, "rows": rows}
+        return facts | self.progress.state_dict(self._position()[1])
 
     def audit(self, samples: int = 3) -> AuditReport:
         """Show the plan of the mixture, and the counts and rows of every source."""

@@ -125,6 +125,7 @@ class SignAligner(SignLM):
         if not self._noted:
             return
         parts = [torch.cat(noted) for noted in zip(*self._noted, strict=True)]
+        self._noted = []
         clips, sentences, places = (self._everyone(part, len(part)) for part in parts)
         order = places[:, 0].argsort()[(places == 0).sum() :]
         found, loss = [], []

@@ -56,6 +56,7 @@ class SignLM(CausalLM):
         self.adaptor_from = adaptor_from
         self.rolled = rolled
         self.adaptor: TemporalAdaptor | None = None
+        self._has_own_adaptor = False
 
     @property
     def downsample(self) -> int:
@@ -74,13 +75,11 @@ class SignLM(CausalLM):
         if not hasattr(datamodule, "feature_size"):
             raise ConfigError("data.class_path: SignLM reads clips: use lit_llm.data.SignData")
         self._make_adaptor(datamodule.feature_size)
-        # A run that goes on, or answers, has an adaptor of its own.
-        if self.adaptor_from and not self.trainer.ckpt_path:
-            self._start_from(Path(self.adaptor_from))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Check the base that a checkpoint belongs to, and make the adaptor where no data did."""
         super().on_load_checkpoint(checkpoint)
+        self._has_own_adaptor = True
         norm = checkpoint["state_dict"].get("adaptor.norm.weight")
         if self.adaptor is None and self.network is not None and norm is not None:
             self._make_adaptor(len(norm))
@@ -96,6 +95,21 @@ class SignLM(CausalLM):
                 "model.init_args.adapter: its start is computed from the words of training rows, and clips are none: "
                 "choose another init"
             )
+        self._start_from_other()
+
+    def on_validation_start(self) -> None:
+        """Start from another run's adaptor where no checkpoint was loaded."""
+        self._start_from_other()
+
+    def on_test_start(self) -> None:
+        """Start from another run's adaptor where no checkpoint was loaded; merge the adapter if asked."""
+        self._start_from_other()
+        super().on_test_start()
+
+    def on_predict_start(self) -> None:
+        """Start from another run's adaptor where no checkpoint was loaded; merge the adapter if asked."""
+        self._start_from_other()
+        super().on_predict_start()
 
     def hidden(self, batch: Batch) -> Tensor:
         """Return the last hidden states ``[B, T, D]`` of a batch, its clips in their slots."""
@@ -132,6 +146,12 @@ class SignLM(CausalLM):
             self.adaptor = TemporalAdaptor(
                 feature_size, weight.shape[1], self.hidden_size, self.strides, scale, self.adaptor_dropout
             )
+
+    def _start_from_other(self) -> None:
+        # Only once a checkpoint would have been loaded: a run that goes on, or answers, has an adaptor of its own.
+        if self.adaptor_from and not self._has_own_adaptor:
+            self._start_from(Path(self.adaptor_from))
+        self._has_own_adaptor = True
 
     def _start_from(self, run: Path) -> None:
         from safetensors.torch import load_file

@@ -31,6 +31,10 @@ def test_each_view_of_a_pose_is_a_row_of_frames_from_first_to_last():
     figure.canvas.draw()
 
 
+def test_a_view_in_which_nothing_is_seen_is_drawn_empty():
+    clip_figure({"changed": np.full((5, len(POINTS), 2), np.nan, np.float32)}, SAID, 3).canvas.draw()
+
+
 def test_reference_and_prediction_stand_below_and_are_broken_into_lines():
     figure = clip_figure({"features": np.zeros((6, 4), np.float32)}, SAID, 5)
     below = figure.get_supxlabel()

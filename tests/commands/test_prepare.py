@@ -173,6 +173,19 @@ def test_a_clip_belongs_to_the_video_that_its_id_names(uid: str, video: str) -> 
     assert video_of(uid) == video
 
 
+def test_an_earlier_array_stays_where_too_few_clips_are_kept(tmp_path: Path) -> None:
+    command = raw(tmp_path)
+    assert main(command) == 0
+    before = {
+        name: (tmp_path / "out" / name).read_bytes() for name in ("features.npy", "manifest.csv", "features.json")
+    }
+    np.save(tmp_path / "clips" / "abc-1.npy", np.zeros((3, 7), dtype=np.float32))
+    assert main([*command, "--overwrite"]) == 1
+    assert {name: (tmp_path / "out" / name).read_bytes() for name in before} == before
+    assert not list((tmp_path / "out").glob("*.part"))
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["kept"] == 1
+
+
 def test_damaged_poses_are_counted_and_named(tmp_path: Path, real_data: Path) -> None:
     from pose_format import Pose
 

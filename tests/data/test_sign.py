@@ -259,3 +259,23 @@ def test_lengths_allow_for_the_slowest_clip_so_that_a_budget_holds(tmp_path: Pat
 def test_impossible_settings_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         SignData(**settings)
+
+
+def test_an_epoch_goes_on_in_its_own_plan_alone(tmp_path: Path, root: Path) -> None:
+    manifest = write(tmp_path, [*range(20, 60)], split=None)
+
+    def planned(amid_epoch: bool, state: dict[str, Any] | None = None, **settings: Any) -> dict[str, Any]:
+        module = data(root, train=manifest, batch_size=4, **settings)
+        if state is not None:
+            module.load_state_dict(state | {"amid_epoch": amid_epoch})
+        module.train_dataloader()
+        return module.state_dict()
+
+    state = planned(False, max_batch_tokens=400)
+    assert planned(True, state, max_batch_tokens=400)["plan"] == state["plan"]
+    for settings in ({}, {"max_batch_tokens": 300}, {"max_batch_tokens": 400, "changes": ClipChanges(speed=0.3)}):
+        assert planned(False, state, **settings)["plan"] != state["plan"]
+        with pytest.raises(ConfigError, match="stopped amid an epoch, and these settings cut that epoch into other"):
+            planned(True, state, **settings)
+    old = {key: value for key, value in state.items() if key not in ("plan", "amid_epoch")}
+    data(root, train=manifest).load_state_dict(old)

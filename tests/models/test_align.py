@@ -91,6 +91,12 @@ def test_the_adaptor_alone_learns_and_translation_starts_from_it(
     started = load_file(tmp_path / "second" / "adapter" / "adaptor.safetensors")
     for name, weight in adaptor.items():
         torch.testing.assert_close(started[name], weight, rtol=0, atol=1e-8)
+    # The run has an adaptor of its own from here on, whatever becomes of the first.
+    gone = ["--model.adaptor_from", str(tmp_path / "gone")]
+    assert main(["test", "--config", second, *gone]) == 0
+    assert main(["fit", "--config", second, *gone, "--trainer.max_steps", "2", "--ckpt_path", "last"]) == 0
+    assert main(["test", "--config", second, *gone, "--ckpt_path", "none"]) == 1
+    assert "name a run, or its export" in capsys.readouterr().err
     capsys.readouterr()
     third = run_file(tmp_path, root, "lora", "third")
     for wrong, message in (

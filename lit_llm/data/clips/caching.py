@@ -68,16 +68,17 @@ class Report:
         return self.kept / self.rows if self.rows else 0.0
 
 
-def cache_clips(sources: Iterable[Source], folder: Path, *, dtype: str = "float16") -> Report:
+def cache_clips(sources: Iterable[Source], folder: Path, *, dtype: str = "float16", least_match: float = 0.0) -> Report:
     """Write ``features.npy``, ``features.json``, ``manifest.csv`` and ``report.json``.
 
-    The array grows clip by clip, so that a corpus larger than the memory is no trouble; each file takes its place only
-    when it is whole.
+    The array grows clip by clip, so that a corpus larger than the memory is no trouble. Files take their places only
+    when all are whole and enough clips were kept; the report alone is written in any case.
 
     Args:
         sources: clips; one that cannot be used is counted and left out.
         folder: is made.
         dtype: of the array; half precision keeps a pose to a thousandth of a shoulder width.
+        least_match: least share of the clips that must be kept for the array to be written.
 
     Raises:
         DataError: if no clip can be used.
@@ -103,12 +104,16 @@ def cache_clips(sources: Iterable[Source], folder: Path, *, dtype: str = "float1
         writer.finish()
     report.frames, report.faults = writer.frames, dict(reasons)
     report.missing_points = unseen / (writer.frames * writer.size) if writer.is_pose else 0.0
-    kind = {"kind": "pose", "points": POINTS} if writer.is_pose else {"kind": "features"}
-    (folder / "features.json").write_text(json.dumps(kind) + "\n", encoding="utf-8")
-    os.replace(part, folder / ARRAY)
-    os.replace(folder / "manifest.csv.part", folder / "manifest.csv")
     shown = asdict(report) | {"match": report.match}
     (folder / "report.json").write_text(json.dumps(shown, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    parts = [folder / f"{name}.part" for name in (ARRAY, "features.json", "manifest.csv")]
+    kind = {"kind": "pose", "points": POINTS} if writer.is_pose else {"kind": "features"}
+    parts[1].write_text(json.dumps(kind) + "\n", encoding="utf-8")
+    for path in parts:
+        if report.match >= least_match:
+            os.replace(path, path.with_suffix(""))
+        else:
+            path.unlink()
     return report
 
 
