@@ -221,3 +221,17 @@ def test_widths_are_multiples(tmp_path: Path, root: Path, rows: list[dict[str, A
     assert batch.labels.shape == batch.input_ids.shape == batch.attention_mask.shape
     assert batch.input_ids.shape[1] % multiple == 0
     assert longest <= batch.input_ids.shape[1] < longest + multiple
+
+
+def test_a_budget_of_positions_holds_for_variants_too(root: Path) -> None:
+    settings: dict[str, Any] = {"batch_size": 64, "augmentation_factor": 3, "augmenter": Augmenter(probability=1.0)}
+    module = data(root, train=str(root / "configs/data/orders/valid.jsonl"), max_batch_tokens=1024, **settings)
+    module.setup("fit")
+    known = {example.text for example in module.splits["train"].examples}
+    sizes, varied = [], 0
+    for batch in module.train_dataloader():
+        sizes.append(batch.input_ids.numel())
+        varied += sum(text not in known for text in batch.texts)
+    assert max(sizes) <= 1024
+    assert sum(sizes) / len(sizes) > 700
+    assert varied > 100
