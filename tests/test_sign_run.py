@@ -105,11 +105,16 @@ def test_a_prediction_that_is_killed_goes_on_to_the_same_file(tmp_path: Path, ro
     make_signs(tmp_path, {"train": 20, "valid": 6, "test": 60}, seed=0)
     config = run_file(tmp_path, root, "nf4", "run")
     assert main(["fit", "--config", config, "--trainer.max_epochs", "1"]) == 0
-    command = ["predict", "--config", config, "--data.eval_batch_size", "3", "--predictions"]
-    assert main([*command, str(tmp_path / "whole.csv")]) == 0
-    cut, partial = tmp_path / "cut.csv", tmp_path / "cut.csv.partial"
+    # Processes of one thread each: another number of threads rounds in another order.
+    command = [sys.executable, "-m", "lit_llm", "predict", "--config", config, "--data.eval_batch_size", "3"]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)}
-    process = subprocess.Popen([sys.executable, "-m", "lit_llm", *command, str(cut)], cwd=root, env=environment)
+
+    def start(name: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([*command, "--predictions", str(tmp_path / name)], cwd=root, env=environment)
+
+    assert start("whole.csv").wait() == 0
+    cut, partial = tmp_path / "cut.csv", tmp_path / "cut.csv.partial"
+    process = start("cut.csv")
     while not partial.exists() or partial.read_bytes().count(b"\n") < 20:
         assert process.poll() is None
         time.sleep(0.005)
@@ -117,7 +122,7 @@ def test_a_prediction_that_is_killed_goes_on_to_the_same_file(tmp_path: Path, ro
     process.wait()
     assert not cut.exists()
     assert 20 <= partial.read_bytes().count(b"\n") < 60
-    assert main([*command, str(cut)]) == 0
+    assert start("cut.csv").wait() == 0
     assert cut.read_bytes() == (tmp_path / "whole.csv").read_bytes()
 
 

@@ -136,11 +136,11 @@ class AdaLoRA(PeftAdapter):
                 _resize(tensors, key, partial(_cut, mask))
         return config, tensors
 
-    def _combine(self, layer: Any, weight: Tensor) -> Tensor:
-        # PEFT has no such weight for layers over a quantized base; this is what their forward pass computes.
+    def _delta(self, layer: Any) -> Tensor:
+        # PEFT has no such method for layers over a quantized base; this is what their forward pass computes.
         a, b, e = (part[NAME] for part in (layer.lora_A, layer.lora_B, layer.lora_E))
         delta: Tensor = layer.scaling[NAME] / (layer.ranknum[NAME] + 1e-5) * (b @ (a * e))
-        return weight.to(torch.promote_types(weight.dtype, delta.dtype)) + delta
+        return delta
 
     def _tensors(self, network: nn.Module) -> dict[str, Tensor]:
         """Return all ``initial_r`` directions: PEFT would cut masked ones, moved or not."""

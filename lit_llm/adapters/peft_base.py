@@ -157,8 +157,13 @@ class PeftAdapter(Adapter):
 
     def _combine(self, layer: Any, weight: Tensor) -> Tensor:
         """Return the weight of a wrapped layer from that of its base, in the wider dtype of the two."""
-        delta: Tensor = layer.get_delta_weight(NAME)
+        delta = self._delta(layer)
         return weight.to(torch.promote_types(weight.dtype, delta.dtype)) + delta
+
+    def _delta(self, layer: Any) -> Tensor:
+        """Return the update ``ΔW`` of a wrapped layer."""
+        delta: Tensor = layer.get_delta_weight(NAME)
+        return delta
 
 
 def tuner_layers(network: nn.Module) -> Iterator[tuple[str, Any]]:

@@ -74,15 +74,14 @@ def clip_figure(views: Mapping[str, NDArray[np.float32]], prediction: Prediction
 
 def _draw_points(figure: Figure, grid: Any, row: int, values: NDArray[np.float32], frames: int) -> Axes:
     """Draw evenly spaced frames side by side, all to one scale; return the first."""
-    from lit_llm.data.clips import BONES
+    from lit_llm.data.clips import BONES, evenly_spaced
 
     seen = values[np.isfinite(values).all(-1)]
     # Changes may leave out the few frames in which anything was seen.
     low, high = (seen.min(0), seen.max(0)) if len(seen) else (np.zeros(2), np.ones(2))
     margin = 0.05 * (high - low)
-    shown = [round(at * (len(values) - 1) / max(1, frames - 1)) for at in range(frames)]
     drawn = []
-    for column, at in enumerate(shown):
+    for column, at in enumerate(evenly_spaced(len(values), frames)):
         axes = figure.add_subplot(grid[row, column])
         drawn.append(axes)
         points = values[at]

@@ -101,7 +101,12 @@ def sampled(length: int, most: int, rng: random.Random | None) -> list[int]:
         return list(range(length))
     if rng is not None:
         return sorted(rng.sample(range(length), most))
-    return [round(at * (length - 1) / max(1, most - 1)) for at in range(most)]
+    return evenly_spaced(length, most)
+
+
+def evenly_spaced(length: int, count: int) -> list[int]:
+    """Return the places of frames from the first to the last; of fewer frames than asked for, some twice."""
+    return [round(at * (length - 1) / max(1, count - 1)) for at in range(count)]
 
 
 def corrupted(frames: NDArray[np.float32], how: Corruption, rng: random.Random) -> NDArray[np.float32]:
