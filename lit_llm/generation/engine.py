@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,11 +14,14 @@ from lit_llm.errors import ConfigError, UserError
 from lit_llm.generation.beams import beam_search
 from lit_llm.generation.constraint import Constraint
 from lit_llm.generation.decoding import Decoded, Sampler, decode, greedy
+from lit_llm.generation.repetition import repetition_mask
 from lit_llm.generation.stopping import Stop, StopRule
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
     from transformers import PreTrainedTokenizerBase
+
+    from lit_llm.generation.constraint import Mask
 
 KEY = "model.init_args.generator.init_args"
 
@@ -70,6 +73,8 @@ class Generator:
         top_k: sample from this many of the likeliest tokens; 0 means all.
         seed: seed of sampling; each row draws from its own stream.
         length_penalty: power of the length that divides a beam's log-probability.
+        repetition_penalty: above 1, makes tokens that an answer already holds less likely; the prompt does not count.
+        no_repeat_ngram_size: forbids an answer to repeat a sequence of this many of its tokens; 0 allows all.
         stop: ``eos`` stops at the end token, ``json`` also where the top-level JSON object or array closes, ``never``
             writes ``max_new_tokens`` whatever comes.
         constraint: holds answers to a grammar, such as each row's JSON schema.
@@ -89,6 +94,8 @@ class Generator:
         top_k: int = 0,
         seed: int = 0,
         length_penalty: float = 1.0,
+        repetition_penalty: float = 1.0,
+        no_repeat_ngram_size: int = 0,
         stop: StopRule = "eos",
         constraint: Constraint | None = None,
     ) -> None:
@@ -99,6 +106,14 @@ class Generator:
         _require(temperature > 0, "temperature", temperature, "above 0 (for greedy decoding set do_sample: false)")
         _require(0 < top_p <= 1, "top_p", top_p, "above 0 and at most 1")
         _require(top_k >= 0, "top_k", top_k, "0 or more")
+        _require(repetition_penalty > 0, "repetition_penalty", repetition_penalty, "above 0 (1.0 changes nothing)")
+        _require(no_repeat_ngram_size >= 0, "no_repeat_ngram_size", no_repeat_ngram_size, "0 or more")
+        _require(
+            constraint is None or no_repeat_ngram_size == 0,
+            "no_repeat_ngram_size",
+            no_repeat_ngram_size,
+            "0 beside a constraint, which may leave no other way on",
+        )
         _require(stop in ("eos", "json", "never"), "stop", stop, "eos, json or never")
         self.max_new_tokens = max_new_tokens
         self.per_source = per_source
@@ -109,6 +124,8 @@ class Generator:
         self.top_k = top_k
         self.seed = seed
         self.length_penalty = length_penalty
+        self.repetition_penalty = repetition_penalty
+        self.no_repeat_ngram_size = no_repeat_ngram_size
         self.stop = stop
         self.constraint = constraint
         self.memory = Memory()
@@ -163,7 +180,9 @@ class Generator:
     ) -> list[Decoded]:
         stop, limits = Stop(tokenizer, self.stop), self._limits(tokenizer, meta)
         vocab_size = model.config.get_text_config().vocab_size
-        mask = self.constraint.start(tokenizer, meta, stop.end_ids, vocab_size) if self.constraint else None
+        masks = [repetition_mask(self.repetition_penalty, self.no_repeat_ngram_size)]
+        masks += [self.constraint.start(tokenizer, meta, stop.end_ids, vocab_size)] if self.constraint else []
+        mask = _one_after_another([mask for mask in masks if mask])
         if self.num_beams > 1:
             return beam_search(model, prompt, limits, self.num_beams, self.length_penalty, stop, mask)
         steps = self.max_new_tokens
@@ -241,6 +260,16 @@ def _take(prompt: Prompt, rows: range) -> Prompt:
         return None if tensor is None else tensor[rows.start : rows.stop, first:]
 
     return Prompt(mask[:, first:], cut(prompt.input_ids), cut(prompt.inputs_embeds))
+
+
+def _one_after_another(masks: list[Mask]) -> Mask | None:
+    def mask(rows: Sequence[int], tokens: Tensor, logits: Tensor) -> Tensor:
+        """Change logits by each of several masks."""
+        for each in masks:
+            logits = each(rows, tokens, logits)
+        return logits
+
+    return mask if masks else None
 
 
 def _generation(tokenizer: PreTrainedTokenizerBase, row: Decoded) -> Generation:

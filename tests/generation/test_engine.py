@@ -1,11 +1,12 @@
 import copy
 import json
+from itertools import pairwise
 
 import pytest
 import torch
 
 from lit_llm.errors import ConfigError, UserError
-from lit_llm.generation import Generator, generate_rows, left_pad
+from lit_llm.generation import Generator, JsonSchemaConstraint, generate_rows, left_pad
 
 GREEDY = {"max_new_tokens": 40, "stop": "json"}
 
@@ -47,8 +48,11 @@ def test_without_the_json_rule_the_same_model_runs_on(trained_model, tokenizer, 
     assert all(answer.new_tokens == 60 and not answer.finished for answer in answers)
 
 
+REPEATS = {"repetition_penalty": 1.3, "no_repeat_ngram_size": 2}
+
+
 @pytest.mark.parametrize(("batch_size", "sort"), [(2, True), (3, False), (5, True)])
-@pytest.mark.parametrize("options", [{}, {"do_sample": True, "temperature": 1.5}, {"num_beams": 2}])
+@pytest.mark.parametrize("options", [{}, {"do_sample": True, "temperature": 1.5}, {"num_beams": 2}, REPEATS])
 def test_answers_do_not_depend_on_the_batch(trained_model, tokenizer, prompts, batch_size, sort, options):
     generator = Generator(max_new_tokens=24, stop="json", **options)
     alone = [generate_rows(generator, trained_model, tokenizer, [prompt])[0] for prompt in prompts]
@@ -67,7 +71,48 @@ def test_greedy_equals_transformers(random_model, tokenizer, prompts, steps):
     assert [a.new_tokens for a in answers] == [len(tokens) for tokens in expected]
 
 
-@pytest.mark.parametrize("options", [{}, {"num_beams": 2}, {"do_sample": True}])
+def penalised(model, prompt, steps, penalty, ngram):
+    """Greedy decoding of one row without a cache, with both rules about repetition written out."""
+    tokens = []
+    for _ in range(steps):
+        with torch.no_grad():
+            logits = model(input_ids=torch.tensor([prompt + tokens])).logits[0, -1].clone()
+        for token in set(tokens):
+            logits[token] = logits[token] / penalty if logits[token] > 0 else logits[token] * penalty
+        for at in range(len(tokens) - ngram + 1):
+            if ngram and tokens[at : at + ngram - 1] == tokens[len(tokens) - ngram + 1 :]:
+                logits[tokens[at + ngram - 1]] = float("-inf")
+        tokens.append(logits.argmax().item())
+    return tokens
+
+
+@pytest.mark.parametrize(("penalty", "ngram"), [(1.3, 0), (1.0, 3), (1.0, 1), (1.1, 2)])
+def test_repetition_is_judged_by_the_answer_alone(random_model, tokenizer, prompts, penalty, ngram):
+    generator = Generator(max_new_tokens=20, repetition_penalty=penalty, no_repeat_ngram_size=ngram)
+    found = [row.tokens for row in decoded(generator, random_model, tokenizer, prompts)]
+    expected = [penalised(random_model, prompt, 20, penalty, ngram) for prompt in prompts]
+    plain = [row.tokens for row in decoded(Generator(max_new_tokens=20), random_model, tokenizer, prompts)]
+    assert found == expected
+    assert found != plain
+
+
+@pytest.mark.parametrize("options", [{"num_beams": 2}, {"do_sample": True, "temperature": 1e-4}])
+def test_no_answer_of_any_search_repeats_a_forbidden_sequence(random_model, tokenizer, prompts, options):
+    def repeats(size):
+        generator = Generator(max_new_tokens=20, no_repeat_ngram_size=size, **options)
+        pairs = [list(pairwise(row.tokens)) for row in decoded(generator, random_model, tokenizer, prompts)]
+        return sum(len(row) - len(set(row)) for row in pairs)
+
+    assert repeats(2) == 0 < repeats(0)
+
+
+def test_a_constraint_excludes_forbidden_sequences():
+    pytest.importorskip("llguidance")
+    with pytest.raises(ConfigError, match=r"no_repeat_ngram_size: 3 .*constraint"):
+        Generator(constraint=JsonSchemaConstraint(), no_repeat_ngram_size=3)
+
+
+@pytest.mark.parametrize("options", [{}, {"num_beams": 2}, {"do_sample": True}, REPEATS])
 def test_score_is_the_mean_log_probability_of_what_was_generated(random_model, tokenizer, prompts, options):
     random_model.lm_head.weight.data.mul_(8)
     for answer, prompt in zip(
@@ -218,6 +263,8 @@ def test_progress_counts_rows(random_model, tokenizer, prompts):
         ("top_p", 0.0),
         ("top_p", 1.5),
         ("top_k", -1),
+        ("repetition_penalty", 0.0),
+        ("no_repeat_ngram_size", -1),
         ("stop", "}"),
     ],
 )
