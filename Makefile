@@ -47,5 +47,5 @@ $(STAMP): pyproject.toml constraints.txt | $(PY)
 	$(PIP) install $(TORCH)
 	@grep -v '^torch==' constraints.txt > $(VENV)/constraints.txt
 	@$(PIP) freeze | grep '^torch==' >> $(VENV)/constraints.txt
-	$(PIP) install -c $(VENV)/constraints.txt -e '.[constrained,nahuatl,sign,dev]'
+	$(PIP) install -c $(VENV)/constraints.txt -e '.[constrained,nahuatl,quantization,sign,dev]'
 	@touch $@

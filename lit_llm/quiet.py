@@ -21,6 +21,13 @@ def quiet() -> None:
         logging.getLogger(name).addFilter(_no_tip)
     # The kernel is optional; without it, bitsandbytes uses its own.
     logging.getLogger("bitsandbytes.backends.cpu.ops").addFilter(_no_kernel)
+    # torchao tries every kernel that it knows, and uses names of PyTorch's that have since changed.
+    logging.getLogger("torchao").addFilter(_no_attempt)
+    logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)
+
+
+def _no_attempt(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith("Failed to load")
 
 
 def _no_tip(record: logging.LogRecord) -> bool:

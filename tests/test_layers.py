@@ -26,14 +26,25 @@ LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 # In these rooms each file is one thing, independent of the others, so that adding one edits none.
 SHARED = {
     "adapters": {"base", "peft_base", "lora_start"},
-    "quantization": {"base"},
+    "quantization": {"base", "integers"},
     "metrics": {"base", "corpus", "json_text", "json_leaves", "json_fields", "json_schema"},
     "data": {"base", "dataset", "encoding", "reading", "lines", "parquet", "prompting", "batching", "collating"}
     | {"auditing", "augmentation", "spans", "cleaning", "duplicates", "leakage", "splitting", "orthography"}
     | {"clips", "clip_rows", "settings", "resuming"},
 }
 
-HEAVY = {"bitsandbytes", "llguidance", "matplotlib", "pandas", "peft", "pyarrow", "scipy", "torchao", "transformers"}
+HEAVY = {
+    "bitsandbytes",
+    "compressed_tensors",
+    "llguidance",
+    "matplotlib",
+    "pandas",
+    "peft",
+    "pyarrow",
+    "scipy",
+    "torchao",
+    "transformers",
+}
 
 
 class Module:

@@ -5,15 +5,21 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from lit_llm.errors import ConfigError, UserError
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+    from lit_llm.quantization import Quantizer
+
+PROBE = "Comprobación 1,250.50: ¿sí o no?"
+"""The row on which what was computed and what was written have to agree."""
 
 TOLERANCE = 1e-3
 """Largest difference of logits, relative to their largest, between the merged and the adapted model."""
@@ -55,43 +61,52 @@ def export(run_folder: str | Path, target: Path, checkpoint: str = "best") -> st
 
     run = open_run(run_folder, checkpoint)
     model = run.model
-    if model.network is None:
-        raise UserError(f"--run: {run_folder} has no network")
-    ids = torch.tensor([run.data.format.encode("Comprobación 1,250.50: ¿sí o no?", None).input_ids])
+    ids = torch.tensor([run.data.format.encode(PROBE, None).input_ids])
     # Layers in 8 bits round their inputs too, which is no part of what is written.
     model.restore_weights()
-    wanted = _logits(model.network, ids)
+    model.stop_rounding()
+    wanted = logits(model.network, ids)
     merged = model.merge_adapter()
-    # Written beside the target and renamed once it is known to be right.
-    partial = target.with_name(f"{target.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    merged.save_pretrained(partial, safe_serialization=True)
-    model.tokenizer.save_pretrained(partial)
-    model.save_extras(partial)
-    difference = _relative(_reloaded_logits(partial, ids), wanted)
-    if difference > TOLERANCE:
-        shutil.rmtree(partial)
-        raise UserError(
-            f"export: merged logits differ from the adapted model's by {difference:.1e} of their size (limit "
-            f"{TOLERANCE:.0e}): {target} was not written; predict with the adapter unmerged instead"
-        )
-    os.replace(partial, target)
+    with written_whole(target) as folder:
+        merged.save_pretrained(folder, safe_serialization=True)
+        model.tokenizer.save_pretrained(folder)
+        model.save_extras(folder)
+        difference = float((reloaded_logits(folder, ids) - wanted).abs().max() / wanted.abs().max())
+        if difference > TOLERANCE:
+            raise UserError(
+                f"export: merged logits differ from the adapted model's by {difference:.1e} of their size (limit "
+                f"{TOLERANCE:.0e}): {target} was not written; predict with the adapter unmerged instead"
+            )
     return f"logits of the reloaded folder differ by at most {difference:.1e} of their size"
 
 
-def _reloaded_logits(folder: Path, ids: torch.Tensor) -> torch.Tensor:
+@contextmanager
+def written_whole(target: Path) -> Iterator[Path]:
+    """Give a folder beside ``target`` to write to, which takes its name at the end and is removed after an error."""
+    partial = target.with_name(f"{target.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        yield partial
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    os.replace(partial, target)
+
+
+def reloaded_logits(folder: Path, ids: torch.Tensor, quantizer: Quantizer | None = None) -> torch.Tensor:
+    """Return what a folder answers to one row ``[1, T]``, opened by transformers; ``quantizer`` has stored it."""
     from transformers import AutoModelForCausalLM
 
-    return _logits(AutoModelForCausalLM.from_pretrained(folder, dtype="auto", use_safetensors=True).eval(), ids)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto", use_safetensors=True).eval()
+    if quantizer:
+        quantizer.after_loading(model)
+    return logits(model, ids)
 
 
-def _logits(network: nn.Module, ids: torch.Tensor) -> torch.Tensor:
+def logits(network: nn.Module | None, ids: torch.Tensor) -> torch.Tensor:
+    """Return the logits ``[1, T, V]`` of a row, in float32."""
     import torch
 
     with torch.inference_mode():
-        logits: torch.Tensor = network(input_ids=ids).logits.float()
-    return logits
-
-
-def _relative(found: torch.Tensor, wanted: torch.Tensor) -> float:
-    return float((found - wanted).abs().max() / wanted.abs().max())
+        found: torch.Tensor = cast("nn.Module", network)(input_ids=ids).logits.float()
+    return found

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from lit_llm.errors import ConfigError
-from lit_llm.quantization import Quantizer
+from lit_llm.quantization import Quantizer, is_packed, unpacked
 
 # Annotations are evaluated here: postponed ones would make jsonargparse import what this block guards.
 if TYPE_CHECKING:
@@ -108,6 +108,8 @@ def open_model(
             raise _not_found(backbone, "weights", error) from error
     if quantizer:
         quantizer.after_loading(model)
+    elif is_packed(config):
+        model = unpacked(model)
     model.generation_config = _plain_generation(model)
     result: PreTrainedModel = model
     return result
@@ -124,6 +126,24 @@ def _random(config: Any, loading: Loading, common: dict[str, Any]) -> Any:
     with tempfile.TemporaryDirectory() as folder:
         model.save_pretrained(folder, safe_serialization=True)
         return AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True, **common)
+
+
+def weight_dtype(loading: Loading, precision: str, learns_whole: bool) -> "torch.dtype":
+    """Return the dtype to open a backbone in.
+
+    Args:
+        loading: names it, or ``auto``.
+        precision: the trainer's, such as ``bf16-mixed``.
+        learns_whole: whether the backbone's own weights learn, which stay in float32 under mixed precision.
+    """
+    import torch
+
+    if loading.dtype != "auto":
+        return getattr(torch, loading.dtype)  # type: ignore[no-any-return]
+    kind = {"bf16": torch.bfloat16, "16": torch.float16, "64": torch.float64}.get(precision.split("-")[0])
+    if kind is None:
+        return torch.float32
+    return kind if precision.endswith("true") or not learns_whole else torch.float32
 
 
 def fingerprint(backbone: str, loading: Loading, seed: int = 0) -> str:

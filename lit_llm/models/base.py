@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from lit_llm import __version__
 from lit_llm.adapters import Adapter, LoRA, causal_lm
 from lit_llm.errors import ConfigError, UserError
-from lit_llm.models.backbone import EMBEDDED, Loading, fingerprint, open_model, open_tokenizer
+from lit_llm.models.backbone import EMBEDDED, Loading, fingerprint, open_model, open_tokenizer, weight_dtype
 from lit_llm.models.schedule import Schedule, parameter_groups
-from lit_llm.quantization import Quantizer, refusal
+from lit_llm.quantization import QAT, Quantizer, refusal
 from lit_llm.seeding import derive, global_seed
 
 # Annotations are evaluated here: postponed ones would make jsonargparse import what this block guards.
@@ -41,6 +41,7 @@ class LitLM(LightningModule):
         adapter: which weights learn; LoRA by default.
         loading: how the backbone is opened.
         quantizer: how the backbone's weights are stored, for QLoRA; by default as they are.
+        qat: how weights are rounded while they learn, for quantization-aware training; by default they are not.
         optimizer: class and arguments of the optimizer.
         schedule: of the learning rate, per optimizer step.
         gradient_checkpointing: compute activations again in the backward pass, to save memory.
@@ -55,6 +56,7 @@ class LitLM(LightningModule):
         adapter: Adapter | None = None,
         loading: Loading | None = None,
         quantizer: Quantizer | None = None,
+        qat: QAT | None = None,
         optimizer: OptimizerFactory = adamw,
         schedule: Schedule | None = None,
         gradient_checkpointing: bool = False,
@@ -66,6 +68,7 @@ class LitLM(LightningModule):
         self.adapter = adapter or LoRA()
         self.loading = loading or Loading()
         self.quantizer = quantizer
+        self.qat = qat
         self.optimizer_factory = optimizer
         self.schedule = schedule or Schedule()
         self.gradient_checkpointing = gradient_checkpointing
@@ -76,6 +79,10 @@ class LitLM(LightningModule):
                 f"model.init_args.adapter: {self.adapter.kind} does not go with {type(quantizer).__name__}: "
                 f"{refused.reason}; use {refused.instead}"
             )
+        if qat:
+            qat.check(self.adapter, quantizer)
+        # Bits by the name of each layer that is rounded.
+        self._rounded: dict[str, int] = {}
         self.network: nn.Module | None = None
         # Adapter-only checkpoints lack the frozen weights; load_state_dict checks that nothing else is missing.
         self.strict_loading = False
@@ -105,11 +112,15 @@ class LitLM(LightningModule):
         # Forked, so that random weights depend on the seed and not on what was drawn before.
         with torch.random.fork_rng():
             torch.manual_seed(derive(global_seed(), "weights"))
-            model = open_model(self.backbone, self.loading, self._weight_dtype(), self.quantizer)
+            precision = str(self.trainer.precision) if self._trainer else "32-true"
+            dtype = weight_dtype(self.loading, precision, learns_whole=self.adapter.folder == "model")
+            model = open_model(self.backbone, self.loading, dtype, self.quantizer)
+            self._rounded = self.qat.plan(model) if self.qat else {}
             if self.gradient_checkpointing:
                 model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
                 model.enable_input_require_grads()
             self.network = self.adapter.wrap(model)
+        self._round(self.adapter)
         self.network.train()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
@@ -129,6 +140,9 @@ class LitLM(LightningModule):
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Seed dropout by epoch, batch and process, so that a resumed run draws what it would have drawn."""
         torch.manual_seed(derive(global_seed(), "step", self.current_epoch, batch_idx, self.global_rank))
+        if self.qat:
+            total: Any = self.trainer.estimated_stepping_batches
+            self.log("train/weight_bits", float(self.qat.follow(self.global_step, total)))
 
     def normalise_later(self, summed: Tensor, tokens: int) -> Tensor:
         """Note a micro-batch's summed loss and target tokens; the gradient is divided once per optimizer step."""
@@ -179,6 +193,7 @@ class LitLM(LightningModule):
         loader = self.trainer.datamodule.train_dataloader()  # type: ignore[attr-defined]
         batches = [batch.to(self.device) for batch, _ in zip(loader, range(8), strict=False)]
         self.adapter.initialize(self.network, batches)
+        self._round(self.adapter)
 
     def on_test_start(self) -> None:
         """Merge the adapter if asked."""
@@ -226,6 +241,7 @@ class LitLM(LightningModule):
             "quantizer": type(self.quantizer).__name__ if self.quantizer else "",
             "precision": str(self.trainer.precision),
             "merge": str(self.merge),
+            "qat": json.dumps(self.qat.settings()) if self.qat else "",
         }
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -255,6 +271,7 @@ class LitLM(LightningModule):
             )
         if self.network is not None:
             self.adapter.load_state_dict(self.network, saved["adapter"])
+            self._round(self.adapter)
 
     def save_adapter(self, folder: Path) -> None:
         """Write what was trained in the format of its own library, with tokenizer and fingerprints.
@@ -289,13 +306,20 @@ class LitLM(LightningModule):
         if self.quantizer:
             self.quantizer.restore(self.language_model)
 
+    def stop_rounding(self) -> None:
+        """Let layers compute with the weights that ``qat`` rounds, unrounded; does nothing without it."""
+        if self.qat:
+            self.qat.detach(self.language_model, self._rounded)
+
     def merge_adapter(self) -> "PreTrainedModel":
         """Fold the adapter into the backbone, in place, and return the plain model.
 
         Weights that a quantizer has stored become the numbers that they stand for first, which the adapter was trained
-        on: merging into what is stored would round the result once more.
+        on: merging into what is stored would round the result once more. Weights that ``qat`` has rounded are not
+        rounded in the result.
         """
         self.restore_weights()
+        self.stop_rounding()
         merged = self.adapter.merge(cast(nn.Module, self.network))
         self.network = merged
         return merged
@@ -303,13 +327,9 @@ class LitLM(LightningModule):
     def _merge_if_asked(self) -> None:
         if self.merge and self.network is not None:
             self.merge_adapter()
+            self._round(None)
 
-    def _weight_dtype(self) -> torch.dtype:
-        if self.loading.dtype != "auto":
-            return getattr(torch, self.loading.dtype)  # type: ignore[no-any-return]
-        precision = str(self.trainer.precision) if self._trainer else "32-true"
-        kind = {"bf16": torch.bfloat16, "16": torch.float16, "64": torch.float64}.get(precision.split("-")[0])
-        if kind is None:
-            return torch.float32
-        # Under mixed precision, weights that learn stay in float32.
-        return kind if precision.endswith("true") or self.adapter.folder == "adapter" else torch.float32
+    def _round(self, adapter: Adapter | None) -> None:
+        """Let layers compute with rounded weights, merged with what an adapter has learned; again where it moved."""
+        if self.qat:
+            self.qat.attach(self.language_model, self._rounded, adapter)

@@ -1,0 +1,150 @@
+"""``python -m lit_llm quantize``: a run with its weights in a few bits, as a folder that transformers opens."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from lit_llm.commands.export import PROBE, logits, reloaded_logits, written_whole
+from lit_llm.errors import ConfigError, UserError
+from lit_llm.quantization import NF4, Int8, IntFormat, Quantizer
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+    from lit_llm.models.base import LitLM
+
+METHODS = ("qat", "rtn", "hqq", "nf4", "int8")
+TOLERANCE = 1e-5
+"""Largest difference of logits, relative to their largest, between what was computed and what was written."""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Merge a run, store its weights in a few bits, and write them if the logits agree after a reload.
+
+    Args:
+        argv: the options; by default those of the process.
+    """
+    parser = argparse.ArgumentParser(prog="python -m lit_llm quantize", description=__doc__)
+    parser.add_argument("--run", required=True, help="run folder, such as checkpoints/extraction_tiny")
+    parser.add_argument("--output", required=True, type=Path, help="folder to write; must not exist")
+    parser.add_argument("--checkpoint", default="best", choices=["best", "last"], help="which weights of the run")
+    parser.add_argument("--method", choices=METHODS, help="by default qat for a run with model.qat, else rtn")
+    parser.add_argument("--bits", type=int, help="of a weight, for rtn and hqq: 2, 3, 4 or 8 (4)")
+    parser.add_argument("--group_size", type=int, help="weights that share a scale, for rtn and hqq (32); 0: a row")
+    parser.add_argument("--layers", help="bits by layer, for rtn and hqq, such as '{\"*.down_proj\": 8}'")
+    options = vars(parser.parse_args(argv))
+    settings = {key: options.pop(key) for key in ("bits", "group_size", "layers")}
+    if options["output"].exists():
+        raise ConfigError(f"--output: {options['output']} exists already; name a new folder or remove it")
+    print(quantize(**options, settings={key: value for key, value in settings.items() if value is not None}))
+
+
+def quantize(run: str, output: Path, checkpoint: str, method: str | None, settings: dict[str, Any]) -> str:
+    """Write the quantized weights and the tokenizer of a run.
+
+    Args:
+        run: the run's folder.
+        output: folder to write.
+        checkpoint: ``best`` or ``last``.
+        method: one of ``METHODS``, or None.
+        settings: fields of ``IntFormat`` that are not as usual; ``group_size`` 0 means a whole row, ``layers`` is JSON.
+
+    Returns:
+        What was written, in words.
+
+    Raises:
+        ConfigError: if settings do not fit the method or the model.
+        UserError: if the written folder does not give the logits that were computed; nothing is written then.
+    """
+    import torch
+
+    from lit_llm.report import open_run
+
+    opened = open_run(run, checkpoint)
+    model = opened.model
+    method = method or ("qat" if model.qat else "rtn")
+    form = _format(model, method, settings)
+    ids = torch.tensor([opened.data.format.encode(PROBE, None).input_ids])
+    model.restore_weights()
+    trained = logits(model.network, ids)
+    merged = model.merge_adapter().eval()
+    plain_bytes = sum(weight.numel() * weight.element_size() for weight in merged.parameters())
+    before = logits(merged, ids)
+    with written_whole(output) as folder:
+        quantizer = None if form else NF4() if method == "nf4" else Int8()
+        if quantizer:
+            wanted = _save_bitsandbytes(merged, quantizer, folder, ids)
+        else:
+            _save_integers(merged, cast(IntFormat, form), method, folder)
+            wanted = trained if method == "qat" else logits(merged, ids)
+        model.tokenizer.save_pretrained(folder)
+        model.save_extras(folder)
+        difference = _relative(reloaded_logits(folder, ids, quantizer), wanted)
+        if difference > TOLERANCE:
+            raise UserError(
+                f"quantize: the logits of the written folder differ by {difference:.1e} of their size (limit "
+                f"{TOLERANCE:.0e}): {output} was not written"
+            )
+        stored_bytes = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    return (
+        f"wrote {output} ({method}): {stored_bytes:,} bytes, {stored_bytes / plain_bytes:.2f} of the merged weights'; "
+        f"its logits are within {difference:.1e} of those computed before, {_relative(wanted, before):.1e} from the "
+        "unquantized ones (of their size)"
+    )
+
+
+def _format(model: LitLM, method: str, settings: dict[str, Any]) -> IntFormat | None:
+    if settings and method not in ("rtn", "hqq"):
+        raise ConfigError(f"--{next(iter(settings))}: {method} has no such setting; it is one of rtn and hqq")
+    if method == "qat":
+        if model.qat is None:
+            raise ConfigError("--method: qat needs a run with model.qat; use rtn")
+        return model.qat.format
+    if model.qat:
+        raise ConfigError(f"--method: {method} is not what the run was trained for; leave the option out")
+    if method not in ("rtn", "hqq"):
+        return None
+    if "layers" in settings:
+        try:
+            settings = {**settings, "layers": json.loads(settings["layers"])}
+        except json.JSONDecodeError as error:
+            raise ConfigError(f"--layers: {settings['layers']!r} is no JSON: {error}") from error
+    if settings.get("group_size") == 0:
+        settings = {**settings, "group_size": None}
+    return IntFormat(**settings)
+
+
+def _save_integers(merged: PreTrainedModel, form: IntFormat, method: str, folder: Path) -> None:
+    """Round weights in place and write them."""
+    from lit_llm.quantization.packed import save_packed
+
+    plan = form.plan(merged)
+    stored = {}
+    for name, bits in plan.items():
+        layer: Any = merged.get_submodule(name)
+        stored[name] = form.integers(layer.weight, bits, "hqq" if method == "hqq" else "rtn")
+        layer.weight.data = stored[name].weight().to(layer.weight.dtype)
+    save_packed(merged, stored, form, folder)
+
+
+def _save_bitsandbytes(merged: PreTrainedModel, quantizer: Quantizer, folder: Path, ids: torch.Tensor) -> torch.Tensor:
+    """Write weights as bitsandbytes stores them; return the logits of what is in memory."""
+    from transformers import AutoModelForCausalLM
+
+    with tempfile.TemporaryDirectory() as plain:
+        merged.save_pretrained(plain, safe_serialization=True)
+        settings = {"quantization_config": quantizer.loading_config(merged.dtype), "dtype": merged.dtype}
+        stored = AutoModelForCausalLM.from_pretrained(plain, use_safetensors=True, **settings).eval()
+    quantizer.after_loading(stored)
+    stored.save_pretrained(folder, safe_serialization=True)
+    return logits(stored, ids)
+
+
+def _relative(found: torch.Tensor, wanted: torch.Tensor) -> float:
+    return float((found - wanted).abs().max() / wanted.abs().max())

@@ -1,0 +1,164 @@
+"""Weights as integers of a few bits with a scale for each group: which layers get how many, and how to round."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from functools import cache
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from lit_llm.errors import ConfigError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+WIDTHS = (2, 3, 4, 8)
+"""Bits that a weight may have."""
+
+Method = Literal["rtn", "hqq"]
+
+
+@dataclass(frozen=True)
+class IntFormat:
+    """How the linear layers of a model are stored as integers: symmetric, one scale for each group of weights.
+
+    Attributes:
+        bits: of each weight: 2, 3, 4 or 8.
+        group_size: neighbouring weights of a row that share a scale; null for a whole row.
+        activations: ``int8`` rounds the inputs of these layers too, to 8 bits with a scale for each token.
+        layers: bits of the layers whose names fit a pattern, such as ``{"model.layers.0.*": 8, "*.down_proj": null}``;
+            the first that fits counts, null leaves layers as they are. The output head is left unless it is named.
+    """
+
+    bits: int = 4
+    group_size: int | None = 32
+    activations: Literal["none", "int8"] = "none"
+    layers: Mapping[str, int | None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse widths that cannot be.
+
+        Raises:
+            ConfigError: if one is none of 2, 3, 4 and 8.
+        """
+        for key, bits in {"bits": self.bits, **{f"layers[{name!r}]": b for name, b in self.layers.items()}}.items():
+            if bits not in WIDTHS and not (bits is None and key != "bits"):
+                raise ConfigError(f"{key}: {bits!r} is not possible; a weight has 2, 3, 4 or 8 bits")
+        if self.group_size is not None and self.group_size < 1:
+            raise ConfigError(f"group_size: {self.group_size} is not possible; it is at least 1, or null for a row")
+
+    def plan(self, model: Any) -> dict[str, int]:
+        """Return the bits of each layer of a causal LM that becomes integers, by its name.
+
+        Raises:
+            ConfigError: if a pattern fits no linear layer, a group does not divide a row, the head that is named shares
+                its weight with the embedding, or a package is missing.
+        """
+        from torch import nn
+
+        for package in ("torchao", "compressed_tensors"):
+            if find_spec(package) is None:
+                raise ConfigError(f"bits: it needs the package {package}: pip install 'lit-llm[quantization]'")
+        linears = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear)}
+        for pattern in self.layers:
+            if not any(fnmatchcase(name, pattern) for name in linears):
+                raise ConfigError(f"layers: {pattern!r} fits no linear layer, such as {next(iter(linears))!r}")
+        head = model.get_output_embeddings()
+        found = {}
+        for name, layer in linears.items():
+            named = [bits for pattern, bits in self.layers.items() if fnmatchcase(name, pattern)]
+            exact = any(not set("*?[") & set(pattern) and pattern == name for pattern in self.layers)
+            bits = named[0] if named else self.bits
+            if bits is None or (layer is head and not exact):
+                continue
+            if layer is head and head.weight is model.get_input_embeddings().weight:
+                raise ConfigError(f"layers: {name!r} shares its weight with the embedding, which stays as it is")
+            if self.group_size and layer.in_features % self.group_size:
+                raise ConfigError(
+                    f"group_size: {self.group_size} does not divide the {layer.in_features} inputs of {name!r}; "
+                    "choose a divisor, or null for a whole row"
+                )
+            found[name] = bits
+        return found
+
+    def rounded(self, weight: Tensor, bits: int) -> Tensor:
+        """Return what a weight ``[out, in]`` stands for once it is stored, in float32; gradients pass through."""
+        return _fake_quantizer(bits, self.group_size)(weight.float())  # type: ignore[no-any-return]
+
+    def rounded_input(self, values: Tensor) -> Tensor:
+        """Return the input of a layer ``[..., in]`` as it is there, rounded where ``activations`` says so."""
+        return _fake_input()(values) if self.activations == "int8" else values  # type: ignore[no-any-return]
+
+    def integers(self, weight: Tensor, bits: int, method: Method = "rtn") -> Integers:
+        """Return the integers and scales of a weight ``[out, in]``.
+
+        Args:
+            weight: in any dtype; it is rounded from float32.
+            bits: of each integer.
+            method: ``rtn`` takes scales from the largest weight of a group, ``hqq`` searches those that bring the
+                result closest to the weights (half-quadratic quantization, Badri & Shaji 2023).
+        """
+        import torch
+        from torchao.quantization import IntxUnpackedToInt8Tensor
+        from torchao.quantization.quantize_.workflows import IntxChooseQParamsAlgorithm as Algorithm
+
+        stored = IntxUnpackedToInt8Tensor.from_hp(
+            weight.detach().float(),
+            (1, self.group_size or weight.shape[1]),
+            getattr(torch, f"int{bits}"),
+            intx_choose_qparams_algorithm=Algorithm.AFFINE if method == "rtn" else Algorithm.HQQ_SCALE_ONLY,
+        )
+        return Integers(stored.qdata, stored.scale)
+
+    def convert(self, model: nn.Module, plan: Mapping[str, int]) -> None:
+        """Replace the weights of the layers in ``plan`` by torchao's tensors of integers, in place, for inference."""
+        import torch
+        from torchao.quantization import Int8DynamicActivationIntxWeightConfig, IntxWeightOnlyConfig, quantize_
+        from torchao.quantization.granularity import PerAxis, PerGroup
+
+        granularity = PerGroup(self.group_size) if self.group_size else PerAxis(0)
+        for bits in sorted(set(plan.values())):
+            dtype = getattr(torch, f"int{bits}")
+            config = (
+                Int8DynamicActivationIntxWeightConfig(weight_dtype=dtype, weight_granularity=granularity)
+                if self.activations == "int8"
+                else IntxWeightOnlyConfig(weight_dtype=dtype, granularity=granularity)
+            )
+            quantize_(model, config, filter_fn=lambda _, name, bits=bits: plan.get(name) == bits)
+
+
+class Integers(NamedTuple):
+    """A stored weight.
+
+    Attributes:
+        values: integers ``[out, in]``, each in a byte of its own.
+        scales: ``[out, in / group]`` in float32; a weight is its integer times its group's scale.
+    """
+
+    values: Tensor
+    scales: Tensor
+
+    def weight(self) -> Tensor:
+        """Return what is stored, ``[out, in]`` in float32."""
+        groups: Tensor = self.values.unflatten(1, (self.scales.shape[1], -1)).float() * self.scales[..., None]
+        return groups.flatten(1)
+
+
+@cache
+def _fake_quantizer(bits: int, group_size: int | None) -> Any:
+    import torch
+    from torchao.quantization.granularity import PerAxis, PerGroup
+    from torchao.quantization.qat import IntxFakeQuantizeConfig, IntxFakeQuantizer
+
+    granularity = PerGroup(group_size) if group_size else PerAxis(0)
+    return IntxFakeQuantizer(IntxFakeQuantizeConfig(getattr(torch, f"int{bits}"), granularity))
+
+
+@cache
+def _fake_input() -> Any:
+    import torch
+    from torchao.quantization.qat import IntxFakeQuantizeConfig, IntxFakeQuantizer
+
+    return IntxFakeQuantizer(IntxFakeQuantizeConfig(torch.int8, "per_token", is_symmetric=False))

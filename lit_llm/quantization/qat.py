@@ -1,0 +1,169 @@
+"""Quantization-aware training: layers compute with the weights that will be deployed (Jacob et al. 2018)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+from lit_llm.errors import ConfigError
+from lit_llm.quantization.integers import IntFormat
+
+if TYPE_CHECKING:
+    from lit_llm.adapters import Adapter
+    from lit_llm.quantization.base import Quantizer
+
+KEY = "model.init_args.qat"
+FLOAT = 32
+"""What is logged as the bits of a weight that is not rounded yet."""
+
+
+class QAT:
+    """Rounds the weights of linear layers in the forward pass, and lets gradients pass as if it had not.
+
+    Under an adapter it is the merged weight ``W + ΔW`` that is rounded: what is deployed is what was trained. Rounding
+    ``W`` alone, as other libraries do, is lost when the adapter is merged. Nothing is added to a checkpoint.
+    Validation, test and prediction use the final widths from the first step on: they measure what would be deployed.
+
+    Args:
+        bits: of each weight: 2, 3, 4 or 8.
+        group_size: neighbouring weights of a row that share a scale; null for a whole row.
+        activations: ``int8`` rounds the inputs of these layers too, to 8 bits with a scale for each token.
+        layers: bits by pattern of the layer's name, as for ``IntFormat``.
+        start: optimizer steps before training rounds weights, or their share of the run where it is below 1.
+        gradual: fewest bits of any layer from a share of the run on, such as ``{0: 8, 0.2: 4}`` before ``bits: 2``.
+        settled: share of the run at which ``gradual`` ends, and all layers have their final bits.
+
+    Raises:
+        ConfigError: if a value is impossible.
+    """
+
+    def __init__(
+        self,
+        bits: int = 4,
+        group_size: int | None = 32,
+        activations: Literal["none", "int8"] = "none",
+        layers: dict[str, int | None] | None = None,
+        start: float = 0,
+        gradual: dict[float, int] | None = None,
+        settled: float = 0.5,
+    ) -> None:
+        try:
+            self.format = IntFormat(bits, group_size, activations, layers or {})
+        except ConfigError as error:
+            raise ConfigError(f"{KEY}.init_args.{error}") from error
+        if start < 0:
+            raise ConfigError(f"{KEY}.init_args.start: {start} is below 0; it is a number of steps, or a share below 1")
+        if not 0 <= settled <= 1:
+            raise ConfigError(f"{KEY}.init_args.settled: {settled} is no share of a run; it is between 0 and 1")
+        for share, width in (gradual or {}).items():
+            if not 0 <= share < 1 or not bits < width < FLOAT:
+                raise ConfigError(
+                    f"{KEY}.init_args.gradual: {{{share}: {width}}} is not possible; each is a share of the run below "
+                    f"1 and a width above the final {bits} bits"
+                )
+        self.start, self.gradual, self.settled = start, gradual or {}, settled
+        self.fewest = 0
+        """Fewest bits of any layer in the current training step; ``FLOAT`` rounds nothing."""
+
+    def settings(self) -> dict[str, Any]:
+        """Return what decides the text that a trained model writes."""
+        return {**vars(self.format), "layers": dict(self.format.layers)}
+
+    def check(self, adapter: Adapter, quantizer: Quantizer | None) -> None:
+        """Refuse what has no merged weight in training.
+
+        Raises:
+            ConfigError: if the adapter drops inputs out, or the base is stored by a quantizer.
+        """
+        if quantizer:
+            raise ConfigError(
+                f"{KEY}: the weights are stored by {type(quantizer).__name__} already and would be rounded twice; "
+                "leave out model.init_args.quantizer, or qat"
+            )
+        dropout = getattr(adapter, "dropout", 0)
+        if dropout:
+            raise ConfigError(
+                f"model.init_args.adapter: a dropout of {dropout} falls on the adapter's inputs alone, and the weight "
+                "that is rounded has the adapter in it; set dropout to 0"
+            )
+
+    def plan(self, model: Any) -> dict[str, int]:
+        """Return the final bits of each layer of a causal LM that is rounded, by its name.
+
+        Raises:
+            ConfigError: if ``layers`` or ``group_size`` do not fit the model.
+        """
+        try:
+            return self.format.plan(model)
+        except ConfigError as error:
+            raise ConfigError(f"{KEY}.init_args.{error}") from error
+
+    def attach(self, model: nn.Module, plan: Mapping[str, int], adapter: Adapter | None = None) -> None:
+        """Let the layers named in ``plan`` compute with rounded weights.
+
+        Args:
+            model: the causal LM inside of what an adapter wrapped, or a plain one.
+            plan: final bits of layers by name.
+            adapter: gives the merged weights; without one they are the layers' own.
+        """
+        for name, bits in plan.items():
+            layer: Any = model.get_submodule(name)
+            layer.forward = _Rounded(self, layer, bits, adapter)
+
+    def detach(self, model: nn.Module, plan: Mapping[str, int]) -> None:
+        """Let the layers compute as they did."""
+        for name in plan:
+            vars(model.get_submodule(name)).pop("forward", None)
+
+    def follow(self, step: int, total_steps: int) -> int:
+        """Take the widths of an optimizer step, counted from 0; return the bits of the layers that set none."""
+        share = step / max(1, total_steps)
+        if step < self.start if self.start >= 1 else share < self.start:
+            self.fewest = FLOAT
+        else:
+            passed = [begin for begin in self.gradual if begin <= share]
+            self.fewest = self.gradual[max(passed)] if passed and share < self.settled else 0
+        return self.width(self.format.bits, training=True)
+
+    def width(self, bits: int, training: bool) -> int:
+        """Return the bits of a layer, given its final ones."""
+        return max(bits, self.fewest) if training else bits
+
+
+class _Rounded:
+    """The forward pass of one layer with its merged weight, rounded."""
+
+    def __init__(self, qat: QAT, layer: Any, bits: int, adapter: Adapter | None) -> None:
+        self.qat, self.layer, self.bits, self.adapter = qat, layer, bits, adapter
+        self._kept: tuple[Any, Tensor] | None = None
+
+    def __call__(self, values: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        bits = self.qat.width(self.bits, self.layer.training)
+        if bits == FLOAT:
+            plain: Tensor = type(self.layer).forward(self.layer, values, *args, **kwargs)
+            return plain
+        base: Any = self.layer.get_base_layer() if hasattr(self.layer, "get_base_layer") else self.layer
+        weight = self._weight(bits)
+        rounded = self.qat.format.rounded_input(values)
+        return linear(rounded, weight.to(values.dtype), base.bias)
+
+    def _weight(self, bits: int) -> Tensor:
+        if torch.is_grad_enabled():
+            self._kept = None
+            return self._compute(bits)
+        # Generation asks for the same weight at every token.
+        now = bits, [(id(weight), weight.data_ptr(), weight._version) for weight in self.layer.parameters()]
+        if self._kept is None or self._kept[0] != now:
+            self._kept = now, self._compute(bits)
+        return self._kept[1]
+
+    def _compute(self, bits: int) -> Tensor:
+        own: Any = self.layer
+        # What is deployed is merged and rounded in float32, so training does not do it in 16 bits either.
+        with torch.autocast(own.weight.device.type, enabled=False):
+            weight: Tensor = self.adapter.effective_weight(own) if self.adapter else own.weight
+            return self.qat.format.rounded(weight, bits)

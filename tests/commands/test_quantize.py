@@ -1,0 +1,163 @@
+"""``python -m lit_llm quantize``: what a run computes with its weights rounded is what the written folder computes."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from lit_llm.__main__ import main
+from lit_llm.commands import quantize
+from lit_llm.models import CausalLM
+from lit_llm.quantization import IntFormat
+from lit_llm.report import open_run
+
+IDS = torch.tensor([[5, 6, 7, 8, 9, 10, 11, 12]])
+"""A row that the command itself does not compare."""
+
+
+@pytest.fixture(scope="module")
+def runs(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two runs of two steps: ``plain``, and ``aware`` of 4 bits."""
+    folder = tmp_path_factory.mktemp("runs")
+    rows = [{"id": f"r{k}", "text": f"quiero {k} panes", "json": {"n": k}} for k in range(8)]
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for name, qat in {"plain": None, "aware": {"class_path": "lit_llm.quantization.QAT"}}.items():
+        settings: dict[str, Any] = {
+            "seed_everything": 0,
+            "model": {
+                "class_path": "lit_llm.models.CausalLM",
+                "init_args": {"backbone": str(root / "checkpoints/qwen3-tiny"), "qat": qat},
+            },
+            "data": {
+                "class_path": "lit_llm.data.ExtractionData",
+                "init_args": {"train": str(folder / "rows.jsonl"), "batch_size": 4},
+            },
+            "trainer": {
+                "default_root_dir": str(folder / name),
+                "max_steps": 2,
+                "accelerator": "cpu",
+                "logger": False,
+                "enable_progress_bar": False,
+                "enable_model_summary": False,
+                "callbacks": [{"class_path": "lit_llm.callbacks.RunCheckpoint"}],
+            },
+        }
+        (folder / f"{name}.yaml").write_text(json.dumps(settings))
+        assert main(["fit", "--config", str(folder / f"{name}.yaml")]) == 0
+    return folder
+
+
+def logits(network: Any) -> torch.Tensor:
+    with torch.no_grad():
+        found: torch.Tensor = network(input_ids=IDS).logits
+    return found
+
+
+def opened(folder: Path) -> Any:
+    return AutoModelForCausalLM.from_pretrained(folder).eval()
+
+
+FORMATS = {
+    "rtn": (["--method", "rtn"], IntFormat(4, 32)),
+    "three": (["--method", "rtn", "--bits", "3", "--group_size", "64"], IntFormat(3, 64)),
+    "rows": (["--bits", "8", "--group_size", "0"], IntFormat(8, None)),
+    "mixed": (["--layers", '{"*.down_proj": 8, "*.layers.0.*": null}'], None),
+    "hqq": (["--method", "hqq", "--bits", "2"], None),
+}
+
+
+@pytest.mark.parametrize("case", FORMATS)
+def test_integers_are_read_back_as_they_were_computed(case: str, runs: Path, tmp_path: Path) -> None:
+    options, form = FORMATS[case]
+    assert main(["quantize", "--run", str(runs / "plain"), "--output", str(tmp_path / "out"), *options]) == 0
+    merged: Any = open_run(runs / "plain").model.merge_adapter().eval()
+    before = logits(merged)
+    found = logits(opened(tmp_path / "out"))
+    assert 1e-4 < (found - before).abs().max() / before.abs().max() < 0.8
+    if form:
+        for name, bits in form.plan(merged).items():
+            layer = merged.get_submodule(name)
+            layer.weight.data = form.rounded(layer.weight, bits)
+        assert torch.equal(found, logits(merged))
+
+
+@pytest.mark.parametrize("case", ["rtn", "mixed", "hqq"])
+def test_a_folder_of_integers_is_a_backbone_that_learns(case: str, runs: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    assert main(["quantize", "--run", str(runs / "plain"), "--output", str(folder), *FORMATS[case][0]]) == 0
+    built = CausalLM(backbone=str(folder))
+    built.configure_model()
+    assert torch.equal(logits(built.eval().language_model), logits(opened(folder)))
+    names = {name for name, _ in built.language_model.named_parameters()}
+    assert not any("scale" in name or "packed" in name for name in names)
+    built.train().language_model(input_ids=IDS, labels=IDS).loss.backward()
+    assert any(weight.grad is not None for weight in built.parameters())
+
+
+@pytest.mark.parametrize(("method", "most"), [("nf4", 0.3), ("int8", 0.05)])
+def test_bitsandbytes_folders_open_too(method: str, most: float, runs: Path, tmp_path: Path) -> None:
+    command = ["quantize", "--run", str(runs / "plain"), "--output", str(tmp_path / "out"), "--method", method]
+    assert main(command) == 0
+    before = logits(open_run(runs / "plain").model.merge_adapter().eval())
+    moved = (logits(opened(tmp_path / "out")) - before).abs().max() / before.abs().max()
+    assert 1e-4 < moved < most
+
+
+def test_a_run_that_was_trained_for_it_is_written_as_it_was_trained(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["quantize", "--run", str(runs / "aware"), "--output", str(tmp_path / "out")]) == 0
+    assert "(qat)" in capsys.readouterr().out
+    trained = logits(open_run(runs / "aware").model.language_model)
+    assert torch.equal(logits(opened(tmp_path / "out")), trained)
+    assert not torch.equal(trained, logits(open_run(runs / "aware").model.merge_adapter().eval()))
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4])
+def test_searched_scales_bring_weights_closer(bits: int) -> None:
+    weight = torch.randn(64, 128) * torch.rand(64, 1).exp()
+    form = IntFormat(bits, 32)
+    errors = {how: (form.integers(weight, bits, how).weight() - weight).abs().mean() for how in ("rtn", "hqq")}
+    assert errors["hqq"] < errors["rtn"]
+
+
+@pytest.mark.parametrize(
+    ("run", "options", "message"),
+    [
+        ("plain", ["--method", "qat"], "--method: qat needs a run with model.qat; use rtn"),
+        ("aware", ["--method", "rtn"], "--method: rtn is not what the run was trained for; leave the option out"),
+        ("aware", ["--bits", "2"], "--bits: qat has no such setting"),
+        ("plain", ["--method", "nf4", "--group_size", "8"], "--group_size: nf4 has no such setting"),
+        ("plain", ["--bits", "7"], "bits: 7 is not possible"),
+        ("plain", ["--layers", "{"], "--layers: '{' is no JSON"),
+        ("plain", ["--layers", '{"*.kv": 8}'], "layers: '*.kv' fits no linear layer"),
+        ("plain", ["--group_size", "100"], "group_size: 100 does not divide the 256 inputs"),
+        ("none", [], "--run: there is no "),
+    ],
+)
+def test_what_cannot_be_done_is_said(
+    run: str, options: list[str], message: str, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["quantize", "--run", str(runs / run), "--output", str(tmp_path / "out"), *options]) == 1
+    assert message in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_is_not_written_twice(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["quantize", "--run", str(runs / "plain"), "--output", str(tmp_path)]) == 1
+    assert re.search(r"--output: .* exists already", capsys.readouterr().err)
+
+
+def test_a_folder_that_answers_otherwise_is_removed(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(quantize, "TOLERANCE", -1.0)
+    assert main(["quantize", "--run", str(runs / "plain"), "--output", str(tmp_path / "out")]) == 1
+    assert "was not written" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,312 @@
+"""Weights rounded while they learn: the merged ones, to just what is deployed, when the run file says so."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import Tensor
+
+from lit_llm.__main__ import main
+from lit_llm.adapters import AdaLoRA, Adapter, DoRA, Full, LoRA, VeRA
+from lit_llm.errors import ConfigError
+from lit_llm.models import CausalLM
+from lit_llm.quantization import NF4, QAT, IntFormat
+from lit_llm.quantization.qat import FLOAT
+
+IDS = torch.tensor([[5, 6, 7, 8, 9, 10, 11, 12]])
+ADAPTERS: dict[str, Callable[[], Adapter]] = {
+    "lora": lambda: LoRA(r=4, target_modules="all-linear"),
+    "pissa": lambda: LoRA(r=4, init="pissa"),
+    "dora": lambda: DoRA(r=4),
+    "vera": lambda: VeRA(r=8),
+    "adalora": lambda: AdaLoRA(r=2, initial_r=4),
+    "full": Full,
+}
+
+
+def model(root: Path, **settings: object) -> CausalLM:
+    built = CausalLM(backbone=str(root / "checkpoints/qwen3-tiny"), **settings)  # type: ignore[arg-type]
+    built.configure_model()
+    return built
+
+
+def train(built: CausalLM, steps: int = 3) -> list[float]:
+    optimizer = torch.optim.AdamW([weight for weight in built.parameters() if weight.requires_grad], lr=1e-2)
+    losses = []
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss = built.language_model(input_ids=IDS, labels=IDS).loss
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss))
+    return losses
+
+
+def logits(network: Any) -> Tensor:
+    with torch.no_grad():
+        found: Tensor = network(input_ids=IDS).logits
+    return found
+
+
+def rounded(weight: Tensor, bits: int, group_size: int) -> Tensor:
+    """Symmetric rounding, written out in float64 for one group at a time; NaN where float32 may take either side."""
+    low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+    out = torch.empty_like(weight, dtype=torch.float64)
+    for row in range(weight.shape[0]):
+        for start in range(0, weight.shape[1], group_size):
+            group = weight[row, start : start + group_size].double()
+            scale = group.abs().max() / ((high - low) / 2)
+            steps = group / scale
+            values = steps.round().clamp(low, high) * scale
+            out[row, start : start + group_size] = values.where(((steps % 1) - 0.5).abs() > 1e-5, torch.nan)
+    return out
+
+
+@pytest.mark.parametrize("group_size", [8, 32, None])
+@pytest.mark.parametrize("bits", [2, 3, 4, 8])
+def test_rounding_is_that_of_the_definition(bits: int, group_size: int | None) -> None:
+    weight = torch.randn(5, 64)
+    form = IntFormat(bits, group_size)
+    expected = rounded(weight, bits, group_size or 64)
+    told = ~expected.isnan()
+    assert told.float().mean() > 0.8
+    assert (form.rounded(weight, bits) - expected)[told].abs().max() <= 1e-6
+    stored = form.integers(weight, bits)
+    assert torch.equal(stored.weight(), form.rounded(weight, bits))
+    assert stored.values.min() >= -(2 ** (bits - 1))
+    assert stored.values.max() <= 2 ** (bits - 1) - 1
+
+
+def test_gradients_pass_where_nothing_was_cut_off() -> None:
+    weight = torch.randn(4, 32).requires_grad_()
+    form = IntFormat(3, 32)
+    form.rounded(weight, 3).sum().backward()
+    steps = (weight / (weight.abs().amax(1, keepdim=True) / 3.5)).detach()
+    # The largest of a group lies on the edge: half a step beyond the last integer.
+    inside, edge = steps < 3.49, steps.abs() > 3.49
+    assert weight.grad is not None
+    assert torch.allclose(weight.grad[~edge], inside[~edge].float())
+    assert set(weight.grad[edge].round(decimals=5).tolist()) <= {0.0, 1.0}
+    assert 0.0 in weight.grad[edge]
+
+
+@pytest.mark.parametrize("activations", ["none", "int8"])
+@pytest.mark.parametrize("bits", [2, 3, 4, 8])
+@pytest.mark.parametrize("adapter", ADAPTERS)
+def test_what_was_trained_is_what_is_deployed(adapter: str, bits: int, activations: Any, root: Path) -> None:
+    built = model(root, adapter=ADAPTERS[adapter](), qat=QAT(bits=bits, activations=activations))
+    assert len(set(train(built))) == 3
+    trained = logits(built.eval().language_model)
+    assert torch.equal(trained, logits(built.language_model))
+    merged: Any = built.merge_adapter()
+    assert not torch.equal(logits(merged), trained)
+    form = IntFormat(bits, activations=activations)
+    form.convert(merged, form.plan(merged))
+    assert type(merged.model.layers[0].mlp.up_proj.weight).__name__ == "IntxUnpackedToInt8Tensor"
+    assert (logits(merged) - trained).abs().max() <= (0 if activations == "none" else 1e-5)
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_sixteen_bits_around_it_change_no_weight(root: Path, precision: torch.dtype) -> None:
+    built = model(root, adapter=LoRA(r=4), qat=QAT(bits=4))
+    train(built)
+    layer: Any = built.language_model.get_submodule("model.layers.0.self_attn.q_proj")
+    with torch.autocast("cpu", dtype=precision, enabled=precision != torch.float32):
+        inside = layer.forward._compute(4)
+    assert torch.equal(inside, IntFormat(4).rounded(built.adapter.effective_weight(layer), 4))
+
+
+def test_a_weight_that_learns_on_is_rounded_anew(root: Path) -> None:
+    built = model(root, adapter=LoRA(r=4), qat=QAT(bits=4))
+    before = logits(built.eval().language_model)
+    train(built.train())
+    after = logits(built.eval().language_model)
+    assert not torch.equal(before, after)
+    with torch.no_grad():
+        for name, weight in built.named_parameters():
+            if "lora_B" in name:
+                weight.zero_()
+    assert torch.equal(logits(built.language_model), before)
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, [2, 2, 2, 2, 2]),
+        ({"start": 3}, [FLOAT, FLOAT, 2, 2, 2]),
+        ({"start": 0.5}, [FLOAT, FLOAT, FLOAT, 2, 2]),
+        ({"gradual": {0.0: 8, 0.3: 4}}, [8, 8, 4, 2, 2]),
+        ({"gradual": {0.0: 8}, "start": 0.2, "settled": 1.0}, [FLOAT, 8, 8, 8, 8]),
+    ],
+)
+def test_bits_follow_the_steps(settings: dict[str, Any], expected: list[int]) -> None:
+    qat = QAT(bits=2, **settings)
+    assert [qat.follow(step, 10) for step in (0, 2, 4, 5, 9)] == expected
+    qat.follow(0, 10)
+    assert qat.width(8, training=True) == (FLOAT if "start" in settings else 8)
+    assert qat.width(2, training=False) == 2
+
+
+def test_before_it_starts_training_is_that_of_an_unrounded_model(root: Path) -> None:
+    plain = train(model(root, adapter=LoRA(r=4)))
+    late = model(root, adapter=LoRA(r=4), qat=QAT(bits=2, start=100))
+    assert late.qat is not None
+    late.qat.follow(0, 1000)
+    assert train(late) == plain
+    evaluated = logits(late.eval().language_model)
+    late.qat.follow(500, 1000)
+    assert torch.equal(logits(late.language_model), evaluated)
+
+
+def test_one_table_gives_each_layer_its_bits(root: Path) -> None:
+    layers = {"model.layers.0.*": 8, "*.down_proj": None, "*.self_attn.*": 3}
+    plan = QAT(bits=2, layers=layers).plan(model(root, adapter=Full()).language_model)
+    assert {name for name in plan if name.endswith("down_proj")} == {"model.layers.0.mlp.down_proj"}
+    assert "lm_head" not in plan
+    assert {bits for name, bits in plan.items() if name.startswith("model.layers.0.")} == {8}
+    assert plan["model.layers.1.self_attn.q_proj"] == 3
+    assert plan["model.layers.1.mlp.up_proj"] == 2
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"bits": 5}, "model.init_args.qat.init_args.bits: 5 is not possible; a weight has 2, 3, 4 or 8 bits"),
+        ({"layers": {"*.q_proj": 6}}, "layers['*.q_proj']: 6 is not possible"),
+        ({"group_size": 0}, "group_size: 0 is not possible"),
+        ({"start": -1}, "start: -1 is below 0"),
+        ({"settled": 2}, "settled: 2 is no share"),
+        ({"gradual": {0.5: 2}}, "gradual: {0.5: 2} is not possible"),
+        ({"group_size": 48}, "group_size: 48 does not divide the 256 inputs of 'model.layers.0.self_attn.q_proj'"),
+        ({"layers": {"*.kv_proj": 8}}, "layers: '*.kv_proj' fits no linear layer"),
+        ({"layers": {"lm_head": 8}}, "layers: 'lm_head' shares its weight with the embedding"),
+    ],
+)
+def test_what_does_not_fit_is_refused_by_name(settings: dict[str, Any], message: str, root: Path) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        model(root, qat=QAT(**settings))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"adapter": LoRA(dropout=0.1)}, "a dropout of 0.1 falls on the adapter's inputs alone"),
+        ({"adapter": LoRA(), "quantizer": NF4()}, "stored by NF4 already"),
+    ],
+)
+def test_what_has_no_merged_weight_is_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        CausalLM(qat=QAT(), **settings)
+
+
+def test_a_missing_package_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lit_llm.quantization.integers.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=re.escape("torchao: pip install 'lit-llm[quantization]'")):
+        model(root, qat=QAT())
+
+
+# Through the command line.
+
+
+@pytest.fixture
+def run_file(tmp_path: Path, root: Path) -> Callable[..., str]:
+    """Writes run files of 12 steps on 24 rows."""
+    rows = [{"id": f"r{k}", "text": f"quiero {k} panes", "json": {"n": k}} for k in range(24)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    def write(name: str, qat: dict[str, Any] | None = None, **model_settings: Any) -> str:
+        settings: dict[str, Any] = {
+            "seed_everything": 0,
+            "model": {
+                "class_path": "lit_llm.models.CausalLM",
+                "init_args": {
+                    "backbone": str(root / "checkpoints/qwen3-tiny"),
+                    "adapter": {"class_path": "lit_llm.adapters.LoRA", "init_args": {"r": 4}},
+                    "generator": {"class_path": "lit_llm.generation.Generator", "init_args": {"max_new_tokens": 12}},
+                    **({"qat": {"class_path": "lit_llm.quantization.QAT", "init_args": qat}} if qat else {}),
+                    **model_settings,
+                },
+            },
+            "data": {
+                "class_path": "lit_llm.data.ExtractionData",
+                "init_args": {
+                    "train": str(tmp_path / "rows.jsonl"),
+                    "test": {"one": str(tmp_path / "rows.jsonl")},
+                    "batch_size": 4,
+                },
+            },
+            "trainer": {
+                "default_root_dir": str(tmp_path / name),
+                "max_epochs": 2,
+                "accelerator": "cpu",
+                "log_every_n_steps": 1,
+                "enable_progress_bar": False,
+                "enable_model_summary": False,
+                "callbacks": [
+                    {"class_path": "lit_llm.callbacks.RunCheckpoint", "init_args": {"every_n_steps": 4}},
+                    {"class_path": "lit_llm.callbacks.PredictionWriter"},
+                ],
+            },
+        }
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(yaml.safe_dump(settings))
+        return str(path)
+
+    return write
+
+
+def test_a_stopped_run_goes_on_to_the_same_weights_and_shows_when_rounding_began(
+    run_file: Callable[..., str], tmp_path: Path
+) -> None:
+    settings = {"bits": 2, "start": 5, "gradual": {0: 4}, "settled": 0.75}
+    whole, cut = (run_file(name, settings) for name in ("whole", "cut"))
+    assert main(["fit", "--config", whole]) == 0
+    stop = {"class_path": "tests.recording.StopAt", "init_args": {"batch": 9, "how": "error"}}
+    assert main(["fit", "--config", cut, "--trainer.callbacks+", yaml.safe_dump(stop)]) == 1
+    assert main(["fit", "--config", cut, "--ckpt_path", "last"]) == 0
+    found, resumed = (load_file(tmp_path / name / "adapter/adapter_model.safetensors") for name in ("whole", "cut"))
+    assert all(torch.equal(found[name], weight) for name, weight in resumed.items())
+    events = EventAccumulator(str(tmp_path / "whole"))
+    events.Reload()
+    bits = {event.step: event.value for event in events.Scalars("train/weight_bits")}
+    assert [bits[step] for step in sorted(bits)] == [32] * 5 + [4] * 4 + [2] * 3
+
+
+def test_every_way_to_answer_gives_the_same_and_so_does_the_folder_of_integers(
+    run_file: Callable[..., str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = run_file("run", {"bits": 3, "layers": {"*.down_proj": 8}})
+    assert main(["fit", "--config", config]) == 0
+    packed = tmp_path / "packed"
+    assert main(["quantize", "--run", str(tmp_path / "run"), "--output", str(packed)]) == 0
+    assert "(qat)" in capsys.readouterr().out
+    description = json.loads((packed / "config.json").read_text())["quantization_config"]
+    assert {group["weights"]["num_bits"] for group in description["config_groups"].values()} == {3, 8}
+    assert description["ignore"] == ["lm_head"]
+    folder = ["--ckpt_path", "none", "--model.backbone", str(packed), "--model.qat", "null"]
+    answers = []
+    for options in ([], ["--model.merge", "true"], folder):
+        path = tmp_path / f"{len(answers)}.csv"
+        assert main(["predict", "--config", config, "--predictions", str(path), *options]) == 0
+        rows = csv.DictReader(path.open(newline="", encoding="utf-8"))
+        answers.append([(row["id"], row["raw"] or row["prediction"], float(row["score"])) for row in rows])
+    for other in answers[1:]:
+        assert [row[:2] for row in other] == [row[:2] for row in answers[0]]
+        assert [row[2] for row in other] == pytest.approx([row[2] for row in answers[0]], abs=1e-5)
+
+
+def test_an_export_in_plain_weights_is_not_rounded(run_file: Callable[..., str], tmp_path: Path) -> None:
+    assert main(["fit", "--config", run_file("run", {"bits": 2})]) == 0
+    assert main(["export", "--run", str(tmp_path / "run"), "--merged", str(tmp_path / "merged")]) == 0
+    weight = load_file(tmp_path / "merged/model.safetensors")["model.layers.0.mlp.up_proj.weight"]
+    assert weight[0].unique().numel() > 2 ** (2 + 3)
