@@ -129,6 +129,11 @@ class QAT:
             self.fewest = self.gradual[max(passed)] if passed and share < self.settled else 0
         return self.width(self.format.bits, training=True)
 
+    def weight(self, layer: Any, bits: int, adapter: Adapter | None) -> Tensor:
+        """Return the rounded weight ``[out, in]`` of a layer, merged with what the adapter has learned."""
+        merged: Tensor = adapter.effective_weight(layer) if adapter else layer.weight
+        return self.format.rounded(merged, bits)
+
     def width(self, bits: int, training: bool) -> int:
         """Return the bits of a layer, given its final ones."""
         return max(bits, self.fewest) if training else bits
@@ -162,8 +167,6 @@ class _Rounded:
         return self._kept[1]
 
     def _compute(self, bits: int) -> Tensor:
-        own: Any = self.layer
         # What is deployed is merged and rounded in float32, so training does not do it in 16 bits either.
-        with torch.autocast(own.weight.device.type, enabled=False):
-            weight: Tensor = self.adapter.effective_weight(own) if self.adapter else own.weight
-            return self.qat.format.rounded(weight, bits)
+        with torch.autocast(self.layer.weight.device.type, enabled=False):
+            return self.qat.weight(self.layer, bits, self.adapter)
