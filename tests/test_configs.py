@@ -114,10 +114,12 @@ def test_the_other_adapters_change_nothing_else(adapter: str, printed: Printed):
     assert other == demo
 
 
-@pytest.mark.parametrize("quantizer", ["nf4", "int8"])
-def test_the_quantizers_change_nothing_else(quantizer: str, printed: Printed):
-    demo, other = printed("--config", str(DEMO)), printed("--config", str(DEMO.with_stem(f"{DEMO.stem}_{quantizer}")))
-    assert other["model"]["init_args"].pop("quantizer") != demo["model"]["init_args"].pop("quantizer")
+@pytest.mark.parametrize(
+    ("way", "key"), [("nf4", "quantizer"), ("int8", "quantizer"), ("qat_int4", "qat"), ("qat_int2", "qat")]
+)
+def test_the_ways_to_store_weights_change_nothing_else(way: str, key: str, printed: Printed):
+    demo, other = printed("--config", str(DEMO)), printed("--config", str(DEMO.with_stem(f"{DEMO.stem}_{way}")))
+    assert other["model"]["init_args"].pop(key) != demo["model"]["init_args"].pop(key)
     for config in (demo, other):
         del config["trainer"]["default_root_dir"]
     assert other == demo
@@ -145,6 +147,26 @@ def test_a_run_file_for_a_gpu_runs_here_with_a_small_model(
     assert main(["predict", "--config", str(run / "config.yaml")]) == 0
     assert (run / "adapter/adapter_model.safetensors").exists()
     assert len((run / "predictions.csv").read_text(encoding="utf-8").splitlines()) >= 41
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", ["8b_qlora", "4b_vera", "4b_dora", "4b_full", "4b_qat_int4"])
+def test_a_run_file_of_a_kind_of_training_runs_here_with_a_small_model(
+    size: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(sys, "argv", ["lit_llm"])
+    run = tmp_path / "run"
+    small = {"num_hidden_layers": 1, "hidden_size": 128, "intermediate_size": 128, "vocab_size": 1024}
+    options = ["--config", f"configs/run/extraction_qwen3_{size}.yaml", "--trainer.default_root_dir", str(run)]
+    options += ["--model.init_args.backbone", "checkpoints/qwen3-tiny"]
+    options += ["--model.init_args.loading.random_init", "true"]
+    options += ["--model.init_args.loading.config_overrides", json.dumps(small)]
+    limits = ["--trainer.limit_val_batches", "1", "--model.init_args.generator.init_args.max_new_tokens", "4"]
+    assert main(["fit", *options, *limits, "--trainer.max_steps", "3"]) == 0
+    assert main(["predict", "--config", str(run / "config.yaml"), "--trainer.limit_predict_batches", "1"]) == 0
+    folder = run / ("model" if size == "4b_full" else "adapter")
+    assert list(folder.glob("*.safetensors"))
 
 
 HEADS = {"qwen2.5_7b": (28, 4), "qwen2.5_7b_instruct": (28, 4), "qwen2.5_14b": (40, 8), "qwen2.5_32b": (40, 8)}
