@@ -25,7 +25,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "gate": ("lit_llm.commands.gate", "fail where a run is not good enough, too slow, or has seen its test"),
     "sheet": ("lit_llm.commands.sheet", "let people judge translations without knowing whose they are"),
     "synthesize": ("lit_llm.commands.synthesize", "turn predictions over monolingual text into training rows"),
-    "export": ("lit_llm.commands.export", "write the weights of a run as a plain Hugging Face folder"),
+    "export": ("lit_llm.commands.export", "write the weights of a run as a plain Hugging Face folder or GGUF file"),
     "quantize": ("lit_llm.commands.quantize", "write the weights of a run in 2 to 8 bits"),
 }
 """Module and one-line help of each verb; ``lit_llm.cli`` is handed the verb too, a command only its options."""

@@ -36,6 +36,7 @@ SHARED = {
 HEAVY = {
     "bitsandbytes",
     "compressed_tensors",
+    "gguf",
     "llguidance",
     "matplotlib",
     "pandas",

@@ -17,6 +17,7 @@ SHORT = {
     "fit": ["--trainer.max_steps", "3", "--trainer.limit_val_batches", "1"],
     "test": ["--trainer.limit_test_batches", "1"],
     "quantize": [],
+    "export": [],
 }
 
 
@@ -34,10 +35,10 @@ def test_the_guide(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(sys, "argv", ["lit_llm"])
     assert main(["fit", "--config", "configs/run/extraction_tiny.yaml", *SHORT["fit"]]) == 0
     commands = guide(root)
-    assert len(commands) == 7
+    assert len(commands) == 8
     for program, dash, package, verb, *options in commands:
         assert (program, dash, package) == (".venv/bin/python", "-m", "lit_llm")
         assert main([verb, *options, *SHORT[verb]]) == 0
-    assert {path.name for path in Path("checkpoints").iterdir()} >= {"int2", "int4", "mixed", "nf4"}
+    assert {path.name for path in Path("checkpoints").iterdir()} >= {"int2", "int4", "mixed", "nf4", "demo.gguf"}
     with Path("checkpoints/int4_test/metrics.csv").open() as file:
         assert any(row["name"] == "test/known/field_f1" for row in csv.DictReader(file))

@@ -1,4 +1,4 @@
-"""``python -m lit_llm export``: the weights of a run as a plain Hugging Face folder."""
+"""``python -m lit_llm export``: the weights of a run as a plain Hugging Face folder, or as a file for llama.cpp."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from lit_llm.errors import ConfigError, UserError
+from lit_llm.quantization.gguf_file import GGUF_TYPES, GgufType, write_gguf
 
 if TYPE_CHECKING:
     import torch
@@ -36,24 +37,31 @@ def main(argv: Sequence[str] | None = None) -> None:
     """
     parser = argparse.ArgumentParser(prog="python -m lit_llm export", description=__doc__)
     parser.add_argument("--run", required=True, help="run folder, such as checkpoints/extraction_tiny")
-    parser.add_argument("--merged", required=True, type=Path, help="folder to write; must not exist")
+    target = parser.add_mutually_exclusive_group(required=True)
+    target.add_argument("--merged", type=Path, help="folder to write for transformers; must not exist")
+    target.add_argument("--gguf", type=Path, help="file to write for llama.cpp; must not exist")
+    parser.add_argument("--type", choices=GGUF_TYPES, default="F32", help="how matrices are stored in GGUF (F32)")
     parser.add_argument("--checkpoint", default="best", choices=["best", "last"], help="which weights of the run")
     options = parser.parse_args(argv)
-    if options.merged.exists():
-        raise ConfigError(f"--merged: {options.merged} exists already; name a new folder or remove it")
-    print(f"wrote {options.merged} ({export(options.run, options.merged, options.checkpoint)})")
+    name = "merged" if options.merged else "gguf"
+    path: Path = getattr(options, name)
+    if path.exists():
+        raise ConfigError(f"--{name}: {path} exists already; name another or remove it")
+    kind = options.type if name == "gguf" else None
+    print(f"wrote {path} ({export(options.run, path, options.checkpoint, kind)})")
 
 
-def export(run_folder: str | Path, target: Path, checkpoint: str = "best") -> str:
+def export(run_folder: str | Path, target: Path, checkpoint: str = "best", gguf: GgufType | None = None) -> str:
     """Write the merged model and tokenizer of a run.
 
     Args:
         run_folder: the run.
-        target: folder to write.
+        target: folder to write, or file for ``gguf``.
         checkpoint: ``best`` or ``last``.
+        gguf: how matrices are stored in a file for llama.cpp; by default a folder for transformers is written.
 
     Returns:
-        How far the logits of the written folder are from those of the adapted model, in words.
+        How far the logits of what was written are from those that were computed, in words.
     """
     import torch
 
@@ -65,32 +73,62 @@ def export(run_folder: str | Path, target: Path, checkpoint: str = "best") -> st
     # Layers in 8 bits round their inputs too, which is no part of what is written.
     model.restore_weights()
     model.stop_rounding()
-    wanted = logits(model.network, ids)
+    adapted = logits(model.network, ids)
     merged = model.merge_adapter()
-    with written_whole(target) as folder:
-        merged.save_pretrained(folder, safe_serialization=True)
-        model.tokenizer.save_pretrained(folder)
-        model.save_extras(folder)
-        difference = float((reloaded_logits(folder, ids) - wanted).abs().max() / wanted.abs().max())
-        if difference > TOLERANCE:
-            raise UserError(
-                f"export: merged logits differ from the adapted model's by {difference:.1e} of their size (limit "
-                f"{TOLERANCE:.0e}): {target} was not written; predict with the adapter unmerged instead"
-            )
-    return f"logits of the reloaded folder differ by at most {difference:.1e} of their size"
+    _check("merged", relative(logits(merged, ids), adapted), target)
+    with written_whole(target) as part:
+        if gguf:
+            write_gguf(merged, model.tokenizer, part, gguf)
+            difference = relative(_logits_of_gguf(part, ids), logits(merged, ids))
+        else:
+            merged.save_pretrained(part, safe_serialization=True)
+            model.tokenizer.save_pretrained(part)
+            model.save_extras(part)
+            difference = relative(reloaded_logits(part, ids), adapted)
+        _check("reloaded", difference, target)
+    moved = f"; {gguf} has moved them by {relative(logits(merged, ids), adapted):.1e}" if gguf else ""
+    return f"logits of what was reloaded differ by at most {difference:.1e} of their size{moved}"
+
+
+def _check(what: str, difference: float, target: Path) -> None:
+    if difference > TOLERANCE:
+        raise UserError(
+            f"export: {what} logits differ from those computed before by {difference:.1e} of their size (limit "
+            f"{TOLERANCE:.0e}): {target} was not written; predict with the adapter unmerged instead"
+        )
+
+
+def _logits_of_gguf(path: Path, ids: torch.Tensor) -> torch.Tensor:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    settings = {"gguf_file": path.name, "dtype": torch.float32}
+    return logits(AutoModelForCausalLM.from_pretrained(path.parent, **settings).eval(), ids)
+
+
+def relative(found: torch.Tensor, wanted: torch.Tensor) -> float:
+    """Return the largest difference, relative to the largest value."""
+    return float((found - wanted).abs().max() / wanted.abs().max())
 
 
 @contextmanager
 def written_whole(target: Path) -> Iterator[Path]:
-    """Give a folder beside ``target`` to write to, which takes its name at the end and is removed after an error."""
+    """Give a path beside ``target`` to write to, which takes its name at the end and is removed after an error."""
     partial = target.with_name(f"{target.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    _remove(partial)
     try:
         yield partial
     except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
+        _remove(partial)
         raise
     os.replace(partial, target)
+
+
+def _remove(path: Path) -> None:
+    if path.is_file():
+        path.unlink()
+    else:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def reloaded_logits(folder: Path, ids: torch.Tensor, quantizer: Quantizer | None = None) -> torch.Tensor:

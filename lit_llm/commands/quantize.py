@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from lit_llm.commands.export import PROBE, logits, reloaded_logits, written_whole
+from lit_llm.commands.export import PROBE, logits, relative, reloaded_logits, written_whole
 from lit_llm.errors import ConfigError, UserError
 from lit_llm.quantization import NF4, Int8, IntFormat, Quantizer
 
@@ -85,7 +85,7 @@ def quantize(run: str, output: Path, checkpoint: str, method: str | None, settin
             wanted = trained if method == "qat" else logits(merged, ids)
         model.tokenizer.save_pretrained(folder)
         model.save_extras(folder)
-        difference = _relative(reloaded_logits(folder, ids, quantizer), wanted)
+        difference = relative(reloaded_logits(folder, ids, quantizer), wanted)
         if difference > TOLERANCE:
             raise UserError(
                 f"quantize: the logits of the written folder differ by {difference:.1e} of their size (limit "
@@ -94,7 +94,7 @@ def quantize(run: str, output: Path, checkpoint: str, method: str | None, settin
         stored_bytes = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
     return (
         f"wrote {output} ({method}): {stored_bytes:,} bytes, {stored_bytes / plain_bytes:.2f} of the merged weights'; "
-        f"its logits are within {difference:.1e} of those computed before, {_relative(wanted, before):.1e} from the "
+        f"its logits are within {difference:.1e} of those computed before, {relative(wanted, before):.1e} from the "
         "unquantized ones (of their size)"
     )
 
@@ -144,7 +144,3 @@ def _save_bitsandbytes(merged: PreTrainedModel, quantizer: Quantizer, folder: Pa
     quantizer.after_loading(stored)
     stored.save_pretrained(folder, safe_serialization=True)
     return logits(stored, ids)
-
-
-def _relative(found: torch.Tensor, wanted: torch.Tensor) -> float:
-    return float((found - wanted).abs().max() / wanted.abs().max())

@@ -1,0 +1,102 @@
+"""GGUF, the file format of llama.cpp: a model and its tokenizer in one file, with plain or quantized weights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+
+from lit_llm.errors import ConfigError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+GgufType = Literal["F32", "F16", "BF16", "Q8_0", "Q4_0"]
+GGUF_TYPES: tuple[str, ...] = get_args(GgufType)
+
+ARCHITECTURES = {"qwen2": "QWEN2", "qwen3": "QWEN3"}
+"""Names of the models that can be written, by transformers and by gguf."""
+
+
+def write_gguf(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, path: Path, kind: GgufType) -> None:
+    """Write a causal LM and its tokenizer; its matrices become, in place, the numbers that the file stands for.
+
+    Args:
+        model: plain, of the Qwen2 or Qwen3 architecture.
+        tokenizer: its byte-level BPE tokenizer.
+        path: the file.
+        kind: how matrices are stored: plain floats, or blocks of 32 weights with a scale in 8 (``Q8_0``) or 4 bits
+            (``Q4_0``). Vectors stay in float32.
+
+    Raises:
+        ConfigError: if gguf is missing, or the model is of another architecture.
+    """
+    try:
+        import gguf
+    except ImportError as error:
+        raise ConfigError("--gguf: it needs the package gguf: pip install 'lit-llm[quantization]'") from error
+    config: Any = model.config
+    if config.model_type not in ARCHITECTURES:
+        raise ConfigError(f"--gguf: {config.model_type} is not supported; it is one of {', '.join(ARCHITECTURES)}")
+    architecture = gguf.MODEL_ARCH[ARCHITECTURES[config.model_type]]
+    writer = gguf.GGUFWriter(path, gguf.MODEL_ARCH_NAMES[architecture])
+    _describe(writer, config, gguf.LlamaFileType["ALL_F32" if kind == "F32" else f"MOSTLY_{kind}"])
+    _add_tokenizer(writer, tokenizer, config.vocab_size)
+    names = gguf.get_tensor_name_map(architecture, config.num_hidden_layers)
+    for key, weight in model.named_parameters():
+        stored = gguf.GGMLQuantizationType[kind if weight.dim() > 1 else "F32"]
+        values = gguf.quantize(weight.detach().float().numpy(), stored)
+        name = names.get_name(key, try_suffixes=(".weight", ".bias"))
+        if name is None:
+            raise ConfigError(f"--gguf: the format has no name for {key} of {config.model_type}; use --merged")
+        writer.add_tensor(name, values, raw_dtype=stored)
+        weight.data = weight.new_tensor(np.asarray(gguf.dequantize(values, stored)))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def _describe(writer: Any, config: Any, file_type: int) -> None:
+    """Add the sizes of the model."""
+    writer.add_file_type(file_type)
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_head_count_kv(config.num_key_value_heads)
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
+    head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    writer.add_key_length(head_dim)
+    writer.add_value_length(head_dim)
+    writer.add_vocab_size(config.vocab_size)
+
+
+def _add_tokenizer(writer: Any, tokenizer: Any, size: int) -> None:
+    """Add tokens, merges and the chat template; ids beyond the tokenizer's get a name that no text has."""
+    from gguf import TokenType
+
+    parts = json.loads(tokenizer.backend_tokenizer.to_str())
+    tokens, types = [f"[PAD{at}]" for at in range(size)], [TokenType.UNUSED] * size
+    for token, at in parts["model"]["vocab"].items():
+        tokens[at], types[at] = token, TokenType.NORMAL
+    for token in parts["added_tokens"]:
+        kind = TokenType.CONTROL if token["special"] else TokenType.USER_DEFINED
+        tokens[token["id"]], types[token["id"]] = token["content"], kind
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("qwen2")
+    writer.add_token_list(tokens)
+    writer.add_token_types(types)
+    merges = parts["model"]["merges"]
+    writer.add_token_merges([merge if isinstance(merge, str) else " ".join(merge) for merge in merges])
+    writer.add_add_bos_token(False)
+    if tokenizer.eos_token_id is not None:
+        writer.add_eos_token_id(tokenizer.eos_token_id)
+    if tokenizer.pad_token_id is not None:
+        writer.add_pad_token_id(tokenizer.pad_token_id)
+    if tokenizer.chat_template:
+        writer.add_chat_template(tokenizer.chat_template)
