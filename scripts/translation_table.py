@@ -111,17 +111,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     files = ["--data.train", f"{split}/train.jsonl", "--data.valid", f"{split}/valid.jsonl"]
     run = ["--config", "configs/run/translation_tiny.yaml", *files, *others, "--trainer.default_root_dir", str(FOLDER)]
     train(FOLDER, [*run, "--data.test", json.dumps({"dev": str(test)})], options.threads)
-    asked = {"dev": (test, [])}
+    asked: dict[str, tuple[Path, list[str]]] = {"dev": (test, [])}
     for direction in ("es-nah", "nah-es"):
         file = FOLDER / f"moved-{direction}.jsonl"
         move_sources(test, direction, file)
         asked[file.stem] = (file, ["--data.directions", f"[{direction}]"])
-    how = [text for key, value in DECODING.items() for text in (f"{GENERATOR}.{key}", str(value))]
+    how = [f"{GENERATOR}.{key}={value}" for key, value in DECODING.items()]
     for name, (file, more) in asked.items():
-        where = ["--data.test", json.dumps({name: str(file)}), "--predictions", str(FOLDER / f"{name}.csv"), *more]
-        lit_llm(
-            "predict", ["--config", str(FOLDER / "config.yaml"), *where, *how], FOLDER / f"{name}.log", options.threads
-        )
+        where = ["--data.test", json.dumps({name: str(file)}), "--predictions", str(FOLDER / f"{name}.csv")]
+        command = ["--config", str(FOLDER / "config.yaml"), *where, *more, *how]
+        lit_llm("predict", command, FOLDER / f"{name}.log", options.threads)
     for direction in ("es-nah", "nah-es"):
         found = compare_translations(answers(pairs, test, direction), SCORES, 1000, 12345)
         write(direction, table(found))
