@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -11,6 +11,9 @@ from transformers.cache_utils import DynamicLayer
 
 ROOM = 64
 """Positions that are allocated ahead."""
+
+GROUP = 32
+"""Channels of a token that share a scale where keys and values are rounded."""
 
 
 class GrowingLayer(DynamicLayer):  # type: ignore[no-untyped-call]
@@ -29,13 +32,9 @@ class GrowingLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         """Append ``[B, H, t, D]`` and return all keys and values so far."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-            self._rows = key_states.shape[0]
-        start, self._length = self._length, self._length + key_states.shape[2]
-        if not self._buffers or self._length > self._buffers[0].shape[2]:
-            self._buffers = [self._grow(key_states, self.keys), self._grow(value_states, self.values)]
-        for buffer, new in zip(self._buffers, (key_states, value_states), strict=True):
-            buffer[: self._rows, :, start : self._length] = new
-        return self._view()
+        self._append([key_states, value_states])
+        self._show()
+        return cast(Tensor, self.keys), cast(Tensor, self.values)
 
     def batch_select_indices(self, indices: Tensor) -> None:
         """Keep these rows, in this order; only rows that change place are copied."""
@@ -44,22 +43,102 @@ class GrowingLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         for buffer in self._buffers:
             buffer[moved, :, : self._length] = buffer[indices[moved], :, : self._length]
         self._rows = len(indices)
-        self._view()
+        self._show()
 
-    def _grow(self, new: Tensor, old: Tensor | None) -> Tensor:
-        rows, heads, _, width = new.shape
-        buffer = new.new_empty(rows, heads, self._length + ROOM, width)
-        if old is not None and old.numel():
-            buffer[:, :, : old.shape[2]] = old
+    def _append(self, pieces: list[Tensor]) -> None:
+        """Write ``[B, H, t, *]`` behind what is there."""
+        start, self._length = self._length, self._length + pieces[0].shape[2]
+        if not self._buffers:
+            self._rows = pieces[0].shape[0]
+            self._buffers = [self._grown(piece[:, :, :0]) for piece in pieces]
+        elif self._length > self._buffers[0].shape[2]:
+            self._buffers = [self._grown(piece) for piece in self._used(start)]
+        for buffer, new in zip(self._buffers, pieces, strict=True):
+            buffer[: self._rows, :, start : self._length] = new
+
+    def _grown(self, old: Tensor) -> Tensor:
+        rows, heads, length, width = old.shape
+        buffer = old.new_empty(rows, heads, self._length + ROOM, width)
+        buffer[:, :, :length] = old
         return buffer
 
-    def _view(self) -> tuple[Tensor, Tensor]:
-        self.keys, self.values = (buffer[: self._rows, :, : self._length] for buffer in self._buffers)
-        return self.keys, self.values
+    def _used(self, length: int) -> list[Tensor]:
+        return [buffer[: self._rows, :, :length] for buffer in self._buffers]
+
+    def _show(self) -> None:
+        self.keys, self.values = self._used(self._length)
 
 
-def growing_cache(config: PretrainedConfig) -> DynamicCache:
-    """Return an empty cache for a model; layers with a sliding window keep transformers' own kind."""
+class RoundedLayer(GrowingLayer):
+    """Keys and values of one layer in 8, 4 or 2 bits, each group of a token's channels with an offset and a scale.
+
+    What is new is used as it is, and rounded from the next token on. Groups lie within one token, so that a row is
+    rounded alike in any batch.
+
+    Args:
+        bits: of each number.
+    """
+
+    def __init__(self, bits: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.bits = bits
+
+    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        """Append ``[B, H, t, D]`` and return all keys and values so far, those from before rounded."""
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        new = [key_states, value_states]
+        past = self._used(self._length)
+        found = [torch.cat([self._read(past[at : at + 3]), new[at // 3]], 2) for at in (0, 3)] if past else new
+        self._append([part for states in new for part in pack(states, self.bits)])
+        return found[0], found[1]
+
+    def get_seq_length(self) -> int:
+        """Return how many positions are stored."""
+        return self._length
+
+    def _read(self, parts: list[Tensor]) -> Tensor:
+        found: Tensor = unpack(parts[0], parts[1], parts[2], self.bits).to(self.dtype)
+        return found
+
+    def _show(self) -> None:
+        """Keep nothing unpacked between two tokens."""
+
+
+def pack(values: Tensor, bits: int) -> list[Tensor]:
+    """Round numbers ``[..., D]`` in groups of up to 32: codes ``[..., D · bits / 8]`` in bytes, scales and offsets."""
+    size = values.shape[-1]
+    group = GROUP if size % GROUP == 0 else size
+    groups = values.float().unflatten(-1, (-1, group))
+    low, high = groups.amin(-1, keepdim=True), groups.amax(-1, keepdim=True)
+    # As they will be read again, so that the codes are the nearest ones to what is stored.
+    scale = ((high - low) / (2**bits - 1)).clamp(min=1e-6).to(torch.bfloat16)
+    offset = low.to(torch.bfloat16)
+    codes = ((groups - offset.float()) / scale.float()).round().clamp(0, 2**bits - 1).to(torch.uint8)
+    parts = codes.flatten(-2).unflatten(-1, (-1, 8 // bits))
+    packed = sum(parts[..., at] << (at * bits) for at in range(8 // bits))
+    return [torch.as_tensor(packed), scale.squeeze(-1), offset.squeeze(-1)]
+
+
+def unpack(packed: Tensor, scale: Tensor, offset: Tensor, bits: int) -> Tensor:
+    """Return the numbers ``[..., D]`` that ``pack`` has rounded, in float32."""
+    codes = torch.stack([packed >> (at * bits) & (2**bits - 1) for at in range(8 // bits)], -1).flatten(-2)
+    groups = codes.unflatten(-1, (scale.shape[-1], -1)).float()
+    found: Tensor = groups * scale.float()[..., None] + offset.float()[..., None]
+    return found.flatten(-2)
+
+
+def growing_cache(config: PretrainedConfig, bits: int | None = None) -> DynamicCache:
+    """Return an empty cache for a model; layers with a sliding window keep transformers' own kind.
+
+    Args:
+        config: of the model.
+        bits: 8, 4 or 2 to round keys and values; by default they stay as they are.
+    """
     cache = DynamicCache(config=config)
-    cache.layers = [GrowingLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers]
+    cache.layers = [_layer(bits) if type(layer) is DynamicLayer else layer for layer in cache.layers]
     return cache
+
+
+def _layer(bits: int | None) -> GrowingLayer:
+    return RoundedLayer(bits) if bits else GrowingLayer()

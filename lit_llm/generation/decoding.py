@@ -77,6 +77,7 @@ def decode(
     choose: Callable[[list[int], int, Tensor], Tensor],
     stop: Stop,
     mask: Mask | None = None,
+    cache_bits: int | None = None,
 ) -> list[Decoded]:
     """Continue every row of a left-padded prompt until it stops.
 
@@ -87,11 +88,12 @@ def decode(
         choose: picks tokens ``[R]`` from the running rows' places, the step and the logits ``[R, V]``.
         stop: tells from the generated tokens ``[R, T]`` which rows are finished.
         mask: sets the logits of forbidden tokens to −inf.
+        cache_bits: rounds keys and values to so many bits.
 
     Returns:
         One result per row, in the order of the prompt.
     """
-    run = _Run(model, prompt)
+    run = _Run(model, prompt, cache_bits)
     step = 0
     while run.rows:
         if step:
@@ -107,11 +109,11 @@ def decode(
 class _Run:
     """The running rows of a batch: their cache, masks, tokens and scores."""
 
-    def __init__(self, model: Any, prompt: Prompt) -> None:
+    def __init__(self, model: Any, prompt: Prompt, cache_bits: int | None) -> None:
         from lit_llm.generation.cache import growing_cache
 
         self.model = model
-        self.cache = growing_cache(model.config)
+        self.cache = growing_cache(model.config, cache_bits)
         self.mask = prompt.attention_mask
         # Counted over real tokens, so that padding on the left moves no row's positions.
         positions = (self.mask.cumsum(-1) - 1).clamp(min=0)

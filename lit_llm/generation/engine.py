@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
@@ -75,6 +75,7 @@ class Generator:
         length_penalty: power of the length that divides a beam's log-probability.
         repetition_penalty: above 1, makes tokens that an answer already holds less likely; the prompt does not count.
         no_repeat_ngram_size: forbids an answer to repeat a sequence of this many of its tokens; 0 allows all.
+        cache_bits: round keys and values to 8, 4 or 2 bits, which saves memory with long texts.
         stop: ``eos`` stops at the end token, ``json`` also where the top-level JSON object or array closes, ``never``
             writes ``max_new_tokens`` whatever comes.
         constraint: holds answers to a grammar, such as each row's JSON schema.
@@ -96,6 +97,7 @@ class Generator:
         length_penalty: float = 1.0,
         repetition_penalty: float = 1.0,
         no_repeat_ngram_size: int = 0,
+        cache_bits: Literal[8, 4, 2] | None = None,
         stop: StopRule = "eos",
         constraint: Constraint | None = None,
     ) -> None:
@@ -114,6 +116,8 @@ class Generator:
             no_repeat_ngram_size,
             "0 beside a constraint, which may leave no other way on",
         )
+        _require(cache_bits in (None, 8, 4, 2), "cache_bits", cache_bits, "8, 4, 2 or null")
+        _require(not (cache_bits and num_beams > 1), "num_beams", num_beams, "1 where cache_bits is set")
         _require(stop in ("eos", "json", "never"), "stop", stop, "eos, json or never")
         self.max_new_tokens = max_new_tokens
         self.per_source = per_source
@@ -126,6 +130,7 @@ class Generator:
         self.length_penalty = length_penalty
         self.repetition_penalty = repetition_penalty
         self.no_repeat_ngram_size = no_repeat_ngram_size
+        self.cache_bits = cache_bits
         self.stop = stop
         self.constraint = constraint
         self.memory = Memory()
@@ -189,7 +194,7 @@ class Generator:
         sampler = (
             Sampler(prompt, steps, self.seed, self.temperature, self.top_p, self.top_k) if self.do_sample else None
         )
-        return decode(model, prompt, limits, sampler or greedy, stop, mask)
+        return decode(model, prompt, limits, sampler or greedy, stop, mask, self.cache_bits)
 
     def _limits(self, tokenizer: PreTrainedTokenizerBase, meta: list[dict[str, Any]]) -> list[int]:
         if self.per_source is None:

@@ -48,11 +48,12 @@ def test_without_the_json_rule_the_same_model_runs_on(trained_model, tokenizer, 
     assert all(answer.new_tokens == 60 and not answer.finished for answer in answers)
 
 
+DRAWN = {"do_sample": True, "temperature": 1.5}
 REPEATS = {"repetition_penalty": 1.3, "no_repeat_ngram_size": 2}
 
 
 @pytest.mark.parametrize(("batch_size", "sort"), [(2, True), (3, False), (5, True)])
-@pytest.mark.parametrize("options", [{}, {"do_sample": True, "temperature": 1.5}, {"num_beams": 2}, REPEATS])
+@pytest.mark.parametrize("options", [{}, DRAWN, {"num_beams": 2}, REPEATS, {"cache_bits": 4}])
 def test_answers_do_not_depend_on_the_batch(trained_model, tokenizer, prompts, batch_size, sort, options):
     generator = Generator(max_new_tokens=24, stop="json", **options)
     alone = [generate_rows(generator, trained_model, tokenizer, [prompt])[0] for prompt in prompts]
@@ -265,6 +266,7 @@ def test_progress_counts_rows(random_model, tokenizer, prompts):
         ("top_k", -1),
         ("repetition_penalty", 0.0),
         ("no_repeat_ngram_size", -1),
+        ("cache_bits", 3),
         ("stop", "}"),
     ],
 )
