@@ -10,6 +10,8 @@ time of a step (bases in turns). "full, float32" trains every weight, for compar
 from __future__ import annotations
 
 import argparse
+import ctypes
+import gc
 import multiprocessing
 import statistics
 import tempfile
@@ -101,6 +103,9 @@ def peak(folder: str, base: str, rows: int, length: int, answer: Any) -> None:
     torch.set_num_threads(1)
     # What libraries load on first use belongs to no base.
     stepper(opened(folder, base), 1, 4)()
+    gc.collect()
+    # Memory that was freed stays with the process until it is asked for.
+    ctypes.CDLL("libc.so.6").malloc_trim(0)
     before = memory("VmRSS")
     model = opened(folder, base)
     Path("/proc/self/clear_refs").write_text("5")

@@ -40,14 +40,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     target = parser.add_mutually_exclusive_group(required=True)
     target.add_argument("--merged", type=Path, help="folder to write for transformers; must not exist")
     target.add_argument("--gguf", type=Path, help="file to write for llama.cpp; must not exist")
-    parser.add_argument("--type", choices=GGUF_TYPES, default="F32", help="how matrices are stored in GGUF (F32)")
+    parser.add_argument("--type", choices=GGUF_TYPES, help="how matrices are stored in GGUF (F32)")
     parser.add_argument("--checkpoint", default="best", choices=["best", "last"], help="which weights of the run")
     options = parser.parse_args(argv)
     name = "merged" if options.merged else "gguf"
     path: Path = getattr(options, name)
     if path.exists():
         raise ConfigError(f"--{name}: {path} exists already; name another or remove it")
-    kind = options.type if name == "gguf" else None
+    if options.type and name == "merged":
+        raise ConfigError(f"--type: {options.type} is a way to store weights in GGUF; it goes with --gguf")
+    kind: GgufType | None = (options.type or "F32") if name == "gguf" else None
     print(f"wrote {path} ({export(options.run, path, options.checkpoint, kind)})")
 
 
@@ -73,6 +75,9 @@ def export(run_folder: str | Path, target: Path, checkpoint: str = "best", gguf:
     # Layers in 8 bits round their inputs too, which is no part of what is written.
     model.restore_weights()
     model.stop_rounding()
+    if gguf and model.network is not None:
+        # In 16 bits, the numbers of the file would be rounded once more here.
+        model.network.float()
     adapted = logits(model.network, ids)
     merged = model.merge_adapter()
     _check("merged", relative(logits(merged, ids), adapted), target)
@@ -116,6 +121,7 @@ def written_whole(target: Path) -> Iterator[Path]:
     """Give a path beside ``target`` to write to, which takes its name at the end and is removed after an error."""
     partial = target.with_name(f"{target.name}.partial")
     _remove(partial)
+    partial.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield partial
     except BaseException:
@@ -135,7 +141,9 @@ def reloaded_logits(folder: Path, ids: torch.Tensor, quantizer: Quantizer | None
     """Return what a folder answers to one row ``[1, T]``, opened by transformers; ``quantizer`` has stored it."""
     from transformers import AutoModelForCausalLM
 
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto", use_safetensors=True).eval()
+    # bitsandbytes would choose a GPU where there is one.
+    place = {"device_map": {"": "cpu"}} if quantizer else {}
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto", use_safetensors=True, **place).eval()
     if quantizer:
         quantizer.after_loading(model)
     return logits(model, ids)

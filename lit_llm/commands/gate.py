@@ -89,6 +89,5 @@ def _latency(run: str, checkpoint: str, **options: Any) -> tuple[list[Check], di
     if options["most_p95"] is None and options["least_rate"] is None:
         raise ConfigError("gate latency: nothing to hold the time to: give --most_p95, --least_rate, or both")
     opened = open_run(run, checkpoint, single_trainer(run))
-    if opened.model.merge and opened.model.network is not None:
-        opened.model.network = opened.model.adapter.merge(opened.model.network)
+    opened.model.merge_if_asked()
     return latency(opened, **options)

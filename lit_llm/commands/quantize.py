@@ -11,15 +11,22 @@ from typing import TYPE_CHECKING, Any, cast
 
 from lit_llm.commands.export import PROBE, logits, relative, reloaded_logits, written_whole
 from lit_llm.errors import ConfigError, UserError
-from lit_llm.quantization import NF4, Int8, IntFormat, Quantizer
+from lit_llm.quantization import NF4, Int8, IntFormat, Quantizer, compressor
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
+    from lit_llm.data.base import LMData
     from lit_llm.models.base import LitLM
 
-METHODS = ("qat", "rtn", "hqq", "nf4", "int8")
+METHODS = ("qat", "rtn", "hqq", "nf4", "int8", *compressor.METHODS)
+TUNABLE = ("rtn", "hqq", "gptq", "awq")
+"""Methods whose bits and groups can be chosen."""
+
+CALIBRATION = 128
+"""Training rows that llm-compressor sees."""
+
 TOLERANCE = 1e-5
 """Largest difference of logits, relative to their largest, between what was computed and what was written."""
 
@@ -35,8 +42,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", required=True, type=Path, help="folder to write; must not exist")
     parser.add_argument("--checkpoint", default="best", choices=["best", "last"], help="which weights of the run")
     parser.add_argument("--method", choices=METHODS, help="by default qat for a run with model.qat, else rtn")
-    parser.add_argument("--bits", type=int, help="of a weight, for rtn and hqq: 2, 3, 4 or 8 (4)")
-    parser.add_argument("--group_size", type=int, help="weights that share a scale, for rtn and hqq (32); 0: a row")
+    parser.add_argument("--bits", type=int, help="of a weight, for rtn, hqq, gptq and awq: 2, 3, 4 or 8 (4)")
+    parser.add_argument("--group_size", type=int, help="weights that share a scale, for the same (32); 0: a row")
     parser.add_argument("--layers", help="bits by layer, for rtn and hqq, such as '{\"*.down_proj\": 8}'")
     options = vars(parser.parse_args(argv))
     settings = {key: options.pop(key) for key in ("bits", "group_size", "layers")}
@@ -72,13 +79,19 @@ def quantize(run: str, output: Path, checkpoint: str, method: str | None, settin
     form = _format(model, method, settings)
     ids = torch.tensor([opened.data.format.encode(PROBE, None).input_ids])
     model.restore_weights()
+    if model.network is not None:
+        # Weights are rounded from float32, whatever they were trained in.
+        model.network.float()
     trained = logits(model.network, ids)
     merged = model.merge_adapter().eval()
     plain_bytes = sum(weight.numel() * weight.element_size() for weight in merged.parameters())
     before = logits(merged, ids)
     with written_whole(output) as folder:
         quantizer = None if form else NF4() if method == "nf4" else Int8()
-        if quantizer:
+        if method in compressor.METHODS:
+            rows = _calibration(opened.data)
+            wanted = compressor.compress(merged, method, cast(IntFormat, form), rows, ids[0].tolist(), folder)
+        elif quantizer:
             wanted = _save_bitsandbytes(merged, quantizer, folder, ids)
         else:
             _save_integers(merged, cast(IntFormat, form), method, folder)
@@ -100,24 +113,42 @@ def quantize(run: str, output: Path, checkpoint: str, method: str | None, settin
 
 
 def _format(model: LitLM, method: str, settings: dict[str, Any]) -> IntFormat | None:
-    if settings and method not in ("rtn", "hqq"):
-        raise ConfigError(f"--{next(iter(settings))}: {method} has no such setting; it is one of rtn and hqq")
+    if settings and method not in TUNABLE:
+        raise ConfigError(f"--{next(iter(settings))}: {method} has no such setting; it is one of {', '.join(TUNABLE)}")
     if method == "qat":
         if model.qat is None:
             raise ConfigError("--method: qat needs a run with model.qat; use rtn")
         return model.qat.format
     if model.qat:
         raise ConfigError(f"--method: {method} is not what the run was trained for; leave the option out")
-    if method not in ("rtn", "hqq"):
+    if method in ("nf4", "int8"):
         return None
+    if method in ("w8a8", "smoothquant"):
+        return IntFormat(bits=8, group_size=None)
     if "layers" in settings:
         try:
             settings = {**settings, "layers": json.loads(settings["layers"])}
         except json.JSONDecodeError as error:
             raise ConfigError(f"--layers: {settings['layers']!r} is no JSON: {error}") from error
+        if not isinstance(settings["layers"], dict):
+            raise ConfigError(f"--layers: {settings['layers']!r} is no JSON object of patterns and bits")
     if settings.get("group_size") == 0:
         settings = {**settings, "group_size": None}
     return IntFormat(**settings)
+
+
+def _calibration(data: LMData) -> list[list[int]]:
+    """Return the token ids of training rows, evenly spaced over the file.
+
+    Raises:
+        ConfigError: if the rows are more than text, or of several sources.
+    """
+    if not data.tasks <= {"extraction", "translation"} or not data.files.get("train"):
+        raise ConfigError(f"--method: {type(data).__name__} gives no rows of text to calibrate with; use rtn or hqq")
+    data.setup("fit")
+    rows = data.splits["train"].rows
+    step = max(1, len(rows) // CALIBRATION)
+    return [list(row.encoded.input_ids) for row in rows[::step][:CALIBRATION]]
 
 
 def _save_integers(merged: PreTrainedModel, form: IntFormat, method: str, folder: Path) -> None:
@@ -139,7 +170,8 @@ def _save_bitsandbytes(merged: PreTrainedModel, quantizer: Quantizer, folder: Pa
 
     with tempfile.TemporaryDirectory() as plain:
         merged.save_pretrained(plain, safe_serialization=True)
-        settings = {"quantization_config": quantizer.loading_config(merged.dtype), "dtype": merged.dtype}
+        settings: dict[str, Any] = {"quantization_config": quantizer.loading_config(merged.dtype)}
+        settings |= {"dtype": merged.dtype, "device_map": {"": "cpu"}}
         stored = AutoModelForCausalLM.from_pretrained(plain, use_safetensors=True, **settings).eval()
     quantizer.after_loading(stored)
     stored.save_pretrained(folder, safe_serialization=True)

@@ -26,7 +26,7 @@ def repetition_mask(penalty: float, ngram_size: int) -> Mask | None:
     """
     from transformers import NoRepeatNGramLogitsProcessor, RepetitionPenaltyLogitsProcessor
 
-    processors: list[Any] = [RepetitionPenaltyLogitsProcessor(penalty)] if penalty != 1 else []
+    processors: list[Any] = [RepetitionPenaltyLogitsProcessor(float(penalty))] if penalty != 1 else []
     processors += [NoRepeatNGramLogitsProcessor(ngram_size)] if ngram_size else []
 
     def mask(rows: Sequence[int], tokens: Tensor, logits: Tensor) -> Tensor:

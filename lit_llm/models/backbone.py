@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from lit_llm.errors import ConfigError
-from lit_llm.quantization import Quantizer, is_packed, unpacked
+from lit_llm.quantization import Quantizer, unpacked
 
 # Annotations are evaluated here: postponed ones would make jsonargparse import what this block guards.
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def open_model(
             raise _not_found(backbone, "weights", error) from error
     if quantizer:
         quantizer.after_loading(model)
-    elif is_packed(config):
+    elif getattr(config, "quantization_config", None):
         model = unpacked(model)
     model.generation_config = _plain_generation(model)
     result: PreTrainedModel = model

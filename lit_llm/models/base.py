@@ -80,7 +80,7 @@ class LitLM(LightningModule):
                 f"{refused.reason}; use {refused.instead}"
             )
         if qat:
-            qat.check(self.adapter, quantizer)
+            qat.check(self.adapter, quantizer, self.loading.device_map)
         # Bits by the name of each layer that is rounded.
         self._rounded: dict[str, int] = {}
         self.network: nn.Module | None = None
@@ -197,11 +197,11 @@ class LitLM(LightningModule):
 
     def on_test_start(self) -> None:
         """Merge the adapter if asked."""
-        self._merge_if_asked()
+        self.merge_if_asked()
 
     def on_predict_start(self) -> None:
         """Merge the adapter if asked."""
-        self._merge_if_asked()
+        self.merge_if_asked()
 
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
         """Return the weights that learn, and nothing else."""
@@ -324,7 +324,8 @@ class LitLM(LightningModule):
         self.network = merged
         return merged
 
-    def _merge_if_asked(self) -> None:
+    def merge_if_asked(self) -> None:
+        """Merge the adapter where ``merge`` says so, as before a test or a prediction."""
         if self.merge and self.network is not None:
             self.merge_adapter()
             self._round(None)

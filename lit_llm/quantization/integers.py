@@ -44,7 +44,7 @@ class IntFormat:
             ConfigError: if one is none of 2, 3, 4 and 8.
         """
         for key, bits in {"bits": self.bits, **{f"layers[{name!r}]": b for name, b in self.layers.items()}}.items():
-            if bits not in WIDTHS and not (bits is None and key != "bits"):
+            if not (bits in WIDTHS and isinstance(bits, int)) and not (bits is None and key != "bits"):
                 raise ConfigError(f"{key}: {bits!r} is not possible; a weight has 2, 3, 4 or 8 bits")
         if self.group_size is not None and self.group_size < 1:
             raise ConfigError(f"group_size: {self.group_size} is not possible; it is at least 1, or null for a row")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from lit_llm.errors import UserError
+from lit_llm.errors import ConfigError, UserError
 from lit_llm.quantization.integers import Integers, IntFormat
 
 if TYPE_CHECKING:
@@ -51,17 +51,31 @@ def save_packed(model: PreTrainedModel, stored: Mapping[str, Integers], form: In
             model.config.quantization_config = own
 
 
-def is_packed(config: Any) -> bool:
-    """Whether a model's configuration says that compressed-tensors has stored its weights."""
-    stored = getattr(config, "quantization_config", None) or {}
-    method = stored.get("quant_method") if isinstance(stored, dict) else getattr(stored, "quant_method", None)
-    return str(getattr(method, "value", method)) == "compressed-tensors"
-
-
 def unpacked(model: PreTrainedModel) -> PreTrainedModel:
-    """Return a model of plain weights from one that transformers has read from a folder of compressed-tensors."""
+    """Return a model of plain weights from one that transformers has read from a folder of stored ones.
+
+    Raises:
+        ConfigError: if the folder says that inputs or the cache are rounded too, or is stored in another way.
+    """
     import torch
 
+    stored = model.config.quantization_config
+    facts = stored if isinstance(stored, dict) else stored.to_dict()
+    method = str(getattr(facts["quant_method"], "value", facts["quant_method"]))
+    if method == "bitsandbytes":
+        return cast("PreTrainedModel", model.dequantize())  # type: ignore[no-untyped-call]
+    if method != "compressed-tensors":
+        raise ConfigError(
+            f"model.init_args.backbone: its weights are stored by {method}; name a folder of plain weights"
+        )
+    inner = facts.get("quantization_config") or facts
+    groups = list((inner.get("config_groups") or {}).values())
+    read = [group if isinstance(group, dict) else group.model_dump() for group in groups]
+    if inner.get("kv_cache_scheme") or any(g.get("input_activations") or g.get("output_activations") for g in read):
+        raise ConfigError(
+            "model.init_args.backbone: this folder rounds inputs or its cache too, which plain weights would not do; "
+            "open it with transformers, or name one that rounds weights alone"
+        )
     # The first forward pass unpacks; what transformers does while loading takes one width for all layers.
     with torch.no_grad():
         model(input_ids=torch.zeros(1, 1, dtype=torch.long, device=model.device))

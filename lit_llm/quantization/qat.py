@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from lit_llm.errors import ConfigError
-from lit_llm.quantization.integers import IntFormat
+from lit_llm.quantization.integers import WIDTHS, IntFormat
 
 if TYPE_CHECKING:
     from lit_llm.adapters import Adapter
@@ -60,10 +60,10 @@ class QAT:
         if not 0 <= settled <= 1:
             raise ConfigError(f"{KEY}.init_args.settled: {settled} is no share of a run; it is between 0 and 1")
         for share, width in (gradual or {}).items():
-            if not 0 <= share < 1 or not bits < width < FLOAT:
+            if not 0 <= share < 1 or width not in WIDTHS or width <= bits:
                 raise ConfigError(
                     f"{KEY}.init_args.gradual: {{{share}: {width}}} is not possible; each is a share of the run below "
-                    f"1 and a width above the final {bits} bits"
+                    f"1 and a width of 3, 4 or 8 bits, above the final {bits}"
                 )
         self.start, self.gradual, self.settled = start, gradual or {}, settled
         self.fewest = 0
@@ -73,12 +73,16 @@ class QAT:
         """Return what decides the text that a trained model writes."""
         return {**vars(self.format), "layers": dict(self.format.layers)}
 
-    def check(self, adapter: Adapter, quantizer: Quantizer | None) -> None:
+    def check(self, adapter: Adapter, quantizer: Quantizer | None, device_map: str | None = None) -> None:
         """Refuse what has no merged weight in training.
 
         Raises:
-            ConfigError: if the adapter drops inputs out, or the base is stored by a quantizer.
+            ConfigError: if the adapter drops inputs out, or the base is stored by a quantizer or spread over devices.
         """
+        if device_map:
+            raise ConfigError(
+                f"{KEY}: layers that loading.device_map: {device_map} moves cannot be rounded; leave it out"
+            )
         if quantizer:
             raise ConfigError(
                 f"{KEY}: the weights are stored by {type(quantizer).__name__} already and would be rounded twice; "
@@ -152,18 +156,16 @@ class _Rounded:
             plain: Tensor = type(self.layer).forward(self.layer, values, *args, **kwargs)
             return plain
         base: Any = self.layer.get_base_layer() if hasattr(self.layer, "get_base_layer") else self.layer
-        weight = self._weight(bits)
-        rounded = self.qat.format.rounded_input(values)
-        return linear(rounded, weight.to(values.dtype), base.bias)
+        return linear(self.qat.format.rounded_input(values), self._weight(bits, values.dtype), base.bias)
 
-    def _weight(self, bits: int) -> Tensor:
+    def _weight(self, bits: int, dtype: torch.dtype) -> Tensor:
         if torch.is_grad_enabled():
             self._kept = None
-            return self._compute(bits)
+            return self._compute(bits).to(dtype)
         # Generation asks for the same weight at every token.
-        now = bits, [(id(weight), weight.data_ptr(), weight._version) for weight in self.layer.parameters()]
+        now = bits, dtype, [(id(weight), weight.data_ptr(), weight._version) for weight in self.layer.parameters()]
         if self._kept is None or self._kept[0] != now:
-            self._kept = now, self._compute(bits)
+            self._kept = now, self._compute(bits).to(dtype)
         return self._kept[1]
 
     def _compute(self, bits: int) -> Tensor:

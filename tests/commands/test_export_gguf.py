@@ -101,6 +101,11 @@ def test_nothing_is_left_of_what_answers_otherwise(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_type_is_one_of_gguf(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", "--run", str(run), "--merged", str(tmp_path / "out"), "--type", "Q8_0"]) == 1
+    assert "--type: Q8_0 is a way to store weights in GGUF" in capsys.readouterr().err
+
+
 def test_a_file_is_not_written_twice(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "out.gguf").touch()
     assert main(["export", "--run", str(run), "--gguf", str(tmp_path / "out.gguf")]) == 1

@@ -49,7 +49,7 @@ def test_without_the_json_rule_the_same_model_runs_on(trained_model, tokenizer, 
 
 
 DRAWN = {"do_sample": True, "temperature": 1.5}
-REPEATS = {"repetition_penalty": 1.3, "no_repeat_ngram_size": 2}
+REPEATS = {"repetition_penalty": 2, "no_repeat_ngram_size": 2}
 
 
 @pytest.mark.parametrize(("batch_size", "sort"), [(2, True), (3, False), (5, True)])

@@ -19,7 +19,7 @@ from torch import Tensor
 from lit_llm.__main__ import main
 from lit_llm.adapters import AdaLoRA, Adapter, DoRA, Full, LoRA, VeRA
 from lit_llm.errors import ConfigError
-from lit_llm.models import CausalLM
+from lit_llm.models import CausalLM, Loading
 from lit_llm.quantization import NF4, QAT, IntFormat
 from lit_llm.quantization.qat import FLOAT
 
@@ -187,6 +187,7 @@ def test_one_table_gives_each_layer_its_bits(root: Path) -> None:
         ({"start": -1}, "start: -1 is below 0"),
         ({"settled": 2}, "settled: 2 is no share"),
         ({"gradual": {0.5: 2}}, "gradual: {0.5: 2} is not possible"),
+        ({"bits": 2, "gradual": {0: 16}}, "gradual: {0: 16} is not possible"),
         ({"group_size": 48}, "group_size: 48 does not divide the 256 inputs of 'model.layers.0.self_attn.q_proj'"),
         ({"layers": {"*.kv_proj": 8}}, "layers: '*.kv_proj' fits no linear layer"),
         ({"layers": {"lm_head": 8}}, "layers: 'lm_head' shares its weight with the embedding"),
@@ -202,6 +203,10 @@ def test_what_does_not_fit_is_refused_by_name(settings: dict[str, Any], message:
     [
         ({"adapter": LoRA(dropout=0.1)}, "a dropout of 0.1 falls on the adapter's inputs alone"),
         ({"adapter": LoRA(), "quantizer": NF4()}, "stored by NF4 already"),
+        (
+            {"adapter": LoRA(), "loading": Loading(device_map="auto")},
+            "loading.device_map: auto moves cannot be rounded",
+        ),
     ],
 )
 def test_what_has_no_merged_weight_is_refused(settings: dict[str, Any], message: str) -> None:

@@ -1,0 +1,122 @@
+"""GPTQ, AWQ and SmoothQuant, where the environment of llm-compressor is named; what is said where there is none."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from lit_llm.__main__ import main
+from lit_llm.data import ExtractionData
+from lit_llm.errors import ConfigError
+from lit_llm.models import CausalLM
+from lit_llm.quantization.compressor import ENVIRONMENT
+
+EVERY, TIMES = 16, 40.0
+"""Which channels are outliers, and how far they stand out."""
+
+
+@pytest.fixture(scope="module")
+def run(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run of three steps on the tiny base with planted outliers, which change nothing it computes."""
+    folder = tmp_path_factory.mktemp("outliers")
+    tiny = root / "checkpoints/qwen3-tiny"
+    model: Any = AutoModelForCausalLM.from_pretrained(tiny)
+    with torch.no_grad():
+        before = model(input_ids=torch.arange(5, 40)[None]).logits
+        for layer in model.model.layers:
+            attention, feed = layer.self_attn, layer.mlp
+            for norm, readers in (
+                (layer.input_layernorm, [attention.q_proj, attention.k_proj, attention.v_proj]),
+                (layer.post_attention_layernorm, [feed.gate_proj, feed.up_proj]),
+            ):
+                norm.weight[::EVERY] *= TIMES
+                for reader in readers:
+                    reader.weight[:, ::EVERY] /= TIMES
+        assert (model(input_ids=torch.arange(5, 40)[None]).logits - before).abs().max() < 1e-3
+    model.save_pretrained(folder / "base")
+    AutoTokenizer.from_pretrained(tiny).save_pretrained(folder / "base")
+    orders = root / "configs/data/orders"
+    settings: dict[str, Any] = {
+        "seed_everything": 0,
+        "model": {"class_path": "lit_llm.models.CausalLM", "init_args": {"backbone": str(folder / "base")}},
+        "data": {
+            "class_path": "lit_llm.data.ExtractionData",
+            "init_args": {
+                "train": str(orders / "train.jsonl"),
+                "test": {"known": str(orders / "test_known.jsonl")},
+                "batch_size": 8,
+            },
+        },
+        "trainer": {
+            "default_root_dir": str(folder / "run"),
+            "max_steps": 3,
+            "accelerator": "cpu",
+            "logger": False,
+            "enable_progress_bar": False,
+            "enable_model_summary": False,
+            "callbacks": [{"class_path": "lit_llm.callbacks.RunCheckpoint"}],
+        },
+    }
+    (folder / "run.yaml").write_text(json.dumps(settings))
+    assert main(["fit", "--config", str(folder / "run.yaml")]) == 0
+    return folder / "run"
+
+
+def answers(folder: Path, root: Path) -> torch.Tensor:
+    """Log-probabilities ``[N, V]`` of the next token at the answers to 64 orders."""
+    model: Any = AutoModelForCausalLM.from_pretrained(folder).eval()
+    data = ExtractionData(train=str(root / "configs/data/orders/valid.jsonl"))
+    data.tokenizer = AutoTokenizer.from_pretrained(folder)
+    data.setup("fit")
+    found = []
+    for row in data.splits["train"].rows[:64]:
+        learned = torch.tensor(row.encoded.labels) != -100
+        with torch.no_grad():
+            found.append(model(input_ids=torch.tensor([row.encoded.input_ids])).logits[0, learned])
+    return torch.cat(found).log_softmax(-1)
+
+
+@pytest.mark.slow
+def test_what_looks_at_inputs_withstands_outliers(run: Path, tmp_path: Path, root: Path) -> None:
+    if not os.environ.get(ENVIRONMENT):
+        pytest.skip(f"{ENVIRONMENT} is not set")
+    assert main(["export", "--run", str(run), "--merged", str(tmp_path / "plain")]) == 0
+    plain = answers(tmp_path / "plain", root)
+    moved = {}
+    for method in ("rtn", "gptq", "awq", "w8a8", "smoothquant"):
+        assert main(["quantize", "--run", str(run), "--output", str(tmp_path / method), "--method", method]) == 0
+        moved[method] = float((plain.exp() * (plain - answers(tmp_path / method, root))).sum(-1).mean())
+    print("divergence from the unquantized model:", moved)
+    assert moved["gptq"] < moved["rtn"]
+    assert moved["awq"] < moved["rtn"]
+    assert moved["smoothquant"] < moved["w8a8"]
+    with pytest.raises(ConfigError, match="rounds inputs or its cache too"):
+        CausalLM(backbone=str(tmp_path / "smoothquant")).configure_model()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--method", "gptq"], "make the environment of llm-compressor with scripts/make_compressor.sh"),
+        (["--method", "awq", "--layers", '{"*": 8}'], "--layers: awq gives all layers the same bits here"),
+        (["--method", "smoothquant", "--bits", "4"], "--bits: smoothquant has no such setting"),
+    ],
+)
+def test_what_is_missing_is_said(
+    options: list[str],
+    message: str,
+    run: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv(ENVIRONMENT, str(tmp_path / "none"))
+    assert main(["quantize", "--run", str(run), "--output", str(tmp_path / "out"), *options]) == 1
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
