@@ -11,13 +11,11 @@ A run that is finished is not made again; one that was stopped goes on. Runs are
 from __future__ import annotations
 
 import argparse
-import csv
-import statistics
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from results import ROOT, lit_llm, train, write
+from results import ROOT, cell, lit_llm, metrics, train, write
 
 FOLDER = ROOT / "checkpoints" / "table"
 TESTS = ("known", "phrasings", "products", "noisy")
@@ -76,11 +74,7 @@ def run(variant: Variant, seed: int, threads: int) -> None:
 
 def scores(folder: Path) -> dict[str, float]:
     """Return micro F1 by test, from the run's metrics.csv; empty where the run is not finished."""
-    path = folder / "metrics.csv"
-    if not path.exists():
-        return {}
-    with path.open() as file:
-        found = {row["name"]: float(row["value"]) for row in csv.DictReader(file)}
+    found = metrics(folder)
     wanted = {test: found.get(f"test/{test}/field_f1") for test in TESTS}
     return {test: value for test, value in wanted.items() if value is not None}
 
@@ -91,14 +85,9 @@ def table(variants: list[Variant]) -> str:
     for variant in variants:
         found = [scores(FOLDER / f"{variant.name}-s{seed}") for seed in variant.seeds]
         if all(found):
-            cells = [_cell([one[test] for one in found]) for test in TESTS]
+            cells = [cell([one[test] for one in found]) for test in TESTS]
             lines.append(f"| {variant.title} | {len(found)} | {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-def _cell(values: list[float]) -> str:
-    spread = f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.3f}{spread}"
 
 
 def main() -> None:

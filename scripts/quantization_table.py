@@ -13,7 +13,6 @@ again.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import statistics
 from collections.abc import Sequence
@@ -21,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from results import ROOT, lit_llm, train, write
+from results import ROOT, cell, lit_llm, metrics, train, write
 
 FOLDER = ROOT / "checkpoints" / "quantization_table"
 CONFIG = ["--config", "configs/run/extraction_tiny.yaml"]
@@ -95,26 +94,18 @@ class Stored:
 
 def scores(folder: Path) -> dict[str, float]:
     """Return the mean micro F1 and loss over the tests; empty where they are not all measured."""
-    found = _metrics(folder)
+    found = metrics(folder)
     wanted = {name: [found.get(f"test/{test}/{name}") for test in TESTS] for name in ("field_f1", "loss")}
     means = {name: [value for value in values if value is not None] for name, values in wanted.items()}
     complete = all(len(values) == len(TESTS) for values in means.values())
     return {name: statistics.mean(values) for name, values in means.items()} if complete else {}
 
 
-def _metrics(folder: Path) -> dict[str, float]:
-    path = folder / "metrics.csv"
-    if not path.exists():
-        return {}
-    with path.open() as file:
-        return {row["name"]: float(row["value"]) for row in csv.DictReader(file)}
-
-
 def best(kind: str, bits: int, seed: int, rates: Sequence[float]) -> Trained | None:
     """Return the finished run of the lowest loss in its last validation."""
     runs = [Trained(kind, bits, seed, rate) for rate in rates]
     done = [run for run in runs if scores(run.folder)]
-    return min(done, key=lambda run: _metrics(run.folder)["val/loss"]) if done else None
+    return min(done, key=lambda run: metrics(run.folder)["val/loss"]) if done else None
 
 
 def stored(source: Trained, widths: Sequence[int]) -> list[Stored]:
@@ -142,14 +133,9 @@ def table(seeds: Sequence[int], widths: Sequence[int], rates: Sequence[float]) -
     lines = ["| bits | weights | seeds | micro F1 | loss |", "|---|---|---|---|---|"]
     for bits, kind in sorted(found, key=lambda key: (-key[0], order.index(key[1]))):
         values = found[bits, kind]
-        cells = [_cell([one[name] for one in values]) for name in ("field_f1", "loss")]
+        cells = [cell([one[name] for one in values]) for name in ("field_f1", "loss")]
         lines.append(f"| {bits} | {TITLES[kind]} | {len(values)} | {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-def _cell(values: list[float]) -> str:
-    spread = f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.3f}{spread}"
 
 
 def main() -> None:

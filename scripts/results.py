@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import os
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -31,6 +33,21 @@ def train(folder: Path, options: list[str], threads: int) -> None:
     resume = ["--ckpt_path", "last"] if (folder / "last.ckpt").exists() else []
     lit_llm("fit", [*options, *resume], folder / "fit.log", threads)
     (folder / ".trained").touch()
+
+
+def metrics(folder: Path) -> dict[str, float]:
+    """Return the last value of every metric in a run's metrics.csv; none where there is no such file."""
+    path = folder / "metrics.csv"
+    if not path.exists():
+        return {}
+    with path.open() as file:
+        return {row["name"]: float(row["value"]) for row in csv.DictReader(file)}
+
+
+def cell(values: list[float]) -> str:
+    """Return a mean, and ± the standard deviation where there are several values."""
+    spread = f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.3f}{spread}"
 
 
 def write(name: str, text: str) -> None:
