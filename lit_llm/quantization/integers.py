@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cache
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
 
 from lit_llm.errors import ConfigError
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
 
 WIDTHS = (2, 3, 4, 8)
 """Bits that a weight may have."""
@@ -56,8 +56,6 @@ class IntFormat:
             ConfigError: if a pattern fits no linear layer, a group does not divide a row, the head that is named shares
                 its weight with the embedding, or a package is missing.
         """
-        from torch import nn
-
         for package in ("torchao", "compressed_tensors"):
             if find_spec(package) is None:
                 raise ConfigError(f"bits: it needs the package {package}: pip install 'lit-llm[quantization]'")
@@ -84,8 +82,13 @@ class IntFormat:
         return found
 
     def rounded(self, weight: Tensor, bits: int) -> Tensor:
-        """Return what a weight ``[out, in]`` stands for once it is stored, in float32; gradients pass through."""
-        return _fake_quantizer(bits, self.group_size)(weight.float())  # type: ignore[no-any-return]
+        """Return what a weight ``[out, in]`` stands for once it is stored, in float32.
+
+        Gradients pass as if nothing were rounded, and are 0 where a weight lies beyond the integers (straight-through
+        estimator, Bengio et al. 2013).
+        """
+        found: Tensor = _Round.apply(weight.float(), bits, self.group_size or weight.shape[1])  # type: ignore[no-untyped-call]
+        return found
 
     def rounded_input(self, values: Tensor) -> Tensor:
         """Return the input of a layer ``[..., in]`` as it is there, rounded where ``activations`` says so."""
@@ -100,7 +103,6 @@ class IntFormat:
             method: ``rtn`` takes scales from the largest weight of a group, ``hqq`` searches those that bring the
                 result closest to the weights (half-quadratic quantization, Badri & Shaji 2023).
         """
-        import torch
         from torchao.quantization import IntxUnpackedToInt8Tensor
         from torchao.quantization.quantize_.workflows import IntxChooseQParamsAlgorithm as Algorithm
 
@@ -114,7 +116,6 @@ class IntFormat:
 
     def convert(self, model: nn.Module, plan: Mapping[str, int]) -> None:
         """Replace the weights of the layers in ``plan`` by torchao's tensors of integers, in place, for inference."""
-        import torch
         from torchao.quantization import Int8DynamicActivationIntxWeightConfig, IntxWeightOnlyConfig, quantize_
         from torchao.quantization.granularity import PerAxis, PerGroup
 
@@ -146,19 +147,28 @@ class Integers(NamedTuple):
         return groups.flatten(1)
 
 
-@cache
-def _fake_quantizer(bits: int, group_size: int | None) -> Any:
-    import torch
-    from torchao.quantization.granularity import PerAxis, PerGroup
-    from torchao.quantization.qat import IntxFakeQuantizeConfig, IntxFakeQuantizer
+class _Round(torch.autograd.Function):
+    """What torchao's ``IntxFakeQuantizer`` computes, to the last bit, keeping a byte for each weight and no more."""
 
-    granularity = PerGroup(group_size) if group_size else PerAxis(0)
-    return IntxFakeQuantizer(IntxFakeQuantizeConfig(getattr(torch, f"int{bits}"), granularity))
+    @staticmethod
+    def forward(context: Any, weight: Tensor, bits: int, group_size: int) -> Tensor:
+        low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+        groups = weight.unflatten(1, (-1, group_size))
+        scales = groups.abs().amax(2, keepdim=True) / ((high - low) / 2)
+        scales.clamp_(min=torch.finfo(torch.float32).smallest_normal)
+        steps = (groups * (1 / scales)).round_()
+        context.save_for_backward(((steps >= low) & (steps <= high)).flatten(1))
+        rounded: Tensor = steps.clamp_(low, high).mul_(scales).flatten(1)
+        return rounded
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        (passes,) = context.saved_tensors
+        return gradient * passes, None, None
 
 
 @cache
 def _fake_input() -> Any:
-    import torch
     from torchao.quantization.qat import IntxFakeQuantizeConfig, IntxFakeQuantizer
 
     return IntxFakeQuantizer(IntxFakeQuantizeConfig(torch.int8, "per_token", is_symmetric=False))

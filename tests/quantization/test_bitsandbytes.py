@@ -155,7 +155,8 @@ def test_every_adapter_on_every_base_trains_and_merges_or_is_refused_with_a_reas
     assert len(seen.losses) == 6
     assert seen.losses[-1] < seen.losses[0]
     built.eval()
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16-mixed"):
+    # A loss computed in bf16 has steps of 0.4 % of its own; stored weights compute in it whatever surrounds them.
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=quantizer is not None):
         trained = loss(built).item()
         merged = built.merge_adapter()
         assert loss(built).item() == pytest.approx(trained, abs=0.05)

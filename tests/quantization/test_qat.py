@@ -15,6 +15,8 @@ import yaml
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
+from torchao.quantization.granularity import PerAxis, PerGroup
+from torchao.quantization.qat import IntxFakeQuantizeConfig, IntxFakeQuantizer
 
 from lit_llm.__main__ import main
 from lit_llm.adapters import AdaLoRA, Adapter, DoRA, Full, LoRA, VeRA
@@ -85,6 +87,20 @@ def test_rounding_is_that_of_the_definition(bits: int, group_size: int | None) -
     assert torch.equal(stored.weight(), form.rounded(weight, bits))
     assert stored.values.min() >= -(2 ** (bits - 1))
     assert stored.values.max() <= 2 ** (bits - 1) - 1
+
+
+@pytest.mark.parametrize("group_size", [32, None])
+@pytest.mark.parametrize("bits", [2, 3, 4, 8])
+def test_values_and_gradients_are_those_of_torchao(bits: int, group_size: int | None) -> None:
+    granularity = PerGroup(group_size) if group_size else PerAxis(0)
+    reference = IntxFakeQuantizer(IntxFakeQuantizeConfig(getattr(torch, f"int{bits}"), granularity))
+    weight = torch.randn(16, 64).requires_grad_()
+    slope = torch.randn(16, 64)
+    theirs, ours = reference(weight), IntFormat(bits, group_size).rounded(weight, bits)
+    assert torch.equal(theirs, ours)
+    gradients = [torch.autograd.grad(values, weight, slope)[0] for values in (theirs, ours)]
+    assert (gradients[0] - gradients[1]).abs().max() <= 1e-6
+    assert (gradients[1] == 0).any()
 
 
 def test_gradients_pass_where_nothing_was_cut_off() -> None:
