@@ -21,7 +21,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "prepare": ("lit_llm.commands.prepare", "turn raw clips into a manifest and one array"),
     "split": ("lit_llm.commands.split", "divide a file into splits that share nothing"),
     "audit": ("lit_llm.commands.audit", "find rows that the splits of a run file share"),
-    "compare": ("lit_llm.commands.compare", "score prediction files and test their differences"),
+    "compare": ("lit_llm.commands.compare", "score predictions, runs or stored folders and test their differences"),
     "gate": ("lit_llm.commands.gate", "fail where a run is not good enough, too slow, or has seen its test"),
     "sheet": ("lit_llm.commands.sheet", "let people judge translations without knowing whose they are"),
     "synthesize": ("lit_llm.commands.synthesize", "turn predictions over monolingual text into training rows"),

@@ -7,7 +7,7 @@
 For each seed the demo is trained as it is, and stored afterwards in every way that ``quantize`` knows; and it is
 trained anew with its merged weights rounded, and with its base alone rounded as other libraries do. All train for equal
 steps, each with every rate of ``--rates``; the one with the lowest validation loss counts. What is finished is not made
-again.
+again. GPTQ and AWQ want the environment that scripts/make_compressor.sh makes.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ TITLES = {
     "nf4": "NF4 (bitsandbytes)",
     "rtn": "round to nearest",
     "hqq": "HQQ",
+    "gptq": "GPTQ (llm-compressor)",
+    "awq": "AWQ (llm-compressor)",
     "base": "QAT, base alone rounded",
     "merged": "QAT, merged weights rounded",
 }
@@ -82,7 +84,7 @@ class Stored:
         """Quantize and test, unless it is done."""
         weights = self.folder / "weights"
         if not weights.exists():
-            widths = ["--bits", str(self.bits)] if self.method in ("rtn", "hqq") else []
+            widths = [] if self.method in ("int8", "nf4") else ["--bits", str(self.bits)]
             command = ["--run", str(self.source.folder), "--output", str(weights), "--method", self.method, *widths]
             lit_llm("quantize", command, self.folder / "quantize.log", threads)
         if not scores(self.folder):
@@ -110,7 +112,7 @@ def best(kind: str, bits: int, seed: int, rates: Sequence[float]) -> Trained | N
 
 def stored(source: Trained, widths: Sequence[int]) -> list[Stored]:
     """Return every way to store a run."""
-    integers = [Stored(method, bits, source) for bits in widths for method in ("rtn", "hqq")]
+    integers = [Stored(method, bits, source) for bits in widths for method in ("rtn", "hqq", "gptq", "awq")]
     return [Stored("int8", 8, source), Stored("nf4", 4, source), *integers]
 
 

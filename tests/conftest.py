@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -43,3 +44,22 @@ def real_data() -> Path:
     if not folder:
         pytest.skip("LIT_LLM_REAL_DATA is not set")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def short_runs(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two runs of two steps on the tiny base: ``plain``, and ``aware`` of 4 bits."""
+    from tests import short_runs
+
+    folder = tmp_path_factory.mktemp("runs")
+    rows = [{"id": f"r{k}", "text": f"quiero {k} panes", "json": {"n": k}} for k in range(8)]
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    file = str(folder / "rows.jsonl")
+    data = {"train": file, "test": {"one": file}, "batch_size": 4}
+    settings = {
+        "backbone": str(root / "checkpoints/qwen3-tiny"),
+        "generator": {"class_path": "lit_llm.generation.Generator", "init_args": {"max_new_tokens": 12}},
+    }
+    for name, qat in {"plain": None, "aware": {"class_path": "lit_llm.quantization.QAT"}}.items():
+        short_runs.fit(folder / name, data, **settings, qat=qat)
+    return folder

@@ -1,4 +1,4 @@
-"""``python -m lit_llm compare``: scores of prediction files, whole and by group, with paired tests."""
+"""``python -m lit_llm compare``: scores with paired tests; of runs and stored folders, what they cost too."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from lit_llm.batch import Prediction
     from lit_llm.report.comparison import Compared
+    from lit_llm.report.measuring import Measured
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,6 +29,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         description="Score predictions.csv files (or run folders) and compare each with the first by paired bootstrap.",
     )
     parser.add_argument("files", nargs="+", help="predictions.csv or run folder; the first is the baseline")
+    parser.add_argument(
+        "--measure",
+        type=Path,
+        help="folder for answers, table and figure: run every system, a run or a folder of quantize or export, on the "
+        "test files, and measure loss, bytes and speed too",
+    )
+    parser.add_argument("--tokens", type=int, default=64, help="length of the answers timed by --measure (64)")
     parser.add_argument("--scores", default="chrfpp,chrf,bleu", help="of translations: chrfpp, chrf, bleu, ter")
     parser.add_argument("--by", default="", help="facts to group by, such as direction,dialect,origin,length")
     parser.add_argument("--only", action="append", default=[], help="rows with this fact, such as direction=es-nah")
@@ -44,7 +52,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     from lit_llm.report.files import write_report
     from lit_llm.report.predictions import read_predictions, rows_with
 
-    read = {name: rows_with(read_predictions(name), options.only, name) for name in options.files}
+    measured = _measured(options.files, options.tokens, options.measure) if options.measure else {}
+    answers = {name: system.rows for name, system in measured.items()}
+    read = {name: rows_with(answers.get(name) or read_predictions(name), options.only, name) for name in options.files}
     systems = aligned(read)
     names = [name for name in options.scores.split(",") if name]
     first = next(iter(systems.values()))
@@ -59,6 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         console.print(f"note: {unscored} rows have no reference and are not scored", style="yellow")
     report: dict[str, Any] = {"rows": len(first), "rows_without_reference": unscored}
     report["systems"] = {s: {name: asdict(score) for name, score in scores.items()} for s, scores in found.items()}
+    if measured:
+        report["costs"] = _show_costs(console, measured, found, options.measure)
     if not is_extraction(first):
         report |= _groups_and_counts(console, systems, names, [key for key in options.by.split(",") if key])
     if options.report:
@@ -70,8 +82,14 @@ def _show_scores(console: Console, found: dict[str, dict[str, Compared]], rows: 
     from rich.table import Table
 
     from lit_llm.report.comparison import FEW_ROWS, WIDE
+    from lit_llm.report.files import short_names
 
-    table = Table("score", *found, title=f"{rows} rows, 95 % intervals by bootstrap", caption_justify="left")
+    table = Table(
+        "score",
+        *short_names(list(found)).values(),
+        title=f"{rows} rows, 95 % intervals by bootstrap",
+        caption_justify="left",
+    )
     names = list(next(iter(found.values())))
     for name in names:
         table.add_row(name, *(_cell(scores[name]) for scores in found.values()))
@@ -81,6 +99,50 @@ def _show_scores(console: Console, found: dict[str, dict[str, Compared]], rows: 
     widest = max(scores[names[0]].half_interval for scores in found.values())
     if rows < FEW_ROWS or widest > WIDE:
         console.print(f"note: {rows} rows and ±{widest:.2f} tell apart only what differs by much", style="yellow")
+
+
+def _measured(paths: list[str], tokens: int, folder: Path) -> dict[str, Measured]:
+    """Measure systems, and write the answers of each."""
+    from lit_llm.callbacks.prediction_file import PartialFile
+    from lit_llm.commands.gate import ASKED
+    from lit_llm.report.measuring import measure
+
+    if folder.exists():
+        raise ConfigError(f"--measure: {folder} exists already; name a new folder or remove it")
+    systems = measure(paths, ASKED, tokens)
+    folder.mkdir(parents=True)
+    for number, system in enumerate(systems.values(), start=1):
+        file = PartialFile(folder / f"predictions_{number}.csv", ())
+        file.write(system.rows)
+        file.close()
+    return systems
+
+
+def _show_costs(
+    console: Console, systems: dict[str, Measured], scores: dict[str, dict[str, Compared]], folder: Path
+) -> list[dict[str, Any]]:
+    """Show, write and return what each system costs beside its scores, and their differences from the first's."""
+    from rich.table import Table
+
+    from lit_llm.report.files import short_names
+    from lit_llm.report.measuring import figure, table, write_table
+
+    rows = table(systems, scores)
+    main = next(iter(next(iter(scores.values()))))
+    shown = Table(title="weights and speed")
+    for title in ("system", main, "difference", "loss", "disk MB", "loaded MB", "answer s", "tokens/s"):
+        shown.add_column(title, overflow="fold")
+    names = short_names(list(systems))
+    for row in rows:
+        drop = f"{row[f'{main}_difference']:+.2f} [{row[f'{main}_low']:+.2f}, {row[f'{main}_high']:+.2f}]"
+        size = "?" if row["disk_bytes"] is None else f"{row['disk_bytes'] / 1e6:.2f}"
+        costs = f"{row['loaded_bytes'] / 1e6:.2f}", f"{row['latency_s']:.3f}", f"{row['tokens_per_s']:.0f}"
+        shown.add_row(names[row["system"]], f"{row[main]:.2f}", drop, f"{row['loss']:.4f}", size, *costs)
+    console.print(shown)
+    write_table(folder / "table.csv", rows)
+    figure(rows, main).savefig(folder / "quality_bytes.png")
+    console.print(f"wrote {folder}: predictions_N.csv in this order, table.csv, quality_bytes.png", soft_wrap=True)
+    return rows
 
 
 def _cell(score: Compared) -> str:

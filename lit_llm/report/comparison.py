@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,12 +31,18 @@ class Compared:
         half_interval: half the width of the 95 % bootstrap interval.
         p_value: of the paired bootstrap against the first system; None for the first one itself.
         signature: how the score is made.
+        difference: from the first system.
+        low: lower end of the 95 % interval of the difference, over the same resamples.
+        high: its upper end.
     """
 
     value: float
     half_interval: float
     p_value: float | None
     signature: str
+    difference: float = 0.0
+    low: float = 0.0
+    high: float = 0.0
 
 
 def translations(rows: Sequence[Prediction]) -> list[Translation]:
@@ -119,6 +125,12 @@ def compare_translations(
         for system, result in zip(systems, results[title], strict=True):
             p_value = None if result.p_value is None else float(result.p_value)
             found[system][name] = Compared(float(result.score), float(result.ci), p_value, signatures[title].format())
+        resampled = {system: _resampled(name, each, references, samples, seed) for system, each in named}
+        first = next(iter(systems))
+        for system, scores in found.items():
+            interval = _interval(resampled[system] - resampled[first])
+            difference = scores[name].value - found[first][name].value
+            scores[name] = replace(scores[name], difference=difference, low=interval[0], high=interval[1])
     return found
 
 
@@ -136,13 +148,34 @@ def compare_extractions(
         base_value, base = score(counts[first].sum(0)), np.array([score(counts[first][i].sum(0)) for i in drawn])
         for system, table in counts.items():
             value, resampled = score(table.sum(0)), np.array([score(table[i].sum(0)) for i in drawn])
-            low, high = np.sort(resampled)[[samples // 40, samples - samples // 40 - 1]]
+            low, high = _interval(resampled)
             differences = np.abs(resampled - base)
             # Centred on the mean, as the null hypothesis has it (sacrebleu, Riezler & Maxwell 2005).
             beyond = (differences - differences.mean() > abs(value - base_value)).sum()
             p_value = None if system == first else float((beyond + 1) / (samples + 1))
-            found[system][name] = Compared(value, float(high - low) / 2, p_value, f"bootstrap:{samples}|seed:{seed}")
+            found[system][name] = Compared(
+                value,
+                (high - low) / 2,
+                p_value,
+                f"bootstrap:{samples}|seed:{seed}",
+                value - base_value,
+                *_interval(resampled - base),
+            )
     return found
+
+
+def _resampled(name: str, hypotheses: list[str], references: Any, samples: int, seed: int) -> Any:
+    """Return the scores of resamples of the corpus, those that sacrebleu's paired bootstrap draws."""
+    metric: Any = scorer(name)
+    counts = np.array(metric._extract_corpus_statistics(hypotheses, references), dtype="float32")
+    drawn = np.random.default_rng(seed).choice(len(counts), size=(samples, len(counts)), replace=True)
+    return np.array([metric._compute_score_from_stats(counts[rows].sum(0)).score for rows in drawn])
+
+
+def _interval(values: Any) -> tuple[float, float]:
+    """Return the 95 % interval of resampled values, as sacrebleu cuts it."""
+    low, high = np.sort(values)[[len(values) // 40, len(values) - len(values) // 40 - 1]]
+    return float(low), float(high)
 
 
 def _counted(row: Prediction) -> list[int]:

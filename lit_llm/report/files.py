@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,3 +20,9 @@ def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
     path.write_text("".join(lines), encoding="utf-8", newline="\n")
+
+
+def short_names(paths: Sequence[str]) -> dict[str, str]:
+    """Return names without the folders that all paths have in common."""
+    common = os.path.commonpath([os.path.dirname(os.path.abspath(path)) for path in paths])
+    return {path: os.path.relpath(path, common) for path in paths}

@@ -31,19 +31,25 @@ class Run:
     data: LMData
 
 
-def open_run(folder: str | Path, checkpoint: str = "best", trainer: Trainer | None = None) -> Run:
+def open_run(
+    folder: str | Path, checkpoint: str = "best", trainer: Trainer | None = None, backbone: str | None = None
+) -> Run:
     """Return a run as its ``config.yaml`` describes it.
 
     Args:
         folder: the run folder.
         checkpoint: ``best``, ``last``, or ``none`` for the base as it is.
         trainer: gives the device and the dtype of the weights; without one, they are float32 on the CPU.
+        backbone: a whole model that answers in place of the run's; then ``checkpoint`` is ``none``.
 
     Raises:
         ConfigError: if the folder holds no run, or its checkpoint does not fit.
     """
     folder = Path(folder)
     config = _config(folder / "config.yaml")
+    if backbone:
+        whole = {"class_path": "lit_llm.adapters.Full"}
+        config["model"]["init_args"] |= {"backbone": backbone, "adapter": whole, "qat": None, "quantizer": None}
     parser = LightningArgumentParser()
     parser.add_lightning_class_args(LitLM, "model", subclass_mode=True)
     parser.add_lightning_class_args(LMData, "data", subclass_mode=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -20,35 +19,9 @@ from lit_llm.report import open_run
 IDS = torch.tensor([[5, 6, 7, 8, 9, 10, 11, 12]])
 
 
-@pytest.fixture(scope="module")
-def run(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a run of two steps."""
-    folder = tmp_path_factory.mktemp("gguf")
-    rows = [{"id": f"r{k}", "text": f"quiero {k} panes", "json": {"n": k}} for k in range(8)]
-    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    settings: dict[str, Any] = {
-        "seed_everything": 0,
-        "model": {
-            "class_path": "lit_llm.models.CausalLM",
-            "init_args": {"backbone": str(root / "checkpoints/qwen3-tiny")},
-        },
-        "data": {
-            "class_path": "lit_llm.data.ExtractionData",
-            "init_args": {"train": str(folder / "rows.jsonl"), "batch_size": 4},
-        },
-        "trainer": {
-            "default_root_dir": str(folder / "run"),
-            "max_steps": 2,
-            "accelerator": "cpu",
-            "logger": False,
-            "enable_progress_bar": False,
-            "enable_model_summary": False,
-            "callbacks": [{"class_path": "lit_llm.callbacks.RunCheckpoint"}],
-        },
-    }
-    (folder / "run.yaml").write_text(json.dumps(settings))
-    assert main(["fit", "--config", str(folder / "run.yaml")]) == 0
-    return folder / "run"
+@pytest.fixture
+def run(short_runs: Path) -> Path:
+    return short_runs / "plain"
 
 
 def logits(network: Any) -> torch.Tensor:

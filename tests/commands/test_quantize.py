@@ -22,38 +22,6 @@ IDS = torch.tensor([[5, 6, 7, 8, 9, 10, 11, 12]])
 """A row that the command itself does not compare."""
 
 
-@pytest.fixture(scope="module")
-def runs(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with two runs of two steps: ``plain``, and ``aware`` of 4 bits."""
-    folder = tmp_path_factory.mktemp("runs")
-    rows = [{"id": f"r{k}", "text": f"quiero {k} panes", "json": {"n": k}} for k in range(8)]
-    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    for name, qat in {"plain": None, "aware": {"class_path": "lit_llm.quantization.QAT"}}.items():
-        settings: dict[str, Any] = {
-            "seed_everything": 0,
-            "model": {
-                "class_path": "lit_llm.models.CausalLM",
-                "init_args": {"backbone": str(root / "checkpoints/qwen3-tiny"), "qat": qat},
-            },
-            "data": {
-                "class_path": "lit_llm.data.ExtractionData",
-                "init_args": {"train": str(folder / "rows.jsonl"), "batch_size": 4},
-            },
-            "trainer": {
-                "default_root_dir": str(folder / name),
-                "max_steps": 2,
-                "accelerator": "cpu",
-                "logger": False,
-                "enable_progress_bar": False,
-                "enable_model_summary": False,
-                "callbacks": [{"class_path": "lit_llm.callbacks.RunCheckpoint"}],
-            },
-        }
-        (folder / f"{name}.yaml").write_text(json.dumps(settings))
-        assert main(["fit", "--config", str(folder / f"{name}.yaml")]) == 0
-    return folder
-
-
 def logits(network: Any) -> torch.Tensor:
     with torch.no_grad():
         found: torch.Tensor = network(input_ids=IDS).logits
@@ -74,10 +42,10 @@ FORMATS = {
 
 
 @pytest.mark.parametrize("case", FORMATS)
-def test_integers_are_read_back_as_they_were_computed(case: str, runs: Path, tmp_path: Path) -> None:
+def test_integers_are_read_back_as_they_were_computed(case: str, short_runs: Path, tmp_path: Path) -> None:
     options, form = FORMATS[case]
-    assert main(["quantize", "--run", str(runs / "plain"), "--output", str(tmp_path / "out"), *options]) == 0
-    merged: Any = open_run(runs / "plain").model.merge_adapter().eval()
+    assert main(["quantize", "--run", str(short_runs / "plain"), "--output", str(tmp_path / "out"), *options]) == 0
+    merged: Any = open_run(short_runs / "plain").model.merge_adapter().eval()
     before = logits(merged)
     found = logits(opened(tmp_path / "out"))
     assert 1e-4 < (found - before).abs().max() / before.abs().max() < 0.8
@@ -98,9 +66,9 @@ FOLDERS = {
 
 
 @pytest.mark.parametrize("case", FOLDERS)
-def test_a_stored_folder_is_a_backbone_that_learns_and_merges(case: str, runs: Path, tmp_path: Path) -> None:
+def test_a_stored_folder_is_a_backbone_that_learns_and_merges(case: str, short_runs: Path, tmp_path: Path) -> None:
     folder = tmp_path / "out"
-    assert main(["quantize", "--run", str(runs / "plain"), "--output", str(folder), *FOLDERS[case]]) == 0
+    assert main(["quantize", "--run", str(short_runs / "plain"), "--output", str(folder), *FOLDERS[case]]) == 0
     built = CausalLM(backbone=str(folder), merge=True)
     built.configure_model()
     stored = logits(opened(folder))
@@ -117,8 +85,8 @@ def test_a_stored_folder_is_a_backbone_that_learns_and_merges(case: str, runs: P
 
 
 @pytest.mark.parametrize("kind", ["plain", "aware"])
-def test_a_run_in_sixteen_bits_is_rounded_from_float32(kind: str, runs: Path, tmp_path: Path) -> None:
-    config = json.loads((runs / f"{kind}.yaml").read_text())
+def test_a_run_in_sixteen_bits_is_rounded_from_float32(kind: str, short_runs: Path, tmp_path: Path) -> None:
+    config = json.loads((short_runs / f"{kind}.yaml").read_text())
     config["model"]["init_args"]["loading"] = {"dtype": "bfloat16"}
     config["trainer"] |= {"precision": "bf16-mixed", "default_root_dir": str(tmp_path / "run")}
     (tmp_path / "run.yaml").write_text(json.dumps(config))
@@ -127,8 +95,8 @@ def test_a_run_in_sixteen_bits_is_rounded_from_float32(kind: str, runs: Path, tm
     assert main(["export", "--run", str(tmp_path / "run"), "--gguf", str(tmp_path / "new/out.gguf")]) == 0
 
 
-def test_a_folder_that_rounds_inputs_is_no_backbone(runs: Path, tmp_path: Path) -> None:
-    assert main(["quantize", "--run", str(runs / "plain"), "--output", str(tmp_path / "out")]) == 0
+def test_a_folder_that_rounds_inputs_is_no_backbone(short_runs: Path, tmp_path: Path) -> None:
+    assert main(["quantize", "--run", str(short_runs / "plain"), "--output", str(tmp_path / "out")]) == 0
     path = tmp_path / "out/config.json"
     config = json.loads(path.read_text())
     inputs = {"num_bits": 8, "type": "int", "symmetric": True, "strategy": "token", "dynamic": True}
@@ -139,22 +107,22 @@ def test_a_folder_that_rounds_inputs_is_no_backbone(runs: Path, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(("method", "most"), [("nf4", 0.3), ("int8", 0.05)])
-def test_bitsandbytes_folders_open_too(method: str, most: float, runs: Path, tmp_path: Path) -> None:
-    command = ["quantize", "--run", str(runs / "plain"), "--output", str(tmp_path / "out"), "--method", method]
+def test_bitsandbytes_folders_open_too(method: str, most: float, short_runs: Path, tmp_path: Path) -> None:
+    command = ["quantize", "--run", str(short_runs / "plain"), "--output", str(tmp_path / "out"), "--method", method]
     assert main(command) == 0
-    before = logits(open_run(runs / "plain").model.merge_adapter().eval())
+    before = logits(open_run(short_runs / "plain").model.merge_adapter().eval())
     moved = (logits(opened(tmp_path / "out")) - before).abs().max() / before.abs().max()
     assert 1e-4 < moved < most
 
 
 def test_a_run_that_was_trained_for_it_is_written_as_it_was_trained(
-    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    short_runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["quantize", "--run", str(runs / "aware"), "--output", str(tmp_path / "out")]) == 0
+    assert main(["quantize", "--run", str(short_runs / "aware"), "--output", str(tmp_path / "out")]) == 0
     assert "(qat)" in capsys.readouterr().out
-    trained = logits(open_run(runs / "aware").model.language_model)
+    trained = logits(open_run(short_runs / "aware").model.language_model)
     assert torch.equal(logits(opened(tmp_path / "out")), trained)
-    assert not torch.equal(trained, logits(open_run(runs / "aware").model.merge_adapter().eval()))
+    assert not torch.equal(trained, logits(open_run(short_runs / "aware").model.merge_adapter().eval()))
 
 
 @pytest.mark.parametrize("bits", [2, 3, 4])
@@ -182,22 +150,22 @@ def test_searched_scales_bring_weights_closer(bits: int) -> None:
     ],
 )
 def test_what_cannot_be_done_is_said(
-    run: str, options: list[str], message: str, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    run: str, options: list[str], message: str, short_runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["quantize", "--run", str(runs / run), "--output", str(tmp_path / "out"), *options]) == 1
+    assert main(["quantize", "--run", str(short_runs / run), "--output", str(tmp_path / "out"), *options]) == 1
     assert message in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_is_not_written_twice(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["quantize", "--run", str(runs / "plain"), "--output", str(tmp_path)]) == 1
+def test_a_folder_is_not_written_twice(short_runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["quantize", "--run", str(short_runs / "plain"), "--output", str(tmp_path)]) == 1
     assert re.search(r"--output: .* exists already", capsys.readouterr().err)
 
 
 def test_a_folder_that_answers_otherwise_is_removed(
-    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    short_runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(quantize, "TOLERANCE", -1.0)
-    assert main(["quantize", "--run", str(runs / "plain"), "--output", str(tmp_path / "out")]) == 1
+    assert main(["quantize", "--run", str(short_runs / "plain"), "--output", str(tmp_path / "out")]) == 1
     assert "was not written" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from lit_llm.data import ExtractionData
 from lit_llm.errors import ConfigError
 from lit_llm.models import CausalLM
 from lit_llm.quantization.compressor import ENVIRONMENT
+from tests import short_runs
 
 EVERY, TIMES = 16, 40.0
 """Which channels are outliers, and how far they stand out."""
@@ -42,30 +42,12 @@ def run(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     model.save_pretrained(folder / "base")
     AutoTokenizer.from_pretrained(tiny).save_pretrained(folder / "base")
     orders = root / "configs/data/orders"
-    settings: dict[str, Any] = {
-        "seed_everything": 0,
-        "model": {"class_path": "lit_llm.models.CausalLM", "init_args": {"backbone": str(folder / "base")}},
-        "data": {
-            "class_path": "lit_llm.data.ExtractionData",
-            "init_args": {
-                "train": str(orders / "train.jsonl"),
-                "test": {"known": str(orders / "test_known.jsonl")},
-                "batch_size": 8,
-            },
-        },
-        "trainer": {
-            "default_root_dir": str(folder / "run"),
-            "max_steps": 3,
-            "accelerator": "cpu",
-            "logger": False,
-            "enable_progress_bar": False,
-            "enable_model_summary": False,
-            "callbacks": [{"class_path": "lit_llm.callbacks.RunCheckpoint"}],
-        },
+    data = {
+        "train": str(orders / "train.jsonl"),
+        "test": {"known": str(orders / "test_known.jsonl")},
+        "batch_size": 8,
     }
-    (folder / "run.yaml").write_text(json.dumps(settings))
-    assert main(["fit", "--config", str(folder / "run.yaml")]) == 0
-    return folder / "run"
+    return short_runs.fit(folder / "run", data, steps=3, backbone=str(folder / "base"))
 
 
 def answers(folder: Path, root: Path) -> torch.Tensor:

@@ -1,0 +1,154 @@
+"""``compare --measure``: runs and stored folders side by side, with what they cost."""
+
+from __future__ import annotations
+
+import csv
+import random
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from sacrebleu.metrics import CHRF
+
+from lit_llm.__main__ import main
+from lit_llm.batch import Prediction
+from lit_llm.report.comparison import compare_translations
+from lit_llm.report.files import short_names
+from lit_llm.report.predictions import read_predictions
+
+
+def test_runs_and_folders_side_by_side(
+    short_runs: Path,
+    tmp_path: Path,
+    root: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    plain, aware, int4 = short_runs / "plain", short_runs / "aware", tmp_path / "int4"
+    assert main(["quantize", "--run", str(plain), "--output", str(int4)]) == 0
+    folder = tmp_path / "measured"
+    systems = [str(plain), str(aware), str(int4)]
+    assert main(["compare", *systems, "--measure", str(folder), "--tokens", "4", "--samples", "20"]) == 0
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in ("difference", "disk MB", "loaded MB", "tokens/s"))
+    with (folder / "table.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["system"] for row in rows] == systems
+    assert {row["rows"] for row in rows} == {"8"}
+    base = (root / "checkpoints/qwen3-tiny/model.safetensors").stat().st_size
+    adapter = (plain / "adapter/adapter_model.safetensors").stat().st_size
+    stored = (int4 / "model.safetensors").stat().st_size
+    assert [int(row["disk_bytes"]) for row in rows] == [base + adapter, base + adapter, stored]
+    assert stored < 0.4 * base
+    # A stored folder is opened as plain weights.
+    assert int(rows[2]["loaded_bytes"]) <= int(rows[0]["loaded_bytes"])
+    assert all(float(row["latency_s"]) > 0 and float(row["tokens_per_s"]) > 0 for row in rows)
+    assert Image.open(folder / "quality_bytes.png").size[0] > 500
+    answers = [read_predictions(folder / f"predictions_{number}.csv") for number in (1, 2, 3)]
+    assert [row.id for row in answers[0]] == [row.id for row in answers[2]]
+    assert all(row.id.startswith("one/") for row in answers[0])
+
+
+def test_losses_and_answers_are_those_of_test_and_predict(short_runs: Path, tmp_path: Path) -> None:
+    folder, config = tmp_path / "measured", str(short_runs / "plain.yaml")
+    assert main(["compare", str(short_runs / "plain"), "--measure", str(folder), "--tokens", "2"]) == 0
+    with (folder / "table.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    writer = ["--trainer.callbacks+", "lit_llm.callbacks.PredictionWriter"]
+    assert main(["predict", "--config", config, *writer, "--predictions", str(tmp_path / "own.csv")]) == 0
+    own = {row.id: row.prediction or row.raw for row in read_predictions(tmp_path / "own.csv")}
+    found = read_predictions(folder / "predictions_1.csv")
+    assert {row.id.removeprefix("one/"): row.prediction or row.raw for row in found} == own
+    metrics = ["--trainer.callbacks+", "lit_llm.callbacks.MetricsFile"]
+    assert (
+        main(
+            [
+                "test",
+                "--config",
+                config,
+                *metrics,
+                "--trainer.default_root_dir",
+                str(tmp_path / "test"),
+                "--ckpt_path",
+                str(short_runs / "plain/best.ckpt"),
+            ]
+        )
+        == 0
+    )
+    with (tmp_path / "test/metrics.csv").open(newline="") as file:
+        logged = {line["name"]: float(line["value"]) for line in csv.DictReader(file)}
+    assert float(row["loss"]) == pytest.approx(logged["test/one/loss"], rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("systems", "message"),
+    [
+        (["{runs}/plain", "{runs}"], "is neither a run folder nor one that quantize or export wrote"),
+        (["{root}/checkpoints/qwen3-tiny"], "name the folder of a run"),
+    ],
+)
+def test_what_is_no_system_is_named(
+    systems: list[str], message: str, short_runs: Path, tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = [system.format(runs=short_runs, root=root) for system in systems]
+    assert main(["compare", *paths, "--measure", str(tmp_path / "out")]) == 1
+    assert re.search(message, capsys.readouterr().err)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_is_not_written_twice(short_runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", str(short_runs / "plain"), "--measure", str(tmp_path)]) == 1
+    assert "exists already" in capsys.readouterr().err
+
+
+def test_differences_of_translations_are_resampled_in_pairs() -> None:
+    rng = random.Random(0)
+    references = [
+        " ".join(rng.choice(["in", "calli", "huei", "amo", "tlen", "ipan"]) for _ in range(9)) for _ in range(60)
+    ]
+
+    def system(share: float) -> list[Prediction]:
+        def spoilt(text: str) -> str:
+            return " ".join("x" if rng.random() < share else word for word in text.split())
+
+        fields: dict[str, Any] = {"status": "ok", "error": "", "raw": "", "new_tokens": 0, "score": 0.0, "meta": {}}
+        return [
+            Prediction(id=str(k), text="es", prediction=spoilt(reference), reference=reference, **fields)
+            for k, reference in enumerate(references)
+        ]
+
+    systems = {"a": system(0.2), "b": system(0.5)}
+    found = compare_translations(systems, ["chrf"], samples=80, seed=3)
+    score = found["b"]["chrf"]
+    assert score.difference == pytest.approx(score.value - found["a"]["chrf"].value)
+    drawn = np.random.default_rng(3).choice(60, size=(80, 60), replace=True)
+    differences = []
+    for rows in drawn:
+        values = {
+            name: CHRF().corpus_score([own[k].prediction for k in rows], [[references[k] for k in rows]]).score
+            for name, own in systems.items()
+        }
+        differences.append(values["b"] - values["a"])
+    # sacrebleu adds its counts in float32.
+    assert [score.low, score.high] == pytest.approx([sorted(differences)[2], sorted(differences)[77]], abs=1e-3)
+    assert score.low < score.difference < score.high < 0
+
+
+@pytest.mark.parametrize(
+    ("paths", "names"),
+    [
+        (["runs/a", "runs/b/predictions.csv"], ["a", "b/predictions.csv"]),
+        (["runs/a", "/runs/b"], None),
+        (["one.csv"], ["one.csv"]),
+    ],
+)
+def test_names_leave_out_what_all_have_in_common(paths: list[str], names: list[str] | None) -> None:
+    found = short_names(paths)
+    assert list(found) == paths
+    if names:
+        assert list(found.values()) == names
+    assert len(set(found.values())) == len(paths)

@@ -1,0 +1,31 @@
+"""Runs of a few steps, for tests of what is done with a run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from lit_llm.__main__ import main
+
+
+def fit(folder: Path, data: dict[str, Any], steps: int = 2, **model: Any) -> Path:
+    """Train a few steps into a folder, and return it."""
+    settings: dict[str, Any] = {
+        "seed_everything": 0,
+        "model": {"class_path": "lit_llm.models.CausalLM", "init_args": model},
+        "data": {"class_path": "lit_llm.data.ExtractionData", "init_args": data},
+        "trainer": {
+            "default_root_dir": str(folder),
+            "max_steps": steps,
+            "accelerator": "cpu",
+            "logger": False,
+            "enable_progress_bar": False,
+            "enable_model_summary": False,
+            "callbacks": [{"class_path": "lit_llm.callbacks.RunCheckpoint"}],
+        },
+    }
+    file = folder.with_suffix(".yaml")
+    file.write_text(json.dumps(settings))
+    assert main(["fit", "--config", str(file)]) == 0
+    return folder
