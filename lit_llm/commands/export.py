@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from lit_llm.errors import ConfigError, UserError
-from lit_llm.quantization.gguf_file import GGUF_TYPES, GgufType, write_gguf
+from lit_llm.quantization.gguf_file import GGUF_TYPES, GgufType, llama_cpp_logits, write_gguf
 
 if TYPE_CHECKING:
     import torch
@@ -24,6 +24,9 @@ PROBE = "Comprobación 1,250.50: ¿sí o no?"
 
 TOLERANCE = 1e-3
 """Largest difference of logits, relative to their largest, between the merged and the adapted model."""
+
+ROUNDED_TOLERANCE = 0.1
+"""The same between llama.cpp and transformers for weights of less than 32 bits, whose inputs llama.cpp rounds too."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -81,26 +84,39 @@ def export(run_folder: str | Path, target: Path, checkpoint: str = "best", gguf:
     adapted = logits(model.network, ids)
     merged = model.merge_adapter()
     _check("merged", relative(logits(merged, ids), adapted), target)
+    asked = ""
     with written_whole(target) as part:
         if gguf:
             write_gguf(merged, model.tokenizer, part, gguf)
             difference = relative(_logits_of_gguf(part, ids), logits(merged, ids))
+            asked = _ask_llama_cpp(part, ids, str(model.tokenizer.decode(ids[0])), logits(merged, ids), gguf, target)
         else:
             merged.save_pretrained(part, safe_serialization=True)
             model.tokenizer.save_pretrained(part)
             model.save_extras(part)
             difference = relative(reloaded_logits(part, ids), adapted)
         _check("reloaded", difference, target)
-    moved = f"; {gguf} has moved them by {relative(logits(merged, ids), adapted):.1e}" if gguf else ""
+    moved = f"; {gguf} has moved them by {relative(logits(merged, ids), adapted):.1e}{asked}" if gguf else ""
     return f"logits of what was reloaded differ by at most {difference:.1e} of their size{moved}"
 
 
-def _check(what: str, difference: float, target: Path) -> None:
-    if difference > TOLERANCE:
+def _check(what: str, difference: float, target: Path, limit: float | None = None) -> None:
+    limit = TOLERANCE if limit is None else limit
+    if difference > limit:
         raise UserError(
             f"export: {what} logits differ from those computed before by {difference:.1e} of their size (limit "
-            f"{TOLERANCE:.0e}): {target} was not written; predict with the adapter unmerged instead"
+            f"{limit:.0e}): {target} was not written; predict with the adapter unmerged instead"
         )
+
+
+def _ask_llama_cpp(path: Path, ids: torch.Tensor, text: str, wanted: torch.Tensor, kind: GgufType, target: Path) -> str:
+    """Compare llama.cpp's logits with ours where its binding is installed; return in words how far they are apart."""
+    found = llama_cpp_logits(path, text, ids[0].tolist())
+    if found is None:
+        return ""
+    difference = relative(found, wanted)
+    _check("llama.cpp's", difference, target, TOLERANCE if kind == "F32" else ROUNDED_TOLERANCE)
+    return f"; llama.cpp's are within {difference:.1e}"
 
 
 def _logits_of_gguf(path: Path, ids: torch.Tensor) -> torch.Tensor:

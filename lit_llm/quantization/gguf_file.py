@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from lit_llm.errors import ConfigError
+from lit_llm.errors import ConfigError, UserError
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 GgufType = Literal["F32", "F16", "BF16", "Q8_0", "Q4_0"]
@@ -57,6 +59,33 @@ def write_gguf(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, path:
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+
+
+def llama_cpp_logits(path: Path, text: str, ids: Sequence[int]) -> torch.Tensor | None:
+    """Return the logits ``[1, T, V]`` that llama.cpp computes for a row; None where its Python binding is missing.
+
+    Args:
+        path: the file.
+        text: of the row.
+        ids: its tokens.
+
+    Raises:
+        UserError: if llama.cpp reads the text as other tokens.
+    """
+    try:
+        import llama_cpp
+    except ImportError:
+        return None
+    import torch
+
+    # Keys and values are rounded to 16 bits unless their type is named.
+    exact: dict[str, Any] = {"type_k": llama_cpp.GGML_TYPE_F32, "type_v": llama_cpp.GGML_TYPE_F32}
+    model = llama_cpp.Llama(str(path), n_ctx=len(ids), logits_all=True, n_gpu_layers=0, verbose=False, **exact)
+    read = model.tokenize(text.encode(), add_bos=False, special=True)
+    if read != list(ids):
+        raise UserError(f"export: llama.cpp reads a text as {len(read)} other tokens: {path} was not written")
+    model.eval(list(ids))
+    return torch.from_numpy(model.scores[: len(ids)].copy())[None]
 
 
 def _describe(writer: Any, config: Any, file_type: int) -> None:
