@@ -94,7 +94,7 @@ def quantize(run: str, output: Path, checkpoint: str, method: str | None, settin
         elif quantizer:
             wanted = _save_bitsandbytes(merged, quantizer, folder, ids)
         else:
-            _save_integers(merged, cast(IntFormat, form), method, folder)
+            _save_integers(merged, cast(IntFormat, form), method, folder, model.ranges)
             wanted = trained if method == "qat" else logits(merged, ids)
         model.tokenizer.save_pretrained(folder)
         model.save_extras(folder)
@@ -151,15 +151,17 @@ def _calibration(data: LMData) -> list[list[int]]:
     return [list(row.encoded.input_ids) for row in rows[::step][:CALIBRATION]]
 
 
-def _save_integers(merged: PreTrainedModel, form: IntFormat, method: str, folder: Path) -> None:
-    """Round weights in place and write them."""
+def _save_integers(merged: PreTrainedModel, form: IntFormat, method: str, folder: Path, ranges: Any) -> None:
+    """Round weights in place, to the ranges that a run has kept, and write them."""
     from lit_llm.quantization.packed import save_packed
+    from lit_llm.quantization.qat import range_key
 
     plan = form.plan(merged)
     stored = {}
     for name, bits in plan.items():
         layer: Any = merged.get_submodule(name)
-        stored[name] = form.integers(layer.weight, bits, "hqq" if method == "hqq" else "rtn")
+        own = ranges[range_key(name)] if ranges else None
+        stored[name] = form.integers(layer.weight, bits, "hqq" if method == "hqq" else "rtn", own)
         layer.weight.data = stored[name].weight().to(layer.weight.dtype)
     save_packed(merged, stored, form, folder)
 

@@ -83,6 +83,7 @@ class LitLM(LightningModule):
             qat.check(self.adapter, quantizer, self.loading.device_map)
         # Bits by the name of each layer that is rounded.
         self._rounded: dict[str, int] = {}
+        self.ranges = nn.ParameterDict()
         self.network: nn.Module | None = None
         # Adapter-only checkpoints lack the frozen weights; load_state_dict checks that nothing else is missing.
         self.strict_loading = False
@@ -119,6 +120,8 @@ class LitLM(LightningModule):
             if self.gradient_checkpointing:
                 model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
                 model.enable_input_require_grads()
+            if self.qat:
+                self.ranges.update(self.qat.new_ranges(model, self._rounded))
             self.network = self.adapter.wrap(model)
         self._round(self.adapter)
         self.network.train()
@@ -169,6 +172,8 @@ class LitLM(LightningModule):
                 f"train/loss is {summed} at step {self.global_step}: lower model.init_args.optimizer.init_args.lr, or "
                 "use trainer.precision 32-true"
             )
+        if self.qat:
+            self.qat.before_step()
         # Lightning has divided by the accumulation constant, and DDP by the number of processes.
         scale = self.trainer.accumulate_grad_batches * self.trainer.world_size / tokens
         # Gradients were summed unscaled, because a window's number of tokens is known only at its end.
@@ -205,7 +210,7 @@ class LitLM(LightningModule):
 
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
         """Return the weights that learn, and nothing else."""
-        learned = {name for name, weight in self.named_parameters() if weight.requires_grad}
+        learned = self._learned()
         return {k: v for k, v in super().state_dict(*args, **kwargs).items() if k in learned}
 
     def load_state_dict(self, state_dict: Any, strict: bool = True, assign: bool = False) -> Any:
@@ -214,7 +219,7 @@ class LitLM(LightningModule):
         Raises:
             ConfigError: if one of them is missing or unknown, as when the adapter differs from the run's.
         """
-        learned = {name for name, weight in self.named_parameters() if weight.requires_grad}
+        learned = self._learned()
         missing, unknown = sorted(learned - set(state_dict)), sorted(set(state_dict) - learned)
         shapes = dict(self.named_parameters())
         wrong = [k for k, v in state_dict.items() if k in learned and v.shape != shapes[k].shape]
@@ -225,6 +230,10 @@ class LitLM(LightningModule):
                 f"{len(wrong)} of another shape {wrong[:1]}; use the adapter settings of the run's config.yaml"
             )
         return super().load_state_dict(state_dict, strict=False, assign=assign)
+
+    def _learned(self) -> set[str]:
+        # Ranges that are only frozen do not learn, and are part of what was trained all the same.
+        return {name for name, w in self.named_parameters() if w.requires_grad or name.startswith("ranges.")}
 
     def base_fingerprint(self) -> str:
         """Return a hash of the base weights, so that a checkpoint is not used on another base."""
@@ -333,4 +342,4 @@ class LitLM(LightningModule):
     def _round(self, adapter: Adapter | None) -> None:
         """Let layers compute with rounded weights, merged with what an adapter has learned; again where it moved."""
         if self.qat:
-            self.qat.attach(self.language_model, self._rounded, adapter)
+            self.qat.attach(self.language_model, self._rounded, adapter, self.ranges)

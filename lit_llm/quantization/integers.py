@@ -81,20 +81,26 @@ class IntFormat:
             found[name] = bits
         return found
 
-    def rounded(self, weight: Tensor, bits: int) -> Tensor:
+    def rounded(self, weight: Tensor, bits: int, log_ranges: Tensor | None = None) -> Tensor:
         """Return what a weight ``[out, in]`` stands for once it is stored, in float32.
 
         Gradients pass as if nothing were rounded, and are 0 where a weight lies beyond the integers (straight-through
         estimator, Bengio et al. 2013).
+
+        Args:
+            weight: in any dtype; it is rounded from float32.
+            bits: of each integer.
+            log_ranges: logarithm of the largest absolute value of each group, ``[out * in / group]``; NaN, or none,
+                takes that of its weights. Its gradient is that of learned step sizes (Esser et al. 2020).
         """
-        found: Tensor = _Round.apply(weight.float(), bits, self.group_size or weight.shape[1])  # type: ignore[no-untyped-call]
+        found: Tensor = _Round.apply(weight.float(), log_ranges, bits, self.group_size or weight.shape[1])  # type: ignore[no-untyped-call]
         return found
 
     def rounded_input(self, values: Tensor) -> Tensor:
         """Return the input of a layer ``[..., in]`` as it is there, rounded where ``activations`` says so."""
         return _fake_input()(values) if self.activations == "int8" else values  # type: ignore[no-any-return]
 
-    def integers(self, weight: Tensor, bits: int, method: Method = "rtn") -> Integers:
+    def integers(self, weight: Tensor, bits: int, method: Method = "rtn", log_ranges: Tensor | None = None) -> Integers:
         """Return the integers and scales of a weight ``[out, in]``.
 
         Args:
@@ -102,7 +108,14 @@ class IntFormat:
             bits: of each integer.
             method: ``rtn`` takes scales from the largest weight of a group, ``hqq`` searches those that bring the
                 result closest to the weights (half-quadratic quantization, Badri & Shaji 2023).
+            log_ranges: as for ``rounded``, in place of a method.
         """
+        if log_ranges is not None:
+            with torch.no_grad():
+                groups = weight.float().unflatten(1, (-1, self.group_size or weight.shape[1]))
+                low, high, scales = _grid(groups, bits, log_ranges)
+                values = (groups * (1 / scales)).round().clamp(low, high).to(torch.int8)
+            return Integers(values.flatten(1), scales[..., 0])
         from torchao.quantization import IntxUnpackedToInt8Tensor
         from torchao.quantization.quantize_.workflows import IntxChooseQParamsAlgorithm as Algorithm
 
@@ -147,24 +160,41 @@ class Integers(NamedTuple):
         return groups.flatten(1)
 
 
+def ranges(weight: Tensor, group_size: int | None) -> Tensor:
+    """Return the largest absolute value of each group of a weight ``[out, in]``, ``[out * in / group]``."""
+    groups: Tensor = weight.detach().float().unflatten(1, (-1, group_size or weight.shape[1]))
+    return groups.abs().amax(2).flatten()
+
+
+def _grid(groups: Tensor, bits: int, log_ranges: Tensor | None) -> tuple[int, int, Tensor]:
+    """Return the smallest and largest integer, and the scales ``[out, groups, 1]``, as torchao takes them."""
+    low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+    largest = groups.abs().amax(2, keepdim=True)
+    if log_ranges is not None:
+        given = log_ranges.float().exp().view_as(largest)
+        largest = given.where(~given.isnan(), largest)
+    return low, high, (largest / ((high - low) / 2)).clamp_(min=torch.finfo(torch.float32).smallest_normal)
+
+
 class _Round(torch.autograd.Function):
     """What torchao's ``IntxFakeQuantizer`` computes, to the last bit, keeping a byte for each weight and no more."""
 
     @staticmethod
-    def forward(context: Any, weight: Tensor, bits: int, group_size: int) -> Tensor:
-        low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+    def forward(context: Any, weight: Tensor, log_ranges: Tensor | None, bits: int, group_size: int) -> Tensor:
         groups = weight.unflatten(1, (-1, group_size))
-        scales = groups.abs().amax(2, keepdim=True) / ((high - low) / 2)
-        scales.clamp_(min=torch.finfo(torch.float32).smallest_normal)
+        low, high, scales = _grid(groups, bits, log_ranges)
         steps = (groups * (1 / scales)).round_()
-        context.save_for_backward(((steps >= low) & (steps <= high)).flatten(1))
-        rounded: Tensor = steps.clamp_(low, high).mul_(scales).flatten(1)
-        return rounded
+        passes = (steps >= low) & (steps <= high)
+        rounded: Tensor = steps.clamp_(low, high).mul_(scales)
+        learned = log_ranges is not None and log_ranges.requires_grad
+        context.save_for_backward(passes.flatten(1), rounded - groups * passes if learned else None)
+        return rounded.flatten(1)
 
     @staticmethod
-    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        (passes,) = context.saved_tensors
-        return gradient * passes, None, None
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None, None, None]:
+        passes, slopes = context.saved_tensors
+        of_ranges = None if slopes is None else (gradient.view_as(slopes) * slopes).sum(2).flatten()
+        return gradient * passes, of_ranges, None, None
 
 
 @cache

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from lit_llm.errors import ConfigError
-from lit_llm.quantization.integers import WIDTHS, IntFormat
+from lit_llm.quantization.integers import WIDTHS, IntFormat, ranges
 
 if TYPE_CHECKING:
     from lit_llm.adapters import Adapter
@@ -36,6 +36,9 @@ class QAT:
         start: optimizer steps before training rounds weights, or their share of the run where it is below 1.
         gradual: fewest bits of any layer from a share of the run on, such as ``{0: 8, 0.2: 4}`` before ``bits: 2``.
         settled: share of the run at which ``gradual`` ends, and all layers have their final bits.
+        learn_ranges: let the largest value of each group learn too, from that of its weights when rounding begins
+            (learned step sizes, Esser et al. 2020); else it is always that of its weights.
+        freeze: optimizer steps, or share of the run, after which these ranges stay as they are; null for never.
 
     Raises:
         ConfigError: if a value is impossible.
@@ -50,13 +53,18 @@ class QAT:
         start: float = 0,
         gradual: dict[float, int] | None = None,
         settled: float = 0.5,
+        learn_ranges: bool = False,
+        freeze: float | None = None,
     ) -> None:
         try:
             self.format = IntFormat(bits, group_size, activations, layers or {})
         except ConfigError as error:
             raise ConfigError(f"{KEY}.init_args.{error}") from error
-        if start < 0:
-            raise ConfigError(f"{KEY}.init_args.start: {start} is below 0; it is a number of steps, or a share below 1")
+        for name, value in (("start", start), ("freeze", freeze or 0)):
+            if value < 0:
+                raise ConfigError(
+                    f"{KEY}.init_args.{name}: {value} is below 0; it is a number of steps, or a share below 1"
+                )
         if not 0 <= settled <= 1:
             raise ConfigError(f"{KEY}.init_args.settled: {settled} is no share of a run; it is between 0 and 1")
         for share, width in (gradual or {}).items():
@@ -66,8 +74,12 @@ class QAT:
                     f"1 and a width of 3, 4 or 8 bits, above the final {bits}"
                 )
         self.start, self.gradual, self.settled = start, gradual or {}, settled
+        self.learn_ranges, self.freeze = learn_ranges, freeze
+        self.frozen = False
+        """Whether ranges stay as they are from the current training step on."""
         self.fewest = 0
         """Fewest bits of any layer in the current training step; ``FLOAT`` rounds nothing."""
+        self._layers: list[_Rounded] = []
 
     def settings(self) -> dict[str, Any]:
         """Return what decides the text that a trained model writes."""
@@ -106,17 +118,41 @@ class QAT:
         except ConfigError as error:
             raise ConfigError(f"{KEY}.init_args.{error}") from error
 
-    def attach(self, model: nn.Module, plan: Mapping[str, int], adapter: Adapter | None = None) -> None:
+    def new_ranges(self, model: nn.Module, plan: Mapping[str, int]) -> dict[str, nn.Parameter]:
+        """Return a parameter for the ranges of each layer in ``plan``, as ``log_ranges`` of ``IntFormat.rounded``.
+
+        None are returned where ranges are always those of the weights. Of one dimension, they are spared weight decay.
+        """
+        if not self.learn_ranges and self.freeze is None:
+            return {}
+        found = {}
+        for name in plan:
+            weight: Any = model.get_submodule(name).weight
+            unset = torch.full_like(ranges(weight, self.format.group_size), torch.nan)
+            found[range_key(name)] = nn.Parameter(unset, requires_grad=self.learn_ranges)
+        return found
+
+    def attach(
+        self,
+        model: nn.Module,
+        plan: Mapping[str, int],
+        adapter: Adapter | None = None,
+        log_ranges: nn.ParameterDict | None = None,
+    ) -> None:
         """Let the layers named in ``plan`` compute with rounded weights.
 
         Args:
             model: the causal LM inside of what an adapter wrapped, or a plain one.
             plan: final bits of layers by name.
             adapter: gives the merged weights; without one they are the layers' own.
+            log_ranges: of ``new_ranges``.
         """
+        self._layers = []
         for name, bits in plan.items():
             layer: Any = model.get_submodule(name)
-            layer.forward = _Rounded(self, layer, bits, adapter)
+            own: Any = log_ranges[range_key(name)] if log_ranges else None
+            layer.forward = _Rounded(self, layer, bits, adapter, own)
+            self._layers.append(layer.forward)
 
     def detach(self, model: nn.Module, plan: Mapping[str, int]) -> None:
         """Let the layers compute as they did."""
@@ -126,28 +162,52 @@ class QAT:
     def follow(self, step: int, total_steps: int) -> int:
         """Take the widths of an optimizer step, counted from 0; return the bits of the layers that set none."""
         share = step / max(1, total_steps)
-        if step < self.start if self.start >= 1 else share < self.start:
+        if not _reached(self.start, step, total_steps):
             self.fewest = FLOAT
         else:
             passed = [begin for begin in self.gradual if begin <= share]
             self.fewest = self.gradual[max(passed)] if passed and share < self.settled else 0
+        self.frozen = self.freeze is not None and _reached(self.freeze, step, total_steps)
+        # A run that is resumed later has them in its checkpoint.
+        begin = self.start if self.learn_ranges else self.freeze
+        if begin is not None and _reached(begin, step, total_steps) and not _reached(begin, step - 1, total_steps):
+            for layer in self._layers:
+                layer.take_ranges()
         return self.width(self.format.bits, training=True)
 
-    def weight(self, layer: Any, bits: int, adapter: Adapter | None) -> Tensor:
+    def before_step(self) -> None:
+        """Keep the optimizer from moving ranges that are frozen."""
+        for layer in self._layers if self.frozen else []:
+            if layer.log_ranges is not None:
+                layer.log_ranges.grad = None
+
+    def weight(self, layer: Any, bits: int, adapter: Adapter | None, log_ranges: Tensor | None = None) -> Tensor:
         """Return the rounded weight ``[out, in]`` of a layer, merged with what the adapter has learned."""
         merged: Tensor = adapter.effective_weight(layer) if adapter else layer.weight
-        return self.format.rounded(merged, bits)
+        return self.format.rounded(merged, bits, log_ranges)
 
     def width(self, bits: int, training: bool) -> int:
         """Return the bits of a layer, given its final ones."""
         return max(bits, self.fewest) if training else bits
 
 
+def range_key(name: str) -> str:
+    """Return the name of a layer as the key of a ``ParameterDict``, which has no dots."""
+    return name.replace(".", "/")
+
+
+def _reached(begin: float, step: int, total_steps: int) -> bool:
+    """Whether a number of steps, or a share of the run below 1, is done; step -1 comes before all."""
+    return step >= 0 and (step >= begin if begin >= 1 else step / max(1, total_steps) >= begin)
+
+
 class _Rounded:
     """The forward pass of one layer with its merged weight, rounded."""
 
-    def __init__(self, qat: QAT, layer: Any, bits: int, adapter: Adapter | None) -> None:
-        self.qat, self.layer, self.bits, self.adapter = qat, layer, bits, adapter
+    def __init__(
+        self, qat: QAT, layer: Any, bits: int, adapter: Adapter | None, log_ranges: nn.Parameter | None
+    ) -> None:
+        self.qat, self.layer, self.bits, self.adapter, self.log_ranges = qat, layer, bits, adapter, log_ranges
         self._kept: tuple[Any, Tensor] | None = None
 
     def __call__(self, values: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -163,7 +223,8 @@ class _Rounded:
             self._kept = None
             return self._compute(bits).to(dtype)
         # Generation asks for the same weight at every token.
-        now = bits, dtype, [(id(weight), weight.data_ptr(), weight._version) for weight in self.layer.parameters()]
+        weights = [*self.layer.parameters(), *([] if self.log_ranges is None else [self.log_ranges])]
+        now = bits, dtype, [(id(weight), weight.data_ptr(), weight._version) for weight in weights]
         if self._kept is None or self._kept[0] != now:
             self._kept = now, self._compute(bits).to(dtype)
         return self._kept[1]
@@ -171,4 +232,11 @@ class _Rounded:
     def _compute(self, bits: int) -> Tensor:
         # What is deployed is merged and rounded in float32, so training does not do it in 16 bits either.
         with torch.autocast(self.layer.weight.device.type, enabled=False):
-            return self.qat.weight(self.layer, bits, self.adapter)
+            return self.qat.weight(self.layer, bits, self.adapter, self.log_ranges)
+
+    @torch.no_grad()
+    def take_ranges(self) -> None:
+        """Set ranges to those of the merged weight as it is."""
+        if self.log_ranges is not None:
+            merged = self.adapter.effective_weight(self.layer) if self.adapter else self.layer.weight
+            self.log_ranges.copy_(ranges(merged, self.qat.format.group_size).log())

@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import re
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +26,7 @@ from lit_llm.adapters import AdaLoRA, Adapter, DoRA, Full, LoRA, VeRA
 from lit_llm.errors import ConfigError
 from lit_llm.models import CausalLM, Loading
 from lit_llm.quantization import NF4, QAT, IntFormat
+from lit_llm.quantization.integers import ranges
 from lit_llm.quantization.qat import FLOAT
 
 IDS = torch.tensor([[5, 6, 7, 8, 9, 10, 11, 12]])
@@ -116,6 +120,80 @@ def test_gradients_pass_where_nothing_was_cut_off() -> None:
     assert 0.0 in weight.grad[edge]
 
 
+class Nearest(torch.autograd.Function):
+    """Rounds, with the gradient of what does not."""
+
+    @staticmethod
+    def forward(context: Any, values: Tensor) -> Tensor:
+        return values.round()
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> Tensor:
+        return gradient
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+def test_ranges_have_the_gradient_of_learned_step_sizes(bits: int) -> None:
+    weight, slope = torch.randn(6, 64).requires_grad_(), torch.randn(6, 64)
+    log_ranges = (ranges(weight, 32) * 0.7).log().requires_grad_()
+    found = IntFormat(bits, 32).rounded(weight, bits, log_ranges)
+    low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+    exact, exact_ranges = weight.detach().double().requires_grad_(), log_ranges.detach().double().requires_grad_()
+    scales = exact_ranges.exp().view(6, 2, 1) / ((high - low) / 2)
+    expected = (Nearest.apply(exact.view(6, 2, 32) / scales).clamp(low, high) * scales).flatten(1)
+    assert (found - expected).abs().max() <= 1e-5
+    ours = torch.autograd.grad(found, [weight, log_ranges], slope)
+    theirs = torch.autograd.grad(expected, [exact, exact_ranges], slope.double())
+    for own, other in zip(ours, theirs, strict=True):
+        assert (own - other).abs().max() <= 1e-4 * other.abs().max()
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+def test_kept_ranges_are_stored_as_they_are_computed(bits: int) -> None:
+    weight, form = torch.randn(6, 64), IntFormat(bits, 32)
+    for log_ranges in (ranges(weight, 32).log() - 0.3, torch.full((12,), torch.nan)):
+        assert torch.equal(
+            form.integers(weight, bits, "rtn", log_ranges).weight(), form.rounded(weight, bits, log_ranges)
+        )
+    assert torch.equal(form.rounded(weight, bits, log_ranges), form.rounded(weight, bits))
+
+
+def test_ranges_learn_from_when_rounding_begins_until_they_are_frozen(root: Path) -> None:
+    built = model(root, adapter=LoRA(r=4), qat=QAT(bits=2, start=2, learn_ranges=True, freeze=5))
+    qat: Any = built.qat
+    optimizer = torch.optim.AdamW([weight for weight in built.parameters() if weight.requires_grad], lr=1e-2)
+    seen = []
+    for step in range(7):
+        qat.follow(step, 7)
+        optimizer.zero_grad()
+        built.language_model(input_ids=IDS, labels=IDS).loss.backward()
+        qat.before_step()
+        optimizer.step()
+        seen.append(built.ranges["model/layers/0/mlp/up_proj"].detach().clone())
+    assert seen[1].isnan().all()
+    weight: Any = built.language_model.get_submodule("model.layers.0.mlp.up_proj")
+    assert not torch.equal(seen[2], seen[4])
+    assert (seen[4] - ranges(built.adapter.effective_weight(weight), 32).log()).abs().max() < 0.2
+    assert torch.equal(seen[4], seen[6])
+    assert set(built.state_dict()) >= {"ranges.model/layers/0/mlp/up_proj"}
+
+
+def test_ranges_that_only_freeze_are_those_of_the_weights_then(root: Path) -> None:
+    built = model(root, adapter=LoRA(r=4), qat=QAT(bits=2, freeze=1))
+    qat: Any = built.qat
+    qat.follow(0, 4)
+    kept = built.ranges["model/layers/0/self_attn/q_proj"]
+    layer: Any = built.language_model.get_submodule("model.layers.0.self_attn.q_proj")
+    assert kept.isnan().all() and not kept.requires_grad
+    train(built, 1)
+    qat.follow(1, 4)
+    frozen = ranges(built.adapter.effective_weight(layer), 32)
+    train(built, 2)
+    qat.follow(2, 4)
+    assert torch.equal(kept.exp(), frozen.log().exp())
+    assert not torch.equal(ranges(built.adapter.effective_weight(layer), 32), frozen)
+
+
 @pytest.mark.parametrize("activations", ["none", "int8"])
 @pytest.mark.parametrize("bits", [2, 3, 4, 8])
 @pytest.mark.parametrize("adapter", ADAPTERS)
@@ -201,6 +279,7 @@ def test_one_table_gives_each_layer_its_bits(root: Path) -> None:
         ({"layers": {"*.q_proj": 6}}, "layers['*.q_proj']: 6 is not possible"),
         ({"group_size": 0}, "group_size: 0 is not possible"),
         ({"start": -1}, "start: -1 is below 0"),
+        ({"freeze": -1}, "freeze: -1 is below 0"),
         ({"settled": 2}, "settled: 2 is no share"),
         ({"gradual": {0.5: 2}}, "gradual: {0.5: 2} is not possible"),
         ({"bits": 2, "gradual": {0: 16}}, "gradual: {0: 16} is not possible"),
@@ -286,27 +365,38 @@ def run_file(tmp_path: Path, root: Path) -> Callable[..., str]:
     return write
 
 
+@pytest.mark.parametrize(
+    ("how", "ranges"),
+    [("error", {}), ("error", {"learn_ranges": True, "freeze": 10}), ("error", {"freeze": 7}), ("SIGKILL", {})],
+)
 def test_a_stopped_run_goes_on_to_the_same_weights_and_shows_when_rounding_began(
-    run_file: Callable[..., str], tmp_path: Path
+    how: str, ranges: dict[str, Any], run_file: Callable[..., str], tmp_path: Path, root: Path
 ) -> None:
-    settings = {"bits": 2, "start": 5, "gradual": {0: 4}, "settled": 0.75}
+    settings = {"bits": 2, "start": 5, "gradual": {0: 4}, "settled": 0.75, **ranges}
     whole, cut = (run_file(name, settings) for name in ("whole", "cut"))
     assert main(["fit", "--config", whole]) == 0
-    stop = {"class_path": "tests.recording.StopAt", "init_args": {"batch": 9, "how": "error"}}
-    assert main(["fit", "--config", cut, "--trainer.callbacks+", yaml.safe_dump(stop)]) == 1
+    stop = {"class_path": "tests.recording.StopAt", "init_args": {"batch": 9, "how": how}}
+    stopped = ["fit", "--config", cut, "--trainer.callbacks+", yaml.safe_dump(stop)]
+    if how == "SIGKILL":
+        assert subprocess.run([sys.executable, "-m", "lit_llm", *stopped], cwd=root).returncode == -signal.SIGKILL
+    else:
+        assert main(stopped) == 1
     assert main(["fit", "--config", cut, "--ckpt_path", "last"]) == 0
-    found, resumed = (load_file(tmp_path / name / "adapter/adapter_model.safetensors") for name in ("whole", "cut"))
-    assert all(torch.equal(found[name], weight) for name, weight in resumed.items())
+    states = [torch.load(tmp_path / name / "last.ckpt", weights_only=True)["state_dict"] for name in ("whole", "cut")]
+    assert any(name.startswith("ranges.") for name in states[0]) == bool(ranges)
+    assert states[0].keys() == states[1].keys()
+    assert all(torch.equal(weight, states[1][name]) and not weight.isnan().any() for name, weight in states[0].items())
     events = EventAccumulator(str(tmp_path / "whole"))
     events.Reload()
     bits = {event.step: event.value for event in events.Scalars("train/weight_bits")}
     assert [bits[step] for step in sorted(bits)] == [32] * 5 + [4] * 4 + [2] * 3
 
 
+@pytest.mark.parametrize("kept", [{}, {"learn_ranges": True}, {"freeze": 0.5}])
 def test_every_way_to_answer_gives_the_same_and_so_does_the_folder_of_integers(
-    run_file: Callable[..., str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    kept: dict[str, Any], run_file: Callable[..., str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config = run_file("run", {"bits": 3, "layers": {"*.down_proj": 8}})
+    config = run_file("run", {"bits": 3, "layers": {"*.down_proj": 8}, **kept})
     assert main(["fit", "--config", config]) == 0
     packed = tmp_path / "packed"
     assert main(["quantize", "--run", str(tmp_path / "run"), "--output", str(packed)]) == 0
