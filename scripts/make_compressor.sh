@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes .venv-compressor, the environment that `quantize --method gptq | awq | w8a8 | smoothquant` works in: llm-compressor
-# wants other versions than this project's. TORCH says what to hand to `pip install` for torch, as for make.
+# Makes .venv-compressor, the environment that `quantize --method gptq | awq | autoround | w8a8 | smoothquant` works in:
+# llm-compressor wants other versions than this project's. TORCH says what to hand to `pip install` for torch, as for make.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from lit_llm.models.base import LitLM
     from lit_llm.quantization import Quantizer
 
 PROBE = "Comprobación 1,250.50: ¿sí o no?"
@@ -78,9 +79,8 @@ def export(run_folder: str | Path, target: Path, checkpoint: str = "best", gguf:
     # Layers in 8 bits round their inputs too, which is no part of what is written.
     model.restore_weights()
     model.stop_rounding()
-    if gguf and model.network is not None:
-        # In 16 bits, the numbers of the file would be rounded once more here.
-        model.network.float()
+    if gguf:
+        in_float32(model)
     adapted = logits(model.network, ids)
     merged = model.merge_adapter()
     _check("merged", relative(logits(merged, ids), adapted), target)
@@ -98,6 +98,12 @@ def export(run_folder: str | Path, target: Path, checkpoint: str = "best", gguf:
         _check("reloaded", difference, target)
     moved = f"; {gguf} has moved them by {relative(logits(merged, ids), adapted):.1e}{asked}" if gguf else ""
     return f"logits of what was reloaded differ by at most {difference:.1e} of their size{moved}"
+
+
+def in_float32(model: LitLM) -> None:
+    """Turn the weights of a model, stored or of 16 bits, into float32, from which those of fewer bits are rounded."""
+    model.restore_weights()
+    cast("nn.Module", model.network).float()
 
 
 def _check(what: str, difference: float, target: Path, limit: float | None = None) -> None:

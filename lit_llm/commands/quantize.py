@@ -7,9 +7,9 @@ import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from lit_llm.commands.export import PROBE, logits, relative, reloaded_logits, written_whole
+from lit_llm.commands.export import PROBE, in_float32, logits, relative, reloaded_logits, written_whole
 from lit_llm.errors import ConfigError, UserError
 from lit_llm.quantization import NF4, Int8, IntFormat, Quantizer, compressor
 
@@ -21,8 +21,11 @@ if TYPE_CHECKING:
     from lit_llm.models.base import LitLM
 
 METHODS = ("qat", "rtn", "hqq", "nf4", "int8", *compressor.METHODS)
-TUNABLE = ("rtn", "hqq", "gptq", "awq")
+TUNABLE = ("rtn", "hqq", "gptq", "awq", "autoround")
 """Methods whose bits and groups can be chosen."""
+
+SKIPPING = ("nf4", "int8")
+"""Methods of one width, which can leave layers out."""
 
 CALIBRATION = 128
 """Training rows that llm-compressor sees."""
@@ -42,9 +45,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", required=True, type=Path, help="folder to write; must not exist")
     parser.add_argument("--checkpoint", default="best", choices=["best", "last"], help="which weights of the run")
     parser.add_argument("--method", choices=METHODS, help="by default qat for a run with model.qat, else rtn")
-    parser.add_argument("--bits", type=int, help="of a weight, for rtn, hqq, gptq and awq: 2, 3, 4 or 8 (4)")
+    parser.add_argument("--bits", type=int, help=f"of a weight, for {', '.join(TUNABLE)}: 2, 3, 4 or 8 (4)")
     parser.add_argument("--group_size", type=int, help="weights that share a scale, for the same (32); 0: a row")
-    parser.add_argument("--layers", help="bits by layer, for rtn and hqq, such as '{\"*.down_proj\": 8}'")
+    parser.add_argument(
+        "--layers",
+        help="bits by layer for the same, such as '{\"*.down_proj\": 8}'; null leaves layers out, for nf4 and int8 too",
+    )
     options = vars(parser.parse_args(argv))
     settings = {key: options.pop(key) for key in ("bits", "group_size", "layers")}
     if options["output"].exists():
@@ -78,23 +84,20 @@ def quantize(run: str, output: Path, checkpoint: str, method: str | None, settin
     method = method or ("qat" if model.qat else "rtn")
     form = _format(model, method, settings)
     ids = torch.tensor([opened.data.format.encode(PROBE, None).input_ids])
-    model.restore_weights()
-    if model.network is not None:
-        # Weights are rounded from float32, whatever they were trained in.
-        model.network.float()
+    in_float32(model)
     trained = logits(model.network, ids)
     merged = model.merge_adapter().eval()
     plain_bytes = sum(weight.numel() * weight.element_size() for weight in merged.parameters())
     before = logits(merged, ids)
     with written_whole(output) as folder:
-        quantizer = None if form else NF4() if method == "nf4" else Int8()
+        quantizer = _quantizer(method, form, merged) if method in SKIPPING else None
         if method in compressor.METHODS:
             rows = _calibration(opened.data)
-            wanted = compressor.compress(merged, method, cast(IntFormat, form), rows, ids[0].tolist(), folder)
+            wanted = compressor.compress(merged, method, form, rows, ids[0].tolist(), folder)
         elif quantizer:
             wanted = _save_bitsandbytes(merged, quantizer, folder, ids)
         else:
-            _save_integers(merged, cast(IntFormat, form), method, folder, model.ranges)
+            _save_integers(merged, form, method, folder, model.ranges)
             wanted = trained if method == "qat" else logits(merged, ids)
         model.tokenizer.save_pretrained(folder)
         model.save_extras(folder)
@@ -112,17 +115,16 @@ def quantize(run: str, output: Path, checkpoint: str, method: str | None, settin
     )
 
 
-def _format(model: LitLM, method: str, settings: dict[str, Any]) -> IntFormat | None:
-    if settings and method not in TUNABLE:
-        raise ConfigError(f"--{next(iter(settings))}: {method} has no such setting; it is one of {', '.join(TUNABLE)}")
+def _format(model: LitLM, method: str, settings: dict[str, Any]) -> IntFormat:
+    known = {"layers"} if method in SKIPPING else set(settings) if method in TUNABLE else set()
+    for name in settings.keys() - known:
+        raise ConfigError(f"--{name}: {method} has no such setting; it is one of {', '.join(TUNABLE)}")
     if method == "qat":
         if model.qat is None:
             raise ConfigError("--method: qat needs a run with model.qat; use rtn")
         return model.qat.format
     if model.qat:
         raise ConfigError(f"--method: {method} is not what the run was trained for; leave the option out")
-    if method in ("nf4", "int8"):
-        return None
     if method in ("w8a8", "smoothquant"):
         return IntFormat(bits=8, group_size=None)
     if "layers" in settings:
@@ -132,9 +134,20 @@ def _format(model: LitLM, method: str, settings: dict[str, Any]) -> IntFormat | 
             raise ConfigError(f"--layers: {settings['layers']!r} is no JSON: {error}") from error
         if not isinstance(settings["layers"], dict):
             raise ConfigError(f"--layers: {settings['layers']!r} is no JSON object of patterns and bits")
+        if method in SKIPPING and any(bits is not None for bits in settings["layers"].values()):
+            raise ConfigError(f"--layers: {method} has one width; null leaves layers out, or use rtn or hqq")
+    if method in SKIPPING:
+        return IntFormat(bits=4 if method == "nf4" else 8, group_size=None, **settings)
     if settings.get("group_size") == 0:
         settings = {**settings, "group_size": None}
     return IntFormat(**settings)
+
+
+def _quantizer(method: str, form: IntFormat, merged: PreTrainedModel) -> Quantizer:
+    """Return what stores all linear layers but those that ``form`` leaves out, and the head."""
+    plan = form.plan(merged)
+    skip = [name for name, layer in merged.named_modules() if hasattr(layer, "in_features") and name not in plan]
+    return NF4(skip=skip) if method == "nf4" else Int8(skip=skip)
 
 
 def _calibration(data: LMData) -> list[list[int]]:

@@ -1,4 +1,4 @@
-"""GPTQ, AWQ and SmoothQuant by llm-compressor, in an environment of its own: it wants other versions than ours."""
+"""GPTQ, AWQ, AutoRound and SmoothQuant by llm-compressor, in an environment of its own: its versions are not ours."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
     from lit_llm.quantization.integers import IntFormat
 
-METHODS = ("gptq", "awq", "w8a8", "smoothquant")
-"""Weights corrected for each other's rounding (Frantar et al. 2023) or scaled by their inputs (Lin et al. 2024), and
-weights and inputs in 8 bits, as they are or smoothed (Xiao et al. 2023)."""
+METHODS = ("gptq", "awq", "autoround", "w8a8", "smoothquant")
+"""Weights corrected for each other's rounding (Frantar et al. 2023), scaled by their inputs (Lin et al. 2024) or
+rounded up or down as is learned (Cheng et al. 2024), and weights and inputs in 8 bits, as they are or smoothed (Xiao et
+al. 2023)."""
 
 ENVIRONMENT = "LIT_LLM_COMPRESSOR"
 """Variable with the folder of the environment, where it is not ``.venv-compressor`` here."""
@@ -49,25 +50,25 @@ def compress(
     Args:
         model: plain.
         method: one of ``METHODS``.
-        form: bits and group size, one of each for all linear layers.
+        form: bits of each layer, and group size.
         calibration: token ids of rows that are like those it will read.
         probe: token ids of the row.
         folder: to write to.
 
     Raises:
-        ConfigError: if layers are to have bits of their own.
+        ConfigError: if there is no such environment, or ``form`` does not fit the model.
         UserError: if the library fails.
     """
     import torch
 
-    if form.layers:
-        raise ConfigError(f"--layers: {method} gives all layers the same bits here; use rtn or hqq")
+    plan = form.plan(model)
+    layers = {bits: [name for name in plan if plan[name] == bits] for bits in sorted(set(plan.values()))}
     python = compressor_python()
     with tempfile.TemporaryDirectory() as place:
         plain, job = Path(place) / "plain", Path(place) / "job.json"
         model.save_pretrained(plain, safe_serialization=True)
         settings: dict[str, object] = {"model": str(plain), "output": str(folder.absolute()), "method": method}
-        settings |= {"bits": form.bits, "group_size": form.group_size, "ignore": ["lm_head"]}
+        settings |= {"layers": layers, "group_size": form.group_size}
         job.write_text(json.dumps({**settings, "calibration": calibration, "probe": probe}), encoding="utf-8")
         command = [str(python), str(Path(__file__).with_name("compressor_worker.py")), str(job)]
         # It must not see the packages or the working folder of this process.

@@ -2,19 +2,22 @@
 
     python compressor_worker.py job.json
 
-The job names the folders of the ``model`` and of the ``output``, the ``method``, ``bits`` and ``group_size``, the
-``calibration`` rows and a ``probe`` as token ids, and layers to ``ignore``. Beside the weights, the logits of the probe
+The job names the folders of the ``model`` and of the ``output``, the ``method``, ``layers`` by their bits, the
+``group_size``, and the ``calibration`` rows and a ``probe`` as token ids. Beside the weights, the logits of the probe
 are written to ``probe.json``.
 """
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from datasets import Dataset
 from llmcompressor import oneshot
+from llmcompressor.modifiers.autoround import AutoRoundModifier
+from llmcompressor.modifiers.autoround import base as autoround_base
 from llmcompressor.modifiers.quantization import GPTQModifier, QuantizationModifier
 from llmcompressor.modifiers.transform.awq import AWQModifier
 from llmcompressor.modifiers.transform.smoothquant import SmoothQuantModifier
@@ -25,16 +28,20 @@ from transformers import AutoModelForCausalLM
 def recipe(job: dict[str, Any]) -> list[Any]:
     """Return the modifiers of a method."""
     grouped = {"strategy": "group", "group_size": job["group_size"]} if job["group_size"] else {"strategy": "channel"}
-    group: dict[str, Any] = {"targets": ["Linear"]}
-    group["weights"] = {"num_bits": job["bits"], "type": "int", "symmetric": True, **grouped}
-    scheme: dict[str, Any] = {"config_groups": {"group_0": group}, "ignore": job["ignore"]}
+    inputs = {"num_bits": 8, "type": "int", "symmetric": True, "strategy": "token", "dynamic": True}
+    groups: dict[str, Any] = {}
+    for bits, names in job["layers"].items():
+        weights = {"num_bits": int(bits), "type": "int", "symmetric": True, **grouped}
+        groups[f"bits_{bits}"] = {"targets": names, "weights": weights}
+        if job["method"] in ("w8a8", "smoothquant"):
+            groups[f"bits_{bits}"]["input_activations"] = inputs
+    scheme: dict[str, Any] = {"config_groups": groups}
     if job["method"] == "gptq":
         return [GPTQModifier(**scheme)]
-    if job["method"] == "awq":
-        return [AWQModifier(), QuantizationModifier(**scheme)]
-    group["input_activations"] = {"num_bits": 8, "type": "int", "symmetric": True, "strategy": "token", "dynamic": True}
-    smooth = [SmoothQuantModifier(smoothing_strength=0.5)] if job["method"] == "smoothquant" else []
-    return [*smooth, QuantizationModifier(**scheme)]
+    if job["method"] == "autoround":
+        return [AutoRoundModifier(**scheme, enable_torch_compile=False)]
+    before = {"awq": [AWQModifier()], "smoothquant": [SmoothQuantModifier(smoothing_strength=0.5)]}
+    return [*before.get(job["method"], []), QuantizationModifier(**scheme)]
 
 
 def main() -> None:
@@ -44,6 +51,9 @@ def main() -> None:
         # AWQ pins memory for a GPU even where there is none.
         IntermediatesCache._pin_intermediate = classmethod(lambda cls, intermediate: None)
     model = AutoModelForCausalLM.from_pretrained(job["model"], dtype="auto")
+    if model.dtype == torch.float32:
+        # AutoRound computes in 16 bits unless it is told otherwise, and its modifier cannot tell it.
+        autoround_base.AutoRound = partial(autoround_base.AutoRound, amp=False)
     rows = [{"input_ids": ids, "attention_mask": [1] * len(ids)} for ids in job["calibration"]]
     longest = max(len(ids) for ids in job["calibration"])
     sizes = {"num_calibration_samples": len(rows), "max_seq_length": longest}

@@ -41,14 +41,11 @@ def save_packed(model: PreTrainedModel, stored: Mapping[str, Integers], form: In
         tensors[f"{name}.weight_packed"] = pack_to_int32(integers.values, plan[name])
         tensors[f"{name}.weight_scale"] = integers.scales.to(weight.dtype)
         tensors[f"{name}.weight_shape"] = weight.new_tensor(weight.shape).long()
-    own = model.config.__dict__.get("quantization_config")
     model.config.quantization_config = _description(model, plan, form)
     try:
         model.save_pretrained(folder, state_dict=tensors, safe_serialization=True)
     finally:
         del model.config.quantization_config
-        if own is not None:
-            model.config.quantization_config = own
 
 
 def unpacked(model: PreTrainedModel) -> PreTrainedModel:

@@ -115,6 +115,15 @@ def test_bitsandbytes_folders_open_too(method: str, most: float, short_runs: Pat
     assert 1e-4 < moved < most
 
 
+@pytest.mark.parametrize("method", ["nf4", "int8"])
+def test_layers_can_be_left_out_of_bitsandbytes(method: str, short_runs: Path, tmp_path: Path) -> None:
+    command = ["quantize", "--run", str(short_runs / "plain"), "--output", str(tmp_path / "out"), "--method", method]
+    assert main([*command, "--layers", '{"*.layers.1.mlp.*": null}']) == 0
+    model = opened(tmp_path / "out")
+    plain = {name for name, module in model.named_modules() if type(module) is torch.nn.Linear}
+    assert plain == {"lm_head", *(f"model.layers.1.mlp.{name}_proj" for name in ("gate", "up", "down"))}
+
+
 def test_a_run_that_was_trained_for_it_is_written_as_it_was_trained(
     short_runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -140,6 +149,7 @@ def test_searched_scales_bring_weights_closer(bits: int) -> None:
         ("aware", ["--method", "rtn"], "--method: rtn is not what the run was trained for; leave the option out"),
         ("aware", ["--bits", "2"], "--bits: qat has no such setting"),
         ("plain", ["--method", "nf4", "--group_size", "8"], "--group_size: nf4 has no such setting"),
+        ("plain", ["--method", "nf4", "--layers", '{"*.q_proj": 8}'], "--layers: nf4 has one width; null leaves"),
         ("plain", ["--bits", "7"], "bits: 7 is not possible"),
         ("plain", ["--layers", "{"], "--layers: '{' is no JSON"),
         ("plain", ["--layers", "[1]"], "--layers: [1] is no JSON object of patterns and bits"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -71,22 +72,44 @@ def test_what_looks_at_inputs_withstands_outliers(run: Path, tmp_path: Path, roo
     assert main(["export", "--run", str(run), "--merged", str(tmp_path / "plain")]) == 0
     plain = answers(tmp_path / "plain", root)
     moved = {}
-    for method in ("rtn", "gptq", "awq", "w8a8", "smoothquant"):
+    for method in ("rtn", "gptq", "awq", "autoround", "w8a8", "smoothquant"):
         assert main(["quantize", "--run", str(run), "--output", str(tmp_path / method), "--method", method]) == 0
         moved[method] = float((plain.exp() * (plain - answers(tmp_path / method, root))).sum(-1).mean())
     print("divergence from the unquantized model:", moved)
     assert moved["gptq"] < moved["rtn"]
     assert moved["awq"] < moved["rtn"]
+    assert moved["autoround"] < moved["rtn"]
     assert moved["smoothquant"] < moved["w8a8"]
     with pytest.raises(ConfigError, match="rounds inputs or its cache too"):
         CausalLM(backbone=str(tmp_path / "smoothquant")).configure_model()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["gptq", "awq", "autoround"])
+def test_one_table_gives_each_layer_its_bits(method: str, run: Path, tmp_path: Path) -> None:
+    if not os.environ.get(ENVIRONMENT):
+        pytest.skip(f"{ENVIRONMENT} is not set")
+    layers = ["--layers", '{"*.layers.0.*": null, "*.down_proj": 8}', "--bits", "3"]
+    assert main(["quantize", "--run", str(run), "--output", str(tmp_path / "out"), "--method", method, *layers]) == 0
+    description = json.loads((tmp_path / "out/config.json").read_text())["quantization_config"]
+    assert {group["weights"]["num_bits"] for group in description["config_groups"].values()} == {3, 8}
+    model: Any = AutoModelForCausalLM.from_pretrained(tmp_path / "out").eval()
+
+    def levels(name: str) -> int:
+        """Most values that a group of 32 weights has."""
+        groups = model.get_submodule(name).weight.detach().unflatten(1, (-1, 32)).flatten(0, 1)
+        return max(len(group.unique()) for group in groups)
+
+    assert levels("model.layers.0.self_attn.q_proj") == 32
+    assert levels("model.layers.1.self_attn.q_proj") <= 8
+    assert 8 < levels("model.layers.1.mlp.down_proj") <= 32
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (["--method", "gptq"], "make the environment of llm-compressor with scripts/make_compressor.sh"),
-        (["--method", "awq", "--layers", '{"*": 8}'], "--layers: awq gives all layers the same bits here"),
+        (["--method", "awq", "--layers", '{"*.kv": 8}'], "layers: '*.kv' fits no linear layer"),
         (["--method", "smoothquant", "--bits", "4"], "--bits: smoothquant has no such setting"),
     ],
 )
