@@ -102,20 +102,20 @@ def _show_scores(console: Console, found: dict[str, dict[str, Compared]], rows: 
 
 
 def _measured(paths: list[str], tokens: int, folder: Path) -> dict[str, Measured]:
-    """Measure systems, and write the answers of each."""
     from lit_llm.callbacks.prediction_file import PartialFile
     from lit_llm.commands.gate import ASKED
     from lit_llm.report.measuring import measure
 
     if folder.exists():
         raise ConfigError(f"--measure: {folder} exists already; name a new folder or remove it")
-    systems = measure(paths, ASKED, tokens)
-    folder.mkdir(parents=True)
-    for number, system in enumerate(systems.values(), start=1):
+
+    def write(number: int, rows: list[Prediction]) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
         file = PartialFile(folder / f"predictions_{number}.csv", ())
-        file.write(system.rows)
+        file.write(rows)
         file.close()
-    return systems
+
+    return measure(paths, ASKED, tokens, write)
 
 
 def _show_costs(

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import statistics
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +52,11 @@ class Measured:
     tokens_per_s: float = 0.0
 
 
-def measure(paths: Sequence[str], text: str, tokens: int) -> dict[str, Measured]:
+Writer = Callable[[int, list[Prediction]], None]
+"""Takes the number of a system, counted from 1, and answers of it as they come."""
+
+
+def measure(paths: Sequence[str], text: str, tokens: int, write: Writer) -> dict[str, Measured]:
     """Measure systems on the tests of their run files.
 
     Args:
@@ -59,11 +64,17 @@ def measure(paths: Sequence[str], text: str, tokens: int) -> dict[str, Measured]
             first is a run.
         text: what is asked for the time.
         tokens: length of the answers that are timed.
+        write: called with every batch of answers, so that a crash loses none.
 
     Raises:
         ConfigError: if a folder is neither, or the first is no run.
     """
-    systems = {path: _answered(path, paths[0]) for path in paths}
+    for path in paths:
+        if not any((Path(path) / name).exists() for name in ("config.yaml", "config.json")):
+            raise ConfigError(f"compare: {path} is neither a run folder nor one that quantize or export wrote")
+    systems = {}
+    for number, path in enumerate(paths, start=1):
+        systems[path] = _answered(_open(path, paths[0]), path, partial(write, number))
     # In turns, so that a machine that slows down does so for all of them.
     timed: dict[str, list[tuple[float, float]]] = {path: [] for path in paths}
     for _ in range(ROUNDS):
@@ -76,39 +87,38 @@ def measure(paths: Sequence[str], text: str, tokens: int) -> dict[str, Measured]
 
 
 def _open(path: str, first: str) -> Run:
-    folder = Path(path)
-    if (folder / "config.yaml").exists():
-        run = open_run(folder, "best", single_trainer(folder))
-    elif (folder / "config.json").exists():
+    if (Path(path) / "config.yaml").exists():
+        run = open_run(path, "best", single_trainer(path))
+    else:
         run = open_run(first, "none", single_trainer(first), backbone=path)
         if type(run.model).save_extras is not LitLM.save_extras:
             raise ConfigError(f"compare: {path} has parts beside its language model, which only a run opens")
-    else:
-        raise ConfigError(f"compare: {path} is neither a run folder nor one that quantize or export wrote")
     run.model.merge_if_asked()
     # The test that follows would do it once more.
     run.model.merge = False
     return run
 
 
-@dataclass
 class _Rows(Callback):
-    """Keeps the answers of a test."""
+    """Keeps the answers of a test, and hands them on as they come."""
 
-    found: list[Prediction] = field(default_factory=list)
+    def __init__(self, write: Callable[[list[Prediction]], None]) -> None:
+        self.found: list[Prediction] = []
+        self.write = write
 
     def on_test_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, *_: Any) -> None:
         # Two files may use one id.
-        self.found += [replace(row, id=f"{row.meta['split']}/{row.id}") for row in outputs]
+        rows = [replace(row, id=f"{row.meta['split']}/{row.id}") for row in outputs]
+        self.found += rows
+        self.write(rows)
 
 
-def _answered(path: str, first: str) -> Measured:
-    run = _open(path, first)
+def _answered(run: Run, path: str, write: Callable[[list[Prediction]], None]) -> Measured:
     model: Any = run.model
     if not hasattr(model, "generator"):
         raise ConfigError(f"compare: {path} is a {type(model).__name__}, which writes no answers")
     model.also = {}
-    rows = _Rows()
+    rows = _Rows(write)
     model.trainer.callbacks.append(rows)
     model.trainer.test(model, datamodule=run.data, verbose=False)
     losses = [float(value) for name, value in model.trainer.callback_metrics.items() if name.endswith("/loss")]
