@@ -61,6 +61,9 @@ def compress(
     """
     import torch
 
+    if method == "autoround" and form.layers:
+        # Its modifier rounds all layers of a block alike, whatever it is told.
+        raise ConfigError("--layers: autoround gives all layers the same bits; use gptq or awq")
     plan = form.plan(model)
     layers = {bits: [name for name in plan if plan[name] == bits] for bits in sorted(set(plan.values()))}
     python = compressor_python()
@@ -68,7 +71,8 @@ def compress(
         plain, job = Path(place) / "plain", Path(place) / "job.json"
         model.save_pretrained(plain, safe_serialization=True)
         settings: dict[str, object] = {"model": str(plain), "output": str(folder.absolute()), "method": method}
-        settings |= {"layers": layers, "group_size": form.group_size}
+        left = [name for name, layer in model.named_modules() if hasattr(layer, "in_features") and name not in plan]
+        settings |= {"layers": layers, "ignore": left, "group_size": form.group_size}
         job.write_text(json.dumps({**settings, "calibration": calibration, "probe": probe}), encoding="utf-8")
         command = [str(python), str(Path(__file__).with_name("compressor_worker.py")), str(job)]
         # It must not see the packages or the working folder of this process.

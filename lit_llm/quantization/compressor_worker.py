@@ -2,9 +2,9 @@
 
     python compressor_worker.py job.json
 
-The job names the folders of the ``model`` and of the ``output``, the ``method``, ``layers`` by their bits, the
-``group_size``, and the ``calibration`` rows and a ``probe`` as token ids. Beside the weights, the logits of the probe
-are written to ``probe.json``.
+The job names the folders of the ``model`` and of the ``output``, the ``method``, ``layers`` by their bits, those to
+``ignore``, the ``group_size``, and the ``calibration`` rows and a ``probe`` as token ids. Beside the weights, the
+logits of the probe are written to ``probe.json``.
 """
 
 import json
@@ -35,7 +35,7 @@ def recipe(job: dict[str, Any]) -> list[Any]:
         groups[f"bits_{bits}"] = {"targets": names, "weights": weights}
         if job["method"] in ("w8a8", "smoothquant"):
             groups[f"bits_{bits}"]["input_activations"] = inputs
-    scheme: dict[str, Any] = {"config_groups": groups}
+    scheme: dict[str, Any] = {"config_groups": groups, "ignore": job["ignore"]}
     if job["method"] == "gptq":
         return [GPTQModifier(**scheme)]
     if job["method"] == "autoround":
