@@ -29,6 +29,7 @@ from lit_llm.adapters import Full, LoRA
 from lit_llm.batch import Batch
 from lit_llm.models import CausalLM, Loading
 from lit_llm.quantization import NF4, QAT, Int8
+from lit_llm.quantization.memory import loaded_bytes
 
 SHAPE = {
     "hidden_size": 1024,
@@ -76,26 +77,15 @@ def stepper(model: CausalLM, rows: int, length: int) -> Callable[[], None]:
     return step
 
 
-def loaded_bytes(model: CausalLM) -> int:
+def linear_bytes(model: CausalLM) -> int:
     """Return the bytes of the linear layers' weights and scales, without those of an adapter and the head."""
     network = model.language_model
     head = network.get_output_embeddings()
-    total = 0
-    for name, module in network.named_modules():
-        if isinstance(module, nn.Linear) and module is not head and "lora_" not in name:
-            total += sum(tensor.numel() * tensor.element_size() for tensor in module.parameters(recurse=False))
-            total += _scales(module.weight)
-    return total
-
-
-def _scales(weight: Any) -> int:
-    """Return the bytes of what bitsandbytes keeps beside a weight."""
-    state = getattr(weight, "quant_state", None)
-    if state is not None:
-        parts = [state.absmax, state.code, *([state.state2.absmax, state.state2.code] if state.nested else [])]
-    else:
-        parts = [weight.SCB] if getattr(weight, "SCB", None) is not None else []
-    return sum(part.numel() * part.element_size() for part in parts)
+    return sum(
+        loaded_bytes(module)
+        for name, module in network.named_modules()
+        if isinstance(module, nn.Linear) and module is not head and "lora_" not in name
+    )
 
 
 def peak(folder: str, base: str, rows: int, length: int, answer: Any) -> None:
@@ -112,7 +102,7 @@ def peak(folder: str, base: str, rows: int, length: int, answer: Any) -> None:
     step = stepper(model, rows, length)
     step()
     step()
-    answer.send((loaded_bytes(model), memory("VmHWM") - before))
+    answer.send((linear_bytes(model), memory("VmHWM") - before))
 
 
 def measured_peak(folder: str, base: str, rows: int, length: int) -> tuple[int, int]:

@@ -26,6 +26,11 @@ class TrainableTable(Callback):
             [row.pattern, "×".join(map(str, row.shape)), str(row.tensors), f"{row.parameters:,}"]
             for row in trainable_table(network)
         ]
+        learned = [weight for weight in getattr(pl_module, "ranges", {}).values() if weight.requires_grad]
+        if learned:
+            count = sum(weight.numel() for weight in learned)
+            rows.append(["ranges of groups of weights", "", str(len(learned)), f"{count:,}"])
+            trainable, total = trainable + count, total + count
         rows.append([f"all ({trainable / max(total, 1):.2%} of {total:,})", "", "", f"{trainable:,}"])
         for writer in writers(trainer):
             writer.add_text("audit/trainable", table(HEADER, rows))

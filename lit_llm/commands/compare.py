@@ -43,20 +43,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=12345, help="of the resampling (12345, as sacrebleu)")
     parser.add_argument("--report", type=Path, help="JSON file to write everything to")
     options = parser.parse_args(argv)
+    names = [name for name in options.scores.split(",") if name]
     if len(set(options.files)) < len(options.files):
         raise ConfigError(f"compare: {options.files[0]} is named twice")
 
     from rich.console import Console
 
+    from lit_llm.metrics.corpus import scorer
     from lit_llm.report.comparison import aligned, compare_extractions, compare_translations, is_extraction
     from lit_llm.report.files import write_report
     from lit_llm.report.predictions import read_predictions, rows_with
 
+    for name in names:
+        scorer(name)
     measured = _measured(options.files, options.tokens, options.measure) if options.measure else {}
     answers = {name: system.rows for name, system in measured.items()}
     read = {name: rows_with(answers.get(name) or read_predictions(name), options.only, name) for name in options.files}
     systems = aligned(read)
-    names = [name for name in options.scores.split(",") if name]
     first = next(iter(systems.values()))
     console = Console()
     if is_extraction(first):
@@ -104,7 +107,7 @@ def _show_scores(console: Console, found: dict[str, dict[str, Compared]], rows: 
 def _measured(paths: list[str], tokens: int, folder: Path) -> dict[str, Measured]:
     from lit_llm.callbacks.prediction_file import PartialFile
     from lit_llm.commands.gate import ASKED
-    from lit_llm.report.measuring import measure
+    from lit_llm.report.measuring import measure, table, write_table
 
     if folder.exists():
         raise ConfigError(f"--measure: {folder} exists already; name a new folder or remove it")
@@ -115,7 +118,10 @@ def _measured(paths: list[str], tokens: int, folder: Path) -> dict[str, Measured
         file.write(rows)
         file.close()
 
-    return measure(paths, ASKED, tokens, write)
+    systems = measure(paths, ASKED, tokens, write)
+    # Once without scores: answers of other rows cannot be scored together, and what was measured is to be kept.
+    write_table(folder / "table.csv", table(systems, {}))
+    return systems
 
 
 def _show_costs(

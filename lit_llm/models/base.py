@@ -16,6 +16,7 @@ from lit_llm.errors import ConfigError, UserError
 from lit_llm.models.backbone import EMBEDDED, Loading, fingerprint, open_model, open_tokenizer, weight_dtype
 from lit_llm.models.schedule import Schedule, parameter_groups
 from lit_llm.quantization import QAT, Quantizer, refusal
+from lit_llm.quantization.qat import Ranges
 from lit_llm.seeding import derive, global_seed
 
 # Annotations are evaluated here: postponed ones would make jsonargparse import what this block guards.
@@ -83,7 +84,7 @@ class LitLM(LightningModule):
             qat.check(self.adapter, quantizer, self.loading.device_map)
         # Bits by the name of each layer that is rounded.
         self._rounded: dict[str, int] = {}
-        self.ranges = nn.ParameterDict()
+        self.ranges = Ranges()
         self.network: nn.Module | None = None
         # Adapter-only checkpoints lack the frozen weights; load_state_dict checks that nothing else is missing.
         self.strict_loading = False

@@ -91,7 +91,8 @@ class IntFormat:
             weight: in any dtype; it is rounded from float32.
             bits: of each integer.
             log_ranges: logarithm of the largest absolute value of each group, ``[out * in / group]``; NaN, or none,
-                takes that of its weights. Its gradient is that of learned step sizes (Esser et al. 2020).
+                takes that of its weights. Its gradient is that of learned step sizes (Esser et al. 2020), without
+                their factor.
         """
         found: Tensor = _Round.apply(weight.float(), log_ranges, bits, self.group_size or weight.shape[1])  # type: ignore[no-untyped-call]
         return found
@@ -177,7 +178,10 @@ def _grid(groups: Tensor, bits: int, log_ranges: Tensor | None) -> tuple[int, in
 
 
 class _Round(torch.autograd.Function):
-    """What torchao's ``IntxFakeQuantizer`` computes, to the last bit, keeping a byte for each weight and no more."""
+    """What torchao's ``IntxFakeQuantizer`` computes, to the last bit, keeping a byte for each weight.
+
+    With ranges that learn, it keeps five.
+    """
 
     @staticmethod
     def forward(context: Any, weight: Tensor, log_ranges: Tensor | None, bits: int, group_size: int) -> Tensor:

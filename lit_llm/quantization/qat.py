@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -80,6 +80,7 @@ class QAT:
         self.fewest = 0
         """Fewest bits of any layer in the current training step; ``FLOAT`` rounds nothing."""
         self._layers: list[_Rounded] = []
+        self._taken = False
 
     def settings(self) -> dict[str, Any]:
         """Return what decides the text that a trained model writes."""
@@ -137,7 +138,7 @@ class QAT:
         model: nn.Module,
         plan: Mapping[str, int],
         adapter: Adapter | None = None,
-        log_ranges: nn.ParameterDict | None = None,
+        log_ranges: Ranges | None = None,
     ) -> None:
         """Let the layers named in ``plan`` compute with rounded weights.
 
@@ -147,7 +148,7 @@ class QAT:
             adapter: gives the merged weights; without one they are the layers' own.
             log_ranges: of ``new_ranges``.
         """
-        self._layers = []
+        self._layers, self._taken = [], False
         for name, bits in plan.items():
             layer: Any = model.get_submodule(name)
             own: Any = log_ranges[range_key(name)] if log_ranges else None
@@ -168,11 +169,11 @@ class QAT:
             passed = [begin for begin in self.gradual if begin <= share]
             self.fewest = self.gradual[max(passed)] if passed and share < self.settled else 0
         self.frozen = self.freeze is not None and _reached(self.freeze, step, total_steps)
-        # A run that is resumed later has them in its checkpoint.
         begin = self.start if self.learn_ranges else self.freeze
-        if begin is not None and _reached(begin, step, total_steps) and not _reached(begin, step - 1, total_steps):
+        if begin is not None and _reached(begin, step, total_steps) and not self._taken:
             for layer in self._layers:
                 layer.take_ranges()
+            self._taken = True
         return self.width(self.format.bits, training=True)
 
     def before_step(self) -> None:
@@ -197,8 +198,20 @@ def range_key(name: str) -> str:
 
 
 def _reached(begin: float, step: int, total_steps: int) -> bool:
-    """Whether a number of steps, or a share of the run below 1, is done; step -1 comes before all."""
-    return step >= 0 and (step >= begin if begin >= 1 else step / max(1, total_steps) >= begin)
+    """Whether a number of steps, or a share of the run below 1, is done."""
+    return step >= begin if begin >= 1 else step / max(1, total_steps) >= begin
+
+
+class Ranges(nn.ParameterDict):
+    """Parameters that stay in float32 whatever the precision of a run: their steps are small beside them."""
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Ranges:
+        exact = [weight.data for weight in self.values()]
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        for weight, own in zip(self.values(), exact, strict=True):
+            if weight.dtype != own.dtype:
+                weight.data = own.to(weight.device)
+        return self
 
 
 class _Rounded:
@@ -234,9 +247,19 @@ class _Rounded:
         with torch.autocast(self.layer.weight.device.type, enabled=False):
             return self.qat.weight(self.layer, bits, self.adapter, self.log_ranges)
 
+    @property
+    def kept(self) -> Tensor | None:
+        """The rounded weight of the last answer."""
+        return self._kept and self._kept[1]
+
     @torch.no_grad()
     def take_ranges(self) -> None:
-        """Set ranges to those of the merged weight as it is."""
+        """Set ranges that are not set yet to those of the merged weight as it is.
+
+        They are equal up to a rounding error, by which a weight on the edge of a group may move to the next integer.
+        """
         if self.log_ranges is not None:
             merged = self.adapter.effective_weight(self.layer) if self.adapter else self.layer.weight
-            self.log_ranges.copy_(ranges(merged, self.qat.format.group_size).log())
+            now = ranges(merged, self.qat.format.group_size).log()
+            # A run that was resumed has them in its checkpoint.
+            self.log_ranges.copy_(self.log_ranges.where(~self.log_ranges.isnan(), now))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gc
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -11,12 +12,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from lightning.pytorch.callbacks import Callback
 
 from lit_llm.batch import Prediction
 from lit_llm.errors import ConfigError
 from lit_llm.generation import Generator, generate_rows
 from lit_llm.models.base import LitLM
+from lit_llm.quantization.memory import loaded_bytes
 from lit_llm.report.comparison import Compared
 from lit_llm.report.files import short_names
 from lit_llm.report.runs import Run, open_run, single_trainer
@@ -39,7 +42,7 @@ class Measured:
         rows: its answers to the rows of all tests.
         loss: in nats per target token, the mean over the tests.
         disk_bytes: of its weights in files, with those of the base it needs; None where the base has no files here.
-        loaded_bytes: of its weights in memory as it answers.
+        loaded_bytes: of its weights in memory as it answers, with scales and copies of them that are rounded.
         latency_s: seconds of one answer of a forced length: the median.
         tokens_per_s: of answers to 16 rows at a time: the median.
     """
@@ -74,7 +77,10 @@ def measure(paths: Sequence[str], text: str, tokens: int, write: Writer) -> dict
             raise ConfigError(f"compare: {path} is neither a run folder nor one that quantize or export wrote")
     systems = {}
     for number, path in enumerate(paths, start=1):
-        systems[path] = _answered(_open(path, paths[0]), path, partial(write, number))
+        run = _open(path, paths[0])
+        # What cannot be asked is to be refused before it has answered for hours.
+        run.data.ask(text)
+        systems[path] = _answered(run, path, partial(write, number))
     # In turns, so that a machine that slows down does so for all of them.
     timed: dict[str, list[tuple[float, float]]] = {path: [] for path in paths}
     for _ in range(ROUNDS):
@@ -87,10 +93,15 @@ def measure(paths: Sequence[str], text: str, tokens: int, write: Writer) -> dict
 
 
 def _open(path: str, first: str) -> Run:
+    # Models and trainers refer to each other: without this, one that was measured stays in memory.
+    gc.collect()
+    torch.cuda.empty_cache()
     if (Path(path) / "config.yaml").exists():
         run = open_run(path, "best", single_trainer(path))
     else:
         run = open_run(first, "none", single_trainer(first), backbone=path)
+        # Its adapter has learned nothing: merged, it changes nothing and takes no time.
+        run.model.merge = True
         if type(run.model).save_extras is not LitLM.save_extras:
             raise ConfigError(f"compare: {path} has parts beside its language model, which only a run opens")
     run.model.merge_if_asked()
@@ -122,8 +133,7 @@ def _answered(run: Run, path: str, write: Callable[[list[Prediction]], None]) ->
     model.trainer.callbacks.append(rows)
     model.trainer.test(model, datamodule=run.data, verbose=False)
     losses = [float(value) for name, value in model.trainer.callback_metrics.items() if name.endswith("/loss")]
-    weights = [*model.language_model.parameters(), *model.language_model.buffers()]
-    loaded = sum(weight.numel() * weight.element_size() for weight in weights)
+    loaded = loaded_bytes(model.language_model)
     return Measured(rows.found, statistics.mean(losses), _disk_bytes(Path(path), run), loaded)
 
 
@@ -132,13 +142,16 @@ def _disk_bytes(folder: Path, run: Run) -> int | None:
     own = _bytes(folder / run.model.adapter.folder if run.folder == folder else folder)
     if run.folder != folder or whole:
         return own
+    if run.model.loading.random_init:
+        return None
     base = Path(run.model.backbone)
     if not base.is_dir():
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
         try:
-            base = Path(snapshot_download(run.model.backbone, local_files_only=True))
+            revision = run.model.loading.revision
+            base = Path(snapshot_download(run.model.backbone, revision=revision, local_files_only=True))
         except (HFValidationError, LocalEntryNotFoundError):
             return None
     return own + _bytes(base)
@@ -170,7 +183,7 @@ def table(systems: dict[str, Measured], scores: dict[str, dict[str, Compared]]) 
     rows = []
     for path, system in systems.items():
         row: dict[str, Any] = {"system": path, "rows": len(system.rows)}
-        for name, score in scores[path].items():
+        for name, score in scores.get(path, {}).items():
             row |= {name: score.value, f"{name}_half_interval": score.half_interval}
             row |= {f"{name}_{key}": getattr(score, key) for key in ("difference", "low", "high", "p_value")}
         row |= {key: value for key, value in vars(system).items() if key != "rows"}

@@ -48,8 +48,7 @@ def open_run(
     folder = Path(folder)
     config = _config(folder / "config.yaml")
     if backbone:
-        whole = {"class_path": "lit_llm.adapters.Full"}
-        config["model"]["init_args"] |= {"backbone": backbone, "adapter": whole, "qat": None, "quantizer": None}
+        _replace(config["model"]["init_args"], backbone)
     parser = LightningArgumentParser()
     parser.add_lightning_class_args(LitLM, "model", subclass_mode=True)
     parser.add_lightning_class_args(LMData, "data", subclass_mode=True)
@@ -79,6 +78,16 @@ def _config(path: Path) -> dict[str, Any]:
         raise ConfigError(f"--run: there is no {path}: name the folder of a run, such as checkpoints/extraction_tiny")
     config: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
     return config
+
+
+def _replace(settings: dict[str, Any], backbone: str) -> None:
+    """Let a whole model stand where a run's base, adapter and rounding did, with weights of the same dtype."""
+    whole = (settings.get("adapter") or {}).get("class_path", "").endswith(".Full")
+    adapter = {"class_path": f"lit_llm.adapters.{'Full' if whole else 'LoRA'}"}
+    settings |= {"backbone": backbone, "adapter": adapter, "qat": None, "quantizer": None}
+    own = ("random_init", "config_overrides", "tokenizer", "revision")
+    loading = settings.get("loading") or {}
+    settings["loading"] = {key: value for key, value in loading.items() if key not in own}
 
 
 def _load(model: LitLM, data: LMData, path: Path) -> None:

@@ -6,6 +6,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
+from torch import nn
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from lit_llm.adapters import LoRA
@@ -23,3 +25,13 @@ def test_counts_are_those_of_the_network(capsys: pytest.CaptureFixture[str]) -> 
     trainable = 2 * (64 * 2 + 2 * 64)
     assert f"{trainable:,}" in shown
     assert f"{sum(p.numel() for p in network.parameters()):,}" in shown
+
+
+def test_ranges_that_learn_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    ranges = nn.ParameterDict({"a": nn.Parameter(torch.ones(7)), "b": nn.Parameter(torch.ones(4))})
+    trainer: Any = SimpleNamespace(loggers=[], is_global_zero=True)
+    module: Any = SimpleNamespace(network=nn.Linear(3, 2, bias=False), ranges=ranges)
+    TrainableTable().on_fit_start(trainer, module)
+    shown = capsys.readouterr().err
+    assert "ranges of groups" in shown
+    assert "11" in shown and "17" in shown

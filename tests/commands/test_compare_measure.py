@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import random
 import re
 from pathlib import Path
@@ -10,14 +11,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from sacrebleu.metrics import CHRF
 
 from lit_llm.__main__ import main
 from lit_llm.batch import Prediction
+from lit_llm.models import CausalLM
+from lit_llm.quantization import NF4
+from lit_llm.quantization.memory import loaded_bytes
+from lit_llm.report import open_run
 from lit_llm.report.comparison import compare_translations
 from lit_llm.report.files import short_names
 from lit_llm.report.predictions import read_predictions
+from lit_llm.report.runs import single_trainer
 
 
 def test_runs_and_folders_side_by_side(
@@ -82,6 +89,49 @@ def test_losses_and_answers_are_those_of_test_and_predict(short_runs: Path, tmp_
     with (tmp_path / "test/metrics.csv").open(newline="") as file:
         logged = {line["name"]: float(line["value"]) for line in csv.DictReader(file)}
     assert float(row["loss"]) == pytest.approx(logged["test/one/loss"], rel=1e-6)
+
+
+def test_a_stored_folder_is_opened_as_the_run_is(short_runs: Path, tmp_path: Path, root: Path) -> None:
+    config = json.loads((short_runs / "plain.yaml").read_text())
+    config["model"]["init_args"]["loading"] = {"tokenizer": str(root / "checkpoints/qwen3-tiny")}
+    config["trainer"] |= {"precision": "bf16-mixed", "default_root_dir": str(tmp_path / "run")}
+    (tmp_path / "run.yaml").write_text(json.dumps(config))
+    assert main(["fit", "--config", str(tmp_path / "run.yaml")]) == 0
+    assert main(["quantize", "--run", str(tmp_path / "run"), "--output", str(tmp_path / "int4")]) == 0
+    own = open_run(tmp_path / "run", "best", single_trainer(tmp_path / "run")).model
+    stored = open_run(tmp_path / "run", "none", single_trainer(tmp_path / "run"), str(tmp_path / "int4")).model
+    weights = [model.language_model.get_input_embeddings().weight for model in (own, stored)]
+    assert [weight.dtype for weight in weights] == [torch.bfloat16, torch.bfloat16]
+    assert stored.loading.tokenizer is None
+
+
+def test_what_is_in_memory_is_counted(short_runs: Path, root: Path) -> None:
+    run = open_run(short_runs / "aware")
+    network: Any = run.model.language_model
+    before = loaded_bytes(network)
+    assert before == sum(
+        weight.numel() * weight.element_size() for weight in [*network.parameters(), *network.buffers()]
+    )
+    with torch.no_grad():
+        network(input_ids=torch.arange(5, 9)[None])
+    rounded = sum(
+        layer.in_features * layer.out_features * 4 for name, layer in network.named_modules() if name.endswith("_proj")
+    )
+    assert loaded_bytes(network) - before == rounded
+    built = CausalLM(backbone=str(root / "checkpoints/qwen3-tiny"), quantizer=NF4())
+    built.configure_model()
+    stored = built.language_model.get_submodule("model.layers.0.mlp.up_proj")
+    assert loaded_bytes(stored) > stored.weight.numel()
+    state = stored.weight.quant_state.as_dict(packed=True)
+    tables = sum(value.numel() * value.element_size() for name, value in state.items() if "bitsandbytes" not in name)
+    assert loaded_bytes(stored) == stored.weight.numel() + tables
+
+
+def test_scores_are_looked_at_first(short_runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["compare", str(short_runs / "plain"), "--measure", str(tmp_path / "out"), "--scores", "rouge"]
+    assert main(command) == 1
+    assert "rouge" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

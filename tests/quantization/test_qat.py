@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -176,6 +176,31 @@ def test_ranges_learn_from_when_rounding_begins_until_they_are_frozen(root: Path
     assert (seen[4] - ranges(built.adapter.effective_weight(weight), 32).log()).abs().max() < 0.2
     assert torch.equal(seen[4], seen[6])
     assert set(built.state_dict()) >= {"ranges.model/layers/0/mlp/up_proj"}
+
+
+def test_a_run_that_is_resumed_shorter_takes_the_ranges_it_has_missed(root: Path) -> None:
+    built = model(root, adapter=LoRA(r=4), qat=QAT(bits=2, freeze=0.8))
+    qat: Any = built.qat
+    qat.follow(120, 200)
+    assert all(weight.isnan().all() for weight in built.ranges.values())
+    qat.follow(120, 140)
+    taken = [weight.clone() for weight in built.ranges.values()]
+    assert not any(weight.isnan().any() for weight in taken)
+    train(built, 1)
+    qat.attach(built.language_model, built._rounded, built.adapter, built.ranges)
+    qat.follow(121, 140)
+    assert all(torch.equal(*pair) for pair in zip(built.ranges.values(), taken, strict=True))
+
+
+def test_ranges_stay_in_float32(root: Path) -> None:
+    built = model(root, adapter=LoRA(r=4), qat=QAT(bits=2, learn_ranges=True))
+    cast(Any, built.qat).follow(0, 10)
+    before = [weight.clone() for weight in built.ranges.values()]
+    built.to(torch.bfloat16)
+    assert next(built.language_model.parameters()).dtype == torch.bfloat16
+    assert all(torch.equal(*pair) for pair in zip(built.ranges.values(), before, strict=True))
+    assert len(set(train(built))) == 3
+    assert not torch.equal(next(iter(built.ranges.values())), before[0])
 
 
 def test_ranges_that_only_freeze_are_those_of_the_weights_then(root: Path) -> None:
