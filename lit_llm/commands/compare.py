@@ -24,25 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: the options; by default those of the process.
     """
-    parser = argparse.ArgumentParser(
-        prog="python -m lit_llm compare",
-        description="Score predictions.csv files (or run folders) and compare each with the first by paired bootstrap.",
-    )
-    parser.add_argument("files", nargs="+", help="predictions.csv or run folder; the first is the baseline")
-    parser.add_argument(
-        "--measure",
-        type=Path,
-        help="folder for answers, table and figure: run every system, a run or a folder of quantize or export, on the "
-        "test files, and measure loss, bytes and speed too",
-    )
-    parser.add_argument("--tokens", type=int, default=64, help="length of the answers timed by --measure (64)")
-    parser.add_argument("--scores", default="chrfpp,chrf,bleu", help="of translations: chrfpp, chrf, bleu, ter")
-    parser.add_argument("--by", default="", help="facts to group by, such as direction,dialect,origin,length")
-    parser.add_argument("--only", action="append", default=[], help="rows with this fact, such as direction=es-nah")
-    parser.add_argument("--samples", type=int, default=1000, help="bootstrap resamples (1000)")
-    parser.add_argument("--seed", type=int, default=12345, help="of the resampling (12345, as sacrebleu)")
-    parser.add_argument("--report", type=Path, help="JSON file to write everything to")
-    options = parser.parse_args(argv)
+    options = _options(argv)
     names = [name for name in options.scores.split(",") if name]
     if len(set(options.files)) < len(options.files):
         raise ConfigError(f"compare: {options.files[0]} is named twice")
@@ -79,6 +61,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.report:
         write_report(options.report, report)
     return 0
+
+
+def _options(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m lit_llm compare",
+        description="Score predictions.csv files (or run folders) and compare each with the first by paired bootstrap.",
+    )
+    parser.add_argument("files", nargs="+", help="predictions.csv or run folder; the first is the baseline")
+    parser.add_argument(
+        "--measure",
+        type=Path,
+        help="folder for answers, table and figure: run every system, a run or a folder of quantize or export, on the "
+        "test files, and measure loss, bytes and speed too",
+    )
+    parser.add_argument("--tokens", type=int, default=64, help="length of the answers timed by --measure (64)")
+    parser.add_argument("--scores", default="chrfpp,chrf,bleu", help="of translations: chrfpp, chrf, bleu, ter")
+    parser.add_argument("--by", default="", help="facts to group by, such as direction,dialect,origin,length")
+    parser.add_argument("--only", action="append", default=[], help="rows with this fact, such as direction=es-nah")
+    parser.add_argument("--samples", type=int, default=1000, help="bootstrap resamples (1000)")
+    parser.add_argument("--seed", type=int, default=12345, help="of the resampling (12345, as sacrebleu)")
+    parser.add_argument("--report", type=Path, help="JSON file to write everything to")
+    return parser.parse_args(argv)
 
 
 def _show_scores(console: Console, found: dict[str, dict[str, Compared]], rows: int) -> None:
