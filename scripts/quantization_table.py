@@ -7,7 +7,7 @@
 For each seed the demo is trained as it is, and stored afterwards in every way that ``quantize`` knows; and it is
 trained anew with its merged weights rounded, and with its base alone rounded as other libraries do. All train for equal
 steps, each with every rate of ``--rates``; the one with the lowest validation loss counts. What is finished is not made
-again. GPTQ and AWQ want the environment that scripts/make_compressor.sh makes.
+again. GPTQ, AWQ and AutoRound want the environment that scripts/make_compressor.sh makes.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ TITLES = {
     "hqq": "HQQ",
     "gptq": "GPTQ (llm-compressor)",
     "awq": "AWQ (llm-compressor)",
+    "autoround": "AutoRound (llm-compressor)",
     "base": "QAT, base alone rounded",
     "merged": "QAT, merged weights rounded",
 }
@@ -112,7 +113,9 @@ def best(kind: str, bits: int, seed: int, rates: Sequence[float]) -> Trained | N
 
 def stored(source: Trained, widths: Sequence[int]) -> list[Stored]:
     """Return every way to store a run."""
-    integers = [Stored(method, bits, source) for bits in widths for method in ("rtn", "hqq", "gptq", "awq")]
+    integers = [
+        Stored(method, bits, source) for bits in widths for method in ("rtn", "hqq", "gptq", "awq", "autoround")
+    ]
     return [Stored("int8", 8, source), Stored("nf4", 4, source), *integers]
 
 
