@@ -10,15 +10,13 @@ and ratios.
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
+from processes import forget_peak, in_fresh_process, memory
 from torch import Tensor, nn
 
 from lit_llm.batch import IGNORE
@@ -56,30 +54,13 @@ def labelled(hidden: Tensor, head: nn.Linear, labels: Tensor) -> Gradients:
     return loss.detach(), *gradients(loss, hidden, head)
 
 
-def memory(name: str) -> int:
-    """Return a figure of this process's memory in bytes: ``VmRSS`` now, or ``VmHWM``, the most so far."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.split(f"{name}:")[1].split()[0]) * 1024
-
-
-def peak(side: Callable[..., Gradients], options: argparse.Namespace, answer: Any) -> None:
-    """Send how far the side raises the resident memory of this process over that of its inputs, in bytes."""
+def peak(side: Callable[..., Gradients], options: argparse.Namespace) -> int:
+    """Return how far the side raises the resident memory of this process over that of its inputs, in bytes."""
     given = inputs(options)
-    Path("/proc/self/clear_refs").write_text("5")  # forgets the peak that making the inputs had
+    forget_peak()
     before = memory("VmRSS")
     side(*given)
-    answer.send(memory("VmHWM") - before)
-
-
-def measured_peak(side: Callable[..., Gradients], options: argparse.Namespace) -> int:
-    """Run ``peak`` in a fresh process."""
-    context = multiprocessing.get_context("spawn")
-    receive, send = context.Pipe(duplex=False)
-    process = context.Process(target=peak, args=(side, options, send))
-    process.start()
-    found: int = receive.recv()
-    process.join()
-    return found
+    return memory("VmHWM") - before
 
 
 def main() -> None:
@@ -105,7 +86,7 @@ def main() -> None:
             side(*given)
             times[name].append(time.perf_counter() - start)
     ratios = [a / b for a, b in zip(times["plain"], times["labelled"], strict=True)]
-    peaks = {name: measured_peak(side, options) for name, side in (("plain", plain), ("labelled", labelled))}
+    peaks = {name: in_fresh_process(peak, side, options) for name, side in (("plain", plain), ("labelled", labelled))}
     print(f"time: plain / labelled = {statistics.median(ratios):.1f} ({min(ratios):.1f} to {max(ratios):.1f})")
     print(
         f"peak memory above the inputs: plain {peaks['plain'] / 2**20:.0f} MiB, labelled "

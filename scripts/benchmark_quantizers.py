@@ -12,17 +12,15 @@ from __future__ import annotations
 import argparse
 import ctypes
 import gc
-import multiprocessing
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
-from benchmark_loss import memory
+from processes import forget_peak, in_fresh_process, memory
 from torch import nn
 
 from lit_llm.adapters import Full, LoRA
@@ -88,8 +86,8 @@ def linear_bytes(model: CausalLM) -> int:
     )
 
 
-def peak(folder: str, base: str, rows: int, length: int, answer: Any) -> None:
-    """Send the bytes of the linear layers, and the resident memory of base and two steps over an empty process's."""
+def peak(folder: str, base: str, rows: int, length: int) -> tuple[int, int]:
+    """Return the bytes of the linear layers, and the resident memory of base and two steps over an empty process's."""
     torch.set_num_threads(1)
     # What libraries load on first use belongs to no base.
     stepper(opened(folder, base), 1, 4)()
@@ -98,23 +96,11 @@ def peak(folder: str, base: str, rows: int, length: int, answer: Any) -> None:
     ctypes.CDLL("libc.so.6").malloc_trim(0)
     before = memory("VmRSS")
     model = opened(folder, base)
-    Path("/proc/self/clear_refs").write_text("5")
+    forget_peak()
     step = stepper(model, rows, length)
     step()
     step()
-    answer.send((linear_bytes(model), memory("VmHWM") - before))
-
-
-def measured_peak(folder: str, base: str, rows: int, length: int) -> tuple[int, int]:
-    """Run ``peak`` in a fresh process."""
-    context = multiprocessing.get_context("spawn")
-    receive, send = context.Pipe(duplex=False)
-    process = context.Process(target=peak, args=(folder, base, rows, length, send))
-    process.start()
-    send.close()  # so that a process that fails ends the wait
-    found: tuple[int, int] = receive.recv()
-    process.join()
-    return found
+    return linear_bytes(model), memory("VmHWM") - before
 
 
 def write_base(folder: str, layers: int) -> None:
@@ -141,7 +127,7 @@ def main() -> None:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         write_base(folder, options.layers)
-        found = {base: measured_peak(folder, base, options.rows, options.length) for base in BASES}
+        found = {base: in_fresh_process(peak, folder, base, options.rows, options.length) for base in BASES}
         steps = {base: stepper(opened(folder, base), options.rows, options.length) for base in BASES}
         seconds: dict[str, list[float]] = {base: [] for base in BASES}
         for turn in range(options.turns + 1):

@@ -110,7 +110,9 @@ def assert_same_end(whole: Path, resumed: Path, before: int) -> None:
         assert torch.equal(found[name], value), name
 
 
-@pytest.mark.parametrize("adapter", ADAPTERS)
+@pytest.mark.parametrize(
+    "adapter", ["lora", *(pytest.param(name, marks=pytest.mark.slow) for name in ("pissa", "adalora"))]
+)
 def test_a_run_that_failed_is_continued(adapter: str, tmp_path: Path, root: Path) -> None:
     assert main(["fit", "--config", str(run_file(tmp_path / "whole", root, adapter, None))]) == 0
     folder = tmp_path / "stopped"

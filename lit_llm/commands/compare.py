@@ -111,10 +111,10 @@ def _show_scores(console: Console, found: dict[str, dict[str, Compared]], rows: 
 def _measured(paths: list[str], tokens: int, folder: Path) -> dict[str, Measured]:
     from lit_llm.callbacks.prediction_file import PartialFile
     from lit_llm.commands.gate import ASKED
+    from lit_llm.report.files import refuse_existing
     from lit_llm.report.measuring import measure, table, write_table
 
-    if folder.exists():
-        raise ConfigError(f"--measure: {folder} exists already; name a new folder or remove it")
+    refuse_existing(folder, "--measure")
 
     def write(number: int, rows: list[Prediction]) -> None:
         folder.mkdir(parents=True, exist_ok=True)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 from lit_llm.errors import ConfigError, UserError
 from lit_llm.quantization.gguf_file import GGUF_TYPES, GgufType, llama_cpp_logits, write_gguf
+from lit_llm.report.files import refuse_existing
 
 if TYPE_CHECKING:
     import torch
@@ -49,8 +50,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = parser.parse_args(argv)
     name = "merged" if options.merged else "gguf"
     path: Path = getattr(options, name)
-    if path.exists():
-        raise ConfigError(f"--{name}: {path} exists already; name another or remove it")
+    refuse_existing(path, f"--{name}")
     if options.type and name == "merged":
         raise ConfigError(f"--type: {options.type} is a way to store weights in GGUF; it goes with --gguf")
     kind: GgufType | None = (options.type or "F32") if name == "gguf" else None

@@ -48,9 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     from rich.progress import track
 
     from lit_llm.data.clips.caching import cache_clips
+    from lit_llm.report.files import refuse_existing
 
-    if not options.overwrite and (options.output / "manifest.csv").exists():
-        raise ConfigError(f"prepare: {options.output}/manifest.csv exists; add --overwrite, or name another --output")
+    refuse_existing(options.output / "manifest.csv", "--output", options.overwrite)
     sources = list(_sources(options))
     shown = track(sources, description="reading clips")
     report = cache_clips(shown, options.output, least_match=options.least_match)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from lit_llm.commands.export import PROBE, in_float32, logits, relative, reloaded_logits, written_whole
 from lit_llm.errors import ConfigError, UserError
 from lit_llm.quantization import NF4, Int8, IntFormat, Quantizer, compressor
+from lit_llm.report.files import refuse_existing
 
 if TYPE_CHECKING:
     import torch
@@ -53,8 +54,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     options = vars(parser.parse_args(argv))
     settings = {key: options.pop(key) for key in ("bits", "group_size", "layers")}
-    if options["output"].exists():
-        raise ConfigError(f"--output: {options['output']} exists already; name a new folder or remove it")
+    refuse_existing(options["output"], "--output")
     print(quantize(**options, settings={key: value for key, value in settings.items() if value is not None}))
 
 

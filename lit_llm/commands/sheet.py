@@ -6,8 +6,6 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from lit_llm.errors import ConfigError
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Make a sheet, or score a filled-in one.
@@ -38,11 +36,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _make(options: argparse.Namespace) -> int:
     from lit_llm.report.comparison import aligned
+    from lit_llm.report.files import refuse_existing
     from lit_llm.report.predictions import read_predictions
     from lit_llm.report.sheets import choose, make_sheet
 
-    if options.output.exists() and not options.overwrite:
-        raise ConfigError(f"sheet: {options.output} exists; add --overwrite to replace it, or name another --output")
+    refuse_existing(options.output, "--output", options.overwrite)
     systems = aligned({name: read_predictions(name) for name in options.files})
     by = [name for name in options.by.split(",") if name]
     ids = choose(next(iter(systems.values())), options.rows, by, options.seed)

@@ -33,11 +33,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from lit_llm.data.reading import read_rows
     from lit_llm.data.splitting import clusters, split
-    from lit_llm.report.files import write_jsonl
+    from lit_llm.report.files import refuse_existing, write_jsonl
 
     targets = {name: options.output / f"{name}.jsonl" for name in ("train", "valid", "test")}
-    if not options.overwrite and (there := [path for path in targets.values() if path.exists()]):
-        raise ConfigError(f"split: {there[0]} exists; add --overwrite to replace it, or name another --output")
+    for path in targets.values():
+        refuse_existing(path, "--output", options.overwrite)
     rows = read_rows(options.file)
     sides = {name: _column(rows, name) for name in options.fields.split(",")}
     together = [_column(rows, name) for name in options.together.split(",") if name]

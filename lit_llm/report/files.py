@@ -8,6 +8,24 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from lit_llm.errors import ConfigError
+
+
+def refuse_existing(path: Path, option: str, overwrite: bool | None = None) -> None:
+    """Refuse to write over what is there.
+
+    Args:
+        path: what is to be written.
+        option: that names it.
+        overwrite: whether its user lets it be replaced; None where that cannot be asked for.
+
+    Raises:
+        ConfigError: if it exists.
+    """
+    if path.exists() and not overwrite:
+        remedy = "remove it" if overwrite is None else "add --overwrite to replace it"
+        raise ConfigError(f"{option}: {path} exists already; name another or {remedy}")
+
 
 def write_report(path: Path, found: Any) -> None:
     """Write what a verb found as JSON, its folder made where there is none."""
