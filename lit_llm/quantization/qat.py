@@ -25,8 +25,9 @@ class QAT:
     """Rounds the weights of linear layers in the forward pass, and lets gradients pass as if it had not.
 
     Under an adapter it is the merged weight ``W + ΔW`` that is rounded: what is deployed is what was trained. Rounding
-    ``W`` alone, as other libraries do, is lost when the adapter is merged. Nothing is added to a checkpoint.
-    Validation, test and prediction use the final widths from the first step on: they measure what would be deployed.
+    ``W`` alone, as other libraries do, is lost when the adapter is merged. Only ranges that learn or freeze are
+    added to a checkpoint. Validation, test and prediction use the final widths from the first step on: they measure
+    what would be deployed.
 
     Args:
         bits: of each weight: 2, 3, 4 or 8.
