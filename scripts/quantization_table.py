@@ -7,7 +7,7 @@
 For each seed the demo is trained as it is, and stored afterwards in every way that ``quantize`` knows; and it is
 trained anew with its merged weights rounded, and with its base alone rounded as other libraries do. All train for equal
 steps, each with every rate of ``--rates``; the one with the lowest validation loss counts. What is finished is not made
-again. GPTQ, AWQ and AutoRound want the environment that scripts/make_compressor.sh makes.
+again. GPTQ, AWQ, AutoRound and SmoothQuant want the environment that scripts/make_compressor.sh makes.
 """
 
 from __future__ import annotations
@@ -28,8 +28,10 @@ TESTS = ("known", "phrasings", "products", "noisy")
 CLASSES = {"merged": "lit_llm.quantization.QAT", "base": "scripts.base_only_qat.BaseOnlyQAT"}
 TITLES = {
     "plain": "unquantized",
-    "int8": "LLM.int8 (bitsandbytes)",
+    "int8": "8-bit weights of LLM.int8 (bitsandbytes)",
     "nf4": "NF4 (bitsandbytes)",
+    "w8a8": "weights and inputs to nearest (llm-compressor)",
+    "smoothquant": "weights and inputs, SmoothQuant (llm-compressor)",
     "rtn": "round to nearest",
     "hqq": "HQQ",
     "gptq": "GPTQ (llm-compressor)",
@@ -38,6 +40,9 @@ TITLES = {
     "base": "QAT, base alone rounded",
     "merged": "QAT, merged weights rounded",
 }
+
+ONE_WIDTH = {"int8": 8, "nf4": 4, "w8a8": 8, "smoothquant": 8}
+"""Bits of the methods that have no others."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,7 @@ class Stored:
         """Quantize and test, unless it is done."""
         weights = self.folder / "weights"
         if not weights.exists():
-            widths = [] if self.method in ("int8", "nf4") else ["--bits", str(self.bits)]
+            widths = [] if self.method in ONE_WIDTH else ["--bits", str(self.bits)]
             command = ["--run", str(self.source.folder), "--output", str(weights), "--method", self.method, *widths]
             lit_llm("quantize", command, self.folder / "quantize.log", threads)
         if not scores(self.folder):
@@ -116,7 +121,7 @@ def stored(source: Trained, widths: Sequence[int]) -> list[Stored]:
     integers = [
         Stored(method, bits, source) for bits in widths for method in ("rtn", "hqq", "gptq", "awq", "autoround")
     ]
-    return [Stored("int8", 8, source), Stored("nf4", 4, source), *integers]
+    return [*(Stored(method, bits, source) for method, bits in ONE_WIDTH.items()), *integers]
 
 
 def table(seeds: Sequence[int], widths: Sequence[int], rates: Sequence[float]) -> str:
@@ -126,7 +131,7 @@ def table(seeds: Sequence[int], widths: Sequence[int], rates: Sequence[float]) -
         plain = best("plain", 0, seed, rates)
         if plain is None:
             continue
-        found.setdefault((16, "plain"), []).append(scores(plain.folder))
+        found.setdefault((32, "plain"), []).append(scores(plain.folder))
         for one in stored(plain, widths):
             if scores(one.folder):
                 found.setdefault((one.bits, one.method), []).append(scores(one.folder))

@@ -97,7 +97,8 @@ def export(run_folder: str | Path, target: Path, checkpoint: str = "best", gguf:
             difference = relative(reloaded_logits(part, ids), adapted)
         _check("reloaded", difference, target)
     moved = f"; {gguf} has moved them by {relative(logits(merged, ids), adapted):.1e}{asked}" if gguf else ""
-    return f"logits of what was reloaded differ by at most {difference:.1e} of their size{moved}"
+    plain = "; weights are not rounded as in training (quantize does that)" if model.qat else ""
+    return f"logits of what was reloaded differ by at most {difference:.1e} of their size{moved}{plain}"
 
 
 def in_float32(model: LitLM) -> None:
@@ -108,7 +109,7 @@ def in_float32(model: LitLM) -> None:
 
 def _check(what: str, difference: float, target: Path, limit: float | None = None) -> None:
     limit = TOLERANCE if limit is None else limit
-    if difference > limit:
+    if not difference <= limit:  # NaN is neither
         raise UserError(
             f"export: {what} logits differ from those computed before by {difference:.1e} of their size (limit "
             f"{limit:.0e}): {target} was not written; predict with the adapter unmerged instead"
@@ -176,5 +177,7 @@ def logits(network: nn.Module | None, ids: torch.Tensor) -> torch.Tensor:
     import torch
 
     with torch.inference_mode():
-        found: torch.Tensor = cast("nn.Module", network)(input_ids=ids).logits.float()
+        module = cast("nn.Module", network)
+        # A quantizer has put it on a GPU where there is one.
+        found: torch.Tensor = module(input_ids=ids.to(next(module.parameters()).device)).logits.float().cpu()
     return found

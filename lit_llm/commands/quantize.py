@@ -102,16 +102,16 @@ def quantize(run: str, output: Path, checkpoint: str, method: str | None, settin
         model.tokenizer.save_pretrained(folder)
         model.save_extras(folder)
         difference = relative(reloaded_logits(folder, ids, quantizer), wanted)
-        if difference > TOLERANCE:
+        if not difference <= TOLERANCE:  # NaN is neither
             raise UserError(
                 f"quantize: the logits of the written folder differ by {difference:.1e} of their size (limit "
                 f"{TOLERANCE:.0e}): {output} was not written"
             )
         stored_bytes = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
     return (
-        f"wrote {output} ({method}): {stored_bytes:,} bytes, {stored_bytes / plain_bytes:.2f} of the merged weights'; "
-        f"its logits are within {difference:.1e} of those computed before, {relative(wanted, before):.1e} from the "
-        "unquantized ones (of their size)"
+        f"wrote {output} ({method}): {stored_bytes:,} bytes, {stored_bytes / plain_bytes:.2f} of the merged weights' "
+        f"in float32; its logits are within {difference:.1e} of those computed before, {relative(wanted, before):.1e} "
+        "from the unquantized ones (of their size)"
     )
 
 
@@ -160,8 +160,8 @@ def _calibration(data: LMData) -> list[list[int]]:
         raise ConfigError(f"--method: {type(data).__name__} gives no rows of text to calibrate with; use rtn or hqq")
     data.setup("fit")
     rows = data.splits["train"].rows
-    step = max(1, len(rows) // CALIBRATION)
-    return [list(row.encoded.input_ids) for row in rows[::step][:CALIBRATION]]
+    count = min(len(rows), CALIBRATION)
+    return [list(rows[at * len(rows) // count].encoded.input_ids) for at in range(count)]
 
 
 def _save_integers(merged: PreTrainedModel, form: IntFormat, method: str, folder: Path, ranges: Any) -> None:

@@ -89,6 +89,7 @@ def open_model(
     common: dict[str, Any] = {"dtype": dtype, "attn_implementation": loading.attn_implementation}
     if quantizer:
         common["quantization_config"] = quantizer.loading_config(dtype)
+        _refuse_stored_otherwise(backbone, config, common["quantization_config"])
     if loading.random_init:
         model = _random(config, loading, common)
     else:
@@ -180,6 +181,21 @@ def _config(backbone: str, loading: Loading) -> Any:
     if getattr(config, "layer_types", None) and "num_hidden_layers" in loading.config_overrides:
         config.layer_types = config.layer_types[: config.num_hidden_layers]
     return config
+
+
+def _refuse_stored_otherwise(backbone: str, config: Any, wanted: Any) -> None:
+    """Refuse to let a quantizer store what is stored in another way already; transformers would keep that way."""
+    stored = getattr(config, "quantization_config", None)
+    if stored is None:
+        return
+    facts = stored if isinstance(stored, dict) else stored.to_dict()
+    if any(
+        facts.get(key) != value for key, value in wanted.to_dict().items() if key in ("quant_method", "load_in_4bit")
+    ):
+        raise ConfigError(
+            f"model.init_args.quantizer: the weights of {backbone} are stored by {facts['quant_method']} already, in "
+            "another way; leave the quantizer out, or name a folder of plain weights"
+        )
 
 
 def _plain_config(config: Any) -> str:

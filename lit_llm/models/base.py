@@ -15,7 +15,7 @@ from lit_llm.adapters import Adapter, LoRA, causal_lm
 from lit_llm.errors import ConfigError, UserError
 from lit_llm.models.backbone import EMBEDDED, Loading, fingerprint, open_model, open_tokenizer, weight_dtype
 from lit_llm.models.schedule import Schedule, parameter_groups
-from lit_llm.quantization import QAT, Quantizer, refusal
+from lit_llm.quantization import QAT, Quantizer, refusal, refuse_to_learn
 from lit_llm.quantization.qat import Ranges
 from lit_llm.seeding import derive, global_seed
 
@@ -128,7 +128,12 @@ class LitLM(LightningModule):
         self.network.train()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Return the optimizer over trainable weights, and a schedule that moves per optimizer step."""
+        """Return the optimizer over trainable weights, and a schedule that moves per optimizer step.
+
+        Raises:
+            ConfigError: if the optimizer cannot be made, or no gradient would pass through the backbone.
+        """
+        refuse_to_learn(self.language_model)
         try:
             optimizer = self.optimizer_factory(parameter_groups(self.named_parameters(), self._scale))
         except (TypeError, ValueError) as error:
@@ -180,9 +185,8 @@ class LitLM(LightningModule):
         # Gradients were summed unscaled, because a window's number of tokens is known only at its end.
         gradients = [w.grad for w in self.parameters() if w.grad is not None]
         torch._foreach_mul_(gradients, scale)
-        norm = torch.linalg.vector_norm(torch.stack([g.float().norm() for g in gradients]))
         self.log("train/loss", summed / tokens, prog_bar=True)
-        self.log("train/grad_norm", norm)
+        self.log("train/grad_norm", torch.linalg.vector_norm(torch.stack([g.float().norm() for g in gradients])))
         self.log("train/lr", optimizer.param_groups[0]["lr"])
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
@@ -248,7 +252,7 @@ class LitLM(LightningModule):
             "backbone": self.backbone,
             "base": self.base_fingerprint(),
             "adapter": type(self.adapter).__name__,
-            "quantizer": type(self.quantizer).__name__ if self.quantizer else "",
+            "quantizer": self.quantizer.fingerprint() if self.quantizer else "",
             "precision": str(self.trainer.precision),
             "merge": str(self.merge),
             "qat": json.dumps(self.qat.settings()) if self.qat else "",

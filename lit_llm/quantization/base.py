@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,10 @@ class Quantizer(ABC):
 
     def after_loading(self, model: PreTrainedModel) -> None:  # noqa: B027
         """Change what has to be changed in a model that was just loaded."""
+
+    def fingerprint(self) -> str:
+        """Return what decides the numbers that stored weights stand for."""
+        return f"{type(self).__name__} {json.dumps(vars(self))}"
 
     def restore(self, model: PreTrainedModel) -> None:
         """Replace stored weights, in place, by the plain numbers that they stand for: nothing is rounded anew."""

@@ -19,7 +19,7 @@ class NF4(Quantizer):
     Args:
         double_quant: quantize the scales too, which saves 0.4 bits per weight.
         kind: ``nf4``, or ``fp4`` for 4-bit floats.
-        skip: names of linear layers to leave as they are.
+        skip: names of linear layers to leave as they are, besides the head.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class NF4(Quantizer):
             bnb_4bit_quant_type=self.kind,
             bnb_4bit_use_double_quant=self.double_quant,
             bnb_4bit_compute_dtype=dtype,
-            llm_int8_skip_modules=self.skip,
+            llm_int8_skip_modules=_with_head(self.skip),
         )
 
     def after_loading(self, model: PreTrainedModel) -> None:
@@ -58,7 +58,7 @@ class Int8(Quantizer):
 
     Args:
         threshold: inputs larger than this are multiplied in 16 bits.
-        skip: names of linear layers to leave as they are.
+        skip: names of linear layers to leave as they are, besides the head.
     """
 
     def __init__(self, threshold: float = 6.0, skip: list[str] | None = None) -> None:
@@ -69,4 +69,11 @@ class Int8(Quantizer):
         """Return a ``BitsAndBytesConfig``; layers compute in the dtype of what they are given."""
         from transformers import BitsAndBytesConfig
 
-        return BitsAndBytesConfig(load_in_8bit=True, llm_int8_threshold=self.threshold, llm_int8_skip_modules=self.skip)
+        return BitsAndBytesConfig(
+            load_in_8bit=True, llm_int8_threshold=self.threshold, llm_int8_skip_modules=_with_head(self.skip)
+        )
+
+
+def _with_head(skip: list[str] | None) -> list[str] | None:
+    """Return names to skip with the head among them, which transformers leaves out only where no name is given."""
+    return [*skip, "lm_head"] if skip else None

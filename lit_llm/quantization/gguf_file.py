@@ -21,6 +21,9 @@ GGUF_TYPES: tuple[str, ...] = get_args(GgufType)
 ARCHITECTURES = {"qwen2": "QWEN2", "qwen3": "QWEN3"}
 """Names of the models that can be written, by transformers and by gguf."""
 
+PIECES = ("It", "'LL", " cost", " ", "1", "2", "3", " ", " now", "\n\n", " ok", ",", " ¿", "sí", "?")
+"""A text, cut into pieces as llama.cpp's rule ``qwen2`` does before it looks for tokens."""
+
 
 def write_gguf(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, path: Path, kind: GgufType) -> None:
     """Write a causal LM and its tokenizer; its matrices become, in place, the numbers that the file stands for.
@@ -33,7 +36,7 @@ def write_gguf(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, path:
             (``Q4_0``). Vectors stay in float32.
 
     Raises:
-        ConfigError: if gguf is missing, or the model is of another architecture.
+        ConfigError: if gguf is missing, or the model or its tokenizer is of another kind.
     """
     try:
         import gguf
@@ -109,6 +112,11 @@ def _add_tokenizer(writer: Any, tokenizer: Any, size: int) -> None:
     """Add tokens, merges and the chat template; ids beyond the tokenizer's get a name that no text has."""
     from gguf import TokenType
 
+    cut = tokenizer.backend_tokenizer.pre_tokenizer
+    text = "".join(PIECES)
+    found = tuple(text[begin:end] for _, (begin, end) in cut.pre_tokenize_str(text)) if cut else (text,)
+    if found != PIECES:
+        raise ConfigError(f"--gguf: the tokenizer cuts texts into {found} and not as Qwen2's {PIECES}; use --merged")
     parts = json.loads(tokenizer.backend_tokenizer.to_str())
     tokens, types = [f"[PAD{at}]" for at in range(size)], [TokenType.UNUSED] * size
     for token, at in parts["model"]["vocab"].items():

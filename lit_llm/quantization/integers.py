@@ -53,17 +53,20 @@ class IntFormat:
         """Return the bits of each layer of a causal LM that becomes integers, by its name.
 
         Raises:
-            ConfigError: if a pattern fits no linear layer, a group does not divide a row, the head that is named shares
-                its weight with the embedding, or a package is missing.
+            ConfigError: if a pattern fits no linear layer, none is left, a group does not divide a row, a package is
+                missing, or the head that is named shares its weight with the embedding.
         """
         for package in ("torchao", "compressed_tensors"):
             if find_spec(package) is None:
                 raise ConfigError(f"bits: it needs the package {package}: pip install 'lit-llm[quantization]'")
         linears = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear)}
-        for pattern in self.layers:
-            if not any(fnmatchcase(name, pattern) for name in linears):
-                raise ConfigError(f"layers: {pattern!r} fits no linear layer, such as {next(iter(linears))!r}")
         head = model.get_output_embeddings()
+        for pattern in self.layers:
+            fits = [layer for name, layer in linears.items() if fnmatchcase(name, pattern)]
+            if not fits:
+                raise ConfigError(f"layers: {pattern!r} fits no linear layer, such as {next(iter(linears))!r}")
+            if fits == [head] and pattern not in linears and self.layers[pattern]:
+                raise ConfigError(f"layers: {pattern!r} fits the output head alone, which has to be named in full")
         found = {}
         for name, layer in linears.items():
             named = [bits for pattern, bits in self.layers.items() if fnmatchcase(name, pattern)]
@@ -79,6 +82,8 @@ class IntFormat:
                     "choose a divisor, or null for a whole row"
                 )
             found[name] = bits
+        if not found:
+            raise ConfigError(f"layers: {dict(self.layers)} leave no layer to round; name one, or take a plain run")
         return found
 
     def rounded(self, weight: Tensor, bits: int, log_ranges: Tensor | None = None) -> Tensor:

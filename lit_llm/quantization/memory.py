@@ -18,6 +18,7 @@ def loaded_bytes(network: nn.Module) -> int:
         for tensor in [
             *own,
             *(scale for weight in own for scale in _scales(weight)),
+            *_moved_scales(module),
             *([] if copy is None else [copy]),
         ]:
             found[id(tensor)] = tensor
@@ -30,4 +31,10 @@ def _scales(weight: Any) -> list[Tensor]:
     if state is not None:
         return [state.absmax, state.code, *([state.state2.absmax, state.state2.code] if state.nested else [])]
     scales = getattr(weight, "SCB", None)
+    return [] if scales is None else [scales]
+
+
+def _moved_scales(module: Any) -> list[Tensor]:
+    """Return the scales that bitsandbytes moves from an 8-bit weight to its layer in the first forward pass."""
+    scales = getattr(getattr(module, "state", None), "SCB", None)
     return [] if scales is None else [scales]

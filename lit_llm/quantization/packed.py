@@ -27,6 +27,7 @@ def save_packed(model: PreTrainedModel, stored: Mapping[str, Integers], form: In
     Raises:
         UserError: if inputs are rounded, which this format does not say exactly.
     """
+    import torch
     from compressed_tensors.compressors.pack_quantized.helpers import pack_to_int32
 
     if form.activations != "none":
@@ -34,13 +35,13 @@ def save_packed(model: PreTrainedModel, stored: Mapping[str, Integers], form: In
             "quantize: inputs in 8 bits are rounded otherwise by the libraries that read this format; use activations: "
             "none, or predict with the run itself"
         )
-    tensors: dict[str, torch.Tensor] = {k: v.detach() for k, v in model.state_dict().items()}
+    tensors = _shortened(model.state_dict())
     plan = form.plan(model)
     for name, integers in stored.items():
         weight = tensors.pop(f"{name}.weight")
         tensors[f"{name}.weight_packed"] = pack_to_int32(integers.values, plan[name])
-        tensors[f"{name}.weight_scale"] = integers.scales.to(weight.dtype)
-        tensors[f"{name}.weight_shape"] = weight.new_tensor(weight.shape).long()
+        tensors[f"{name}.weight_scale"] = integers.scales
+        tensors[f"{name}.weight_shape"] = torch.tensor(weight.shape)
     model.config.quantization_config = _description(model, plan, form)
     try:
         model.save_pretrained(folder, state_dict=tensors, safe_serialization=True)
@@ -48,17 +49,33 @@ def save_packed(model: PreTrainedModel, stored: Mapping[str, Integers], form: In
         del model.config.quantization_config
 
 
+def _shortened(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return tensors, in bfloat16 where that has all of their numbers, as of a base in 16 bits that has not learned.
+
+    Those that share their memory share it in the result.
+    """
+    import torch
+
+    short = {tensor.data_ptr(): tensor.detach().bfloat16() for tensor in tensors.values()}
+    found = {name: (tensor.detach(), short[tensor.data_ptr()]) for name, tensor in tensors.items()}
+    return {
+        name: half if whole.dtype == torch.float32 and half.float().equal(whole) else whole
+        for name, (whole, half) in found.items()
+    }
+
+
 def unpacked(model: PreTrainedModel) -> PreTrainedModel:
     """Return a model of plain weights from one that transformers has read from a folder of stored ones.
 
+    Where the folder says that inputs are rounded too, its layers do so, and ``refuse_to_learn`` knows.
+
     Raises:
-        ConfigError: if the folder says that inputs or the cache are rounded too, or is stored in another way.
+        ConfigError: if the folder says that outputs or the cache are rounded too, or is stored in another way.
     """
     import torch
 
     stored = model.config.quantization_config
-    facts = stored if isinstance(stored, dict) else stored.to_dict()
-    method = str(getattr(facts["quant_method"], "value", facts["quant_method"]))
+    facts, method = _facts(stored), _method(stored)
     if method == "bitsandbytes":
         return cast("PreTrainedModel", model.dequantize())  # type: ignore[no-untyped-call]
     if method != "compressed-tensors":
@@ -68,14 +85,16 @@ def unpacked(model: PreTrainedModel) -> PreTrainedModel:
     inner = facts.get("quantization_config") or facts
     groups = list((inner.get("config_groups") or {}).values())
     read = [group if isinstance(group, dict) else group.model_dump() for group in groups]
-    if inner.get("kv_cache_scheme") or any(g.get("input_activations") or g.get("output_activations") for g in read):
+    if inner.get("kv_cache_scheme") or any(g.get("output_activations") for g in read):
         raise ConfigError(
-            "model.init_args.backbone: this folder rounds inputs or its cache too, which plain weights would not do; "
-            "open it with transformers, or name one that rounds weights alone"
+            "model.init_args.backbone: this folder rounds outputs or its cache too, which is not done here; open it "
+            "with transformers, or name one that rounds weights and inputs alone"
         )
     # The first forward pass unpacks; what transformers does while loading takes one width for all layers.
     with torch.no_grad():
         model(input_ids=torch.zeros(1, 1, dtype=torch.long, device=model.device))
+    if any(g.get("input_activations") for g in read):
+        return model
     left = ("weight_packed", "weight_scale", "weight_shape", "weight_zero_point", "weight_g_idx")
     tensors = {name: tensor for name, tensor in model.state_dict().items() if not name.endswith(left)}
     config = copy.deepcopy(model.config)
@@ -85,6 +104,31 @@ def unpacked(model: PreTrainedModel) -> PreTrainedModel:
         None, config=config, state_dict=tensors, dtype=model.dtype, attn_implementation=attention
     )
     return plain
+
+
+def _facts(stored: Any) -> dict[str, Any]:
+    found: dict[str, Any] = stored if isinstance(stored, dict) else stored.to_dict()
+    return found
+
+
+def _method(stored: Any) -> str:
+    """Return who has stored weights, given a ``quantization_config``."""
+    method = _facts(stored)["quant_method"]
+    return str(getattr(method, "value", method))
+
+
+def refuse_to_learn(model: PreTrainedModel) -> None:
+    """Refuse to train through a model of ``unpacked`` whose layers round their inputs.
+
+    Raises:
+        ConfigError: if it is one.
+    """
+    stored = getattr(model.config, "quantization_config", None)
+    if stored is not None and _method(stored) == "compressed-tensors":
+        raise ConfigError(
+            f"model.init_args.backbone: {model.name_or_path} rounds the inputs of its layers, which lets no gradient "
+            "pass: it answers and cannot learn; train the model that it was made from"
+        )
 
 
 def _description(model: Any, plan: Mapping[str, int], form: IntFormat) -> dict[str, Any]:

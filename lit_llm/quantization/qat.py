@@ -74,6 +74,8 @@ class QAT:
                     f"{KEY}.init_args.gradual: {{{share}: {width}}} is not possible; each is a share of the run below "
                     f"1 and a width of 3, 4 or 8 bits, above the final {bits}"
                 )
+            if share >= settled:
+                raise ConfigError(f"{KEY}.init_args.gradual: {{{share}: {width}}} begins after settled: {settled}")
         self.start, self.gradual, self.settled = start, gradual or {}, settled
         self.learn_ranges, self.freeze = learn_ranges, freeze
         self.frozen = False
@@ -162,7 +164,14 @@ class QAT:
             vars(model.get_submodule(name)).pop("forward", None)
 
     def follow(self, step: int, total_steps: int) -> int:
-        """Take the widths of an optimizer step, counted from 0; return the bits of the layers that set none."""
+        """Take the widths of an optimizer step, counted from 0; return the bits of the layers that set none.
+
+        Raises:
+            ConfigError: if the run ends before ``start`` or ``freeze``.
+        """
+        for name, limit in (("start", self.start), ("freeze", self.freeze or 0)):
+            if limit >= max(1, total_steps):
+                raise ConfigError(f"{KEY}.init_args.{name}: {limit:g} is not reached in a run of {total_steps} steps")
         share = step / max(1, total_steps)
         if not _reached(self.start, step, total_steps):
             self.fewest = FLOAT

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import yaml
@@ -13,6 +13,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 
 from lit_llm.data.base import LMData
 from lit_llm.errors import ConfigError
+from lit_llm.models.backbone import Dtype, weight_dtype
 from lit_llm.models.base import LitLM
 
 
@@ -39,7 +40,8 @@ def open_run(
     Args:
         folder: the run folder.
         checkpoint: ``best``, ``last``, or ``none`` for the base as it is.
-        trainer: gives the device and the dtype of the weights; without one, they are float32 on the CPU.
+        trainer: gives the device and the dtype of the weights; without one, plain weights are those of training, in
+            float32 on the CPU.
         backbone: a whole model that answers in place of the run's; then ``checkpoint`` is ``none``.
 
     Raises:
@@ -56,7 +58,9 @@ def open_run(
     model, data = parts.model, parts.data
     if trainer is not None:
         model.trainer = trainer
-    model.configure_model()
+        model.configure_model()
+    else:
+        _open_as_trained(model, str(config.get("trainer", {}).get("precision") or "32-true"))
     data.tokenizer = model.tokenizer
     if checkpoint != "none":
         _load(model, data, folder / f"{checkpoint}.ckpt")
@@ -64,6 +68,17 @@ def open_run(
         model.to(trainer.strategy.root_device)
     model.eval()
     return Run(folder, model, data)
+
+
+def _open_as_trained(model: LitLM, precision: str) -> None:
+    """Build a network without a trainer: 16 bits may have rounded in training what a file holds in more."""
+    if model.quantizer or model.loading.dtype != "auto":
+        model.configure_model()
+        return
+    dtype = weight_dtype(model.loading, precision, learns_whole=model.adapter.folder == "model")
+    model.loading = replace(model.loading, dtype=cast("Dtype", str(dtype).removeprefix("torch.")))
+    model.configure_model()
+    model.language_model.float()
 
 
 def single_trainer(folder: str | Path) -> Trainer:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from lit_llm.__main__ import main
 from lit_llm.commands import quantize
+from lit_llm.data import ExtractionData
 from lit_llm.errors import ConfigError
 from lit_llm.models import CausalLM
-from lit_llm.quantization import IntFormat
+from lit_llm.quantization import NF4, Int8, IntFormat
 from lit_llm.report import open_run
+from lit_llm.report.runs import single_trainer
 
 IDS = torch.tensor([[5, 6, 7, 8, 9, 10, 11, 12]])
 """A row that the command itself does not compare."""
@@ -95,15 +100,126 @@ def test_a_run_in_sixteen_bits_is_rounded_from_float32(kind: str, short_runs: Pa
     assert main(["export", "--run", str(tmp_path / "run"), "--gguf", str(tmp_path / "new/out.gguf")]) == 0
 
 
-def test_a_folder_that_rounds_inputs_is_no_backbone(short_runs: Path, tmp_path: Path) -> None:
-    assert main(["quantize", "--run", str(short_runs / "plain"), "--output", str(tmp_path / "out")]) == 0
-    path = tmp_path / "out/config.json"
-    config = json.loads(path.read_text())
-    inputs = {"num_bits": 8, "type": "int", "symmetric": True, "strategy": "token", "dynamic": True}
-    config["quantization_config"]["config_groups"]["group_0"]["input_activations"] = inputs
-    path.write_text(json.dumps(config))
-    with pytest.raises(ConfigError, match="rounds inputs or its cache too"):
-        CausalLM(backbone=str(tmp_path / "out")).configure_model()
+def test_a_run_is_opened_with_the_weights_it_was_trained_on(short_runs: Path, tmp_path: Path, root: Path) -> None:
+    run = ["--config", str(short_runs / "aware.yaml"), "--trainer.precision", "bf16-mixed"]
+    assert main(["fit", *run, "--trainer.default_root_dir", str(tmp_path / "run")]) == 0
+    found, trained = (
+        open_run(tmp_path / "run", "best", trainer).model for trainer in (None, single_trainer(tmp_path / "run"))
+    )
+    name = "model.layers.0.mlp.up_proj.weight"
+    weights = [model.language_model.get_parameter(name) for model in (found, trained)]
+    file = load_file(root / "checkpoints/qwen3-tiny/model.safetensors")["model.layers.0.mlp.up_proj.weight"]
+    assert [weight.dtype for weight in weights] == [torch.float32, torch.bfloat16]
+    assert torch.equal(*(weight.float() for weight in weights))
+    assert not torch.equal(weights[0], file)
+
+
+def rounding_more(short_runs: Path, folder: Path, what: str) -> str:
+    """Write a run in four bits, to a folder that says that something of its layers is rounded to eight too."""
+    assert main(["quantize", "--run", str(short_runs / "plain"), "--output", str(folder)]) == 0
+    config = json.loads((folder / "config.json").read_text())
+    rounding = {"num_bits": 8, "type": "int", "symmetric": True, "strategy": "token", "dynamic": True}
+    config["quantization_config"]["config_groups"]["group_0"][what] = rounding
+    (folder / "config.json").write_text(json.dumps(config))
+    return str(folder)
+
+
+def test_a_folder_that_rounds_inputs_answers_and_does_not_learn(
+    short_runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = logits(open_run(short_runs / "plain").model.merge_adapter().eval())
+    folder = rounding_more(short_runs, tmp_path / "out", "input_activations")
+    built = CausalLM(backbone=folder, merge=True)
+    built.configure_model()
+    found = logits(built.eval().language_model)
+    assert torch.equal(found, logits(opened(tmp_path / "out")))
+    built.merge_if_asked()
+    assert torch.equal(found, logits(built.language_model))
+    inputs: list[torch.Tensor] = []
+    layer = built.language_model.get_submodule("model.layers.0.self_attn.o_proj")
+    layer.register_forward_pre_hook(lambda _, given: inputs.append(given[0]))
+    written = []
+    layer.register_forward_hook(lambda *given: written.append(given[2]))
+    logits(built.language_model)
+    # Symmetric, with a scale for each token, written out.
+    scales = inputs[0].abs().amax(-1, keepdim=True) / 127.5
+    rounded = (inputs[0] / scales).round().clamp(-128, 127) * scales
+    assert (rounded - inputs[0]).abs().max() > 0
+    torch.testing.assert_close(written[0], rounded @ layer.weight.T, rtol=1e-4, atol=1e-5)
+    assert not torch.equal(found, before)
+    run = ["--config", str(short_runs / "plain.yaml"), "--model.init_args.backbone", folder]
+    assert main(["fit", *run, "--trainer.default_root_dir", str(tmp_path / "run")]) == 1
+    assert "rounds the inputs of its layers" in capsys.readouterr().err
+    assert main(["test", *run, "--ckpt_path", "none", "--trainer.default_root_dir", str(tmp_path / "run")]) == 0
+
+
+def test_a_folder_that_rounds_outputs_is_no_backbone(short_runs: Path, tmp_path: Path) -> None:
+    folder = rounding_more(short_runs, tmp_path / "out", "output_activations")
+    with pytest.raises(ConfigError, match="rounds outputs or its cache too"):
+        CausalLM(backbone=folder).configure_model()
+
+
+@pytest.mark.parametrize("method", ["nf4", "int8", "rtn"])
+def test_what_is_stored_is_not_stored_in_another_way(method: str, short_runs: Path, tmp_path: Path) -> None:
+    command = ["quantize", "--run", str(short_runs / "plain"), "--output", str(tmp_path / "out"), "--method", method]
+    assert main(command) == 0
+    for name, quantizer in (("nf4", NF4()), ("int8", Int8())):
+        built = CausalLM(backbone=str(tmp_path / "out"), quantizer=quantizer)
+        if name == method:
+            built.configure_model()
+            assert torch.isfinite(logits(built.eval().language_model)).all()
+            continue
+        with pytest.raises(ConfigError, match=re.escape("out are stored by ")):
+            built.configure_model()
+
+
+@pytest.mark.parametrize("command", [["quantize", "--output"], ["export", "--merged"], ["export", "--gguf"]])
+def test_logits_that_are_no_numbers_are_not_good(
+    command: list[str], short_runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(short_runs / "plain", run)
+    state = torch.load(run / "best.ckpt", weights_only=True)
+    for name, weight in state["state_dict"].items():
+        if "lora_B" in name:
+            weight.fill_(1e38)
+    torch.save(state, run / "best.ckpt")
+    assert main([command[0], "--run", str(run), command[1], str(tmp_path / "out")]) == 1
+    assert "was not written" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_what_sixteen_bits_hold_takes_sixteen_bits(root: Path, short_runs: Path, tmp_path: Path) -> None:
+    shutil.copytree(root / "checkpoints/qwen3-tiny", tmp_path / "base")
+    opened(tmp_path / "base").bfloat16().save_pretrained(tmp_path / "base")
+    run = ["--config", str(short_runs / "plain.yaml"), "--model.init_args.backbone", str(tmp_path / "base")]
+    assert main(["fit", *run, "--trainer.default_root_dir", str(tmp_path / "run")]) == 0
+    assert main(["quantize", "--run", str(tmp_path / "run"), "--output", str(tmp_path / "out")]) == 0
+    stored = load_file(tmp_path / "out/model.safetensors")
+    kinds = {name.split(".")[-1] if "proj" in name else name.split(".")[-2]: t.dtype for name, t in stored.items()}
+    assert kinds["embed_tokens"] == kinds["norm"] == torch.bfloat16
+    assert kinds["weight_scale"] == torch.float32
+    merged: Any = open_run(tmp_path / "run").model.merge_adapter().eval()
+    form = IntFormat()
+    for name, bits in form.plan(merged).items():
+        layer = merged.get_submodule(name)
+        layer.weight.data = form.rounded(layer.weight, bits)
+    assert torch.equal(logits(opened(tmp_path / "out")), logits(merged))
+
+
+@pytest.mark.parametrize(("rows", "expected"), [(5, range(5)), (128, range(128)), (200, None), (1000, None)])
+def test_rows_to_calibrate_with_are_spread_over_the_file(rows: int, expected: Any, root: Path, tmp_path: Path) -> None:
+    texts = [f"quiero {k} panes" for k in range(rows)]
+    lines = [json.dumps({"id": str(k), "text": text, "json": {"n": k}}) for k, text in enumerate(texts)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(lines))
+    data = ExtractionData(train=str(tmp_path / "rows.jsonl"))
+    data.tokenizer = AutoTokenizer.from_pretrained(root / "checkpoints/qwen3-tiny")
+    found = [int(re.findall(r"quiero (\d+) ", data.tokenizer.decode(ids))[0]) for ids in quantize._calibration(data)]
+    assert len(found) == min(rows, 128)
+    if expected is not None:
+        assert found == list(expected)
+    steps = {after - before for before, after in itertools.pairwise(found)}
+    assert found[0] == 0 and steps <= {rows // len(found), -(-rows // len(found))}
 
 
 @pytest.mark.parametrize(("method", "most"), [("nf4", 0.3), ("int8", 0.05)])
@@ -154,6 +270,8 @@ def test_searched_scales_bring_weights_closer(bits: int) -> None:
         ("plain", ["--layers", "{"], "--layers: '{' is no JSON"),
         ("plain", ["--layers", "[1]"], "--layers: [1] is no JSON object of patterns and bits"),
         ("plain", ["--layers", '{"*.down_proj": 8.0}'], "layers['*.down_proj']: 8.0 is not possible"),
+        ("plain", ["--layers", '{"*": null}'], "leave no layer to round"),
+        ("plain", ["--layers", '{"*head": 8}'], "layers: '*head' fits the output head alone"),
         ("plain", ["--layers", '{"*.kv": 8}'], "layers: '*.kv' fits no linear layer"),
         ("plain", ["--group_size", "100"], "group_size: 100 does not divide the 256 inputs"),
         ("none", [], "--run: there is no "),

@@ -20,6 +20,7 @@ from lit_llm.data import ExtractionData
 from lit_llm.errors import ConfigError
 from lit_llm.models import CausalLM, Loading
 from lit_llm.quantization import NF4, Int8, Quantizer
+from lit_llm.quantization.memory import loaded_bytes
 from lit_llm.quantization.support import REFUSED
 from lit_llm.report import open_run
 
@@ -106,6 +107,9 @@ ADAPTERS: dict[str, Callable[[], Adapter]] = {
     "olora": lambda: LoRA(r=4, init="olora"),
     "eva": lambda: LoRA(r=4, init="eva", eva_batches=2),
     "dora": lambda: DoRA(r=4),
+    "dora pissa": lambda: DoRA(r=4, init="pissa"),
+    "dora olora": lambda: DoRA(r=4, init="olora"),
+    "dora eva": lambda: DoRA(r=4, init="eva", eva_batches=2),
     "vera": lambda: VeRA(r=8),
     "adalora": lambda: AdaLoRA(r=2, initial_r=4),
     "full": Full,
@@ -165,8 +169,7 @@ def test_every_adapter_on_every_base_trains_and_merges_or_is_refused_with_a_reas
 
 
 def test_the_table_names_what_exists() -> None:
-    kinds = {made().kind for made in ADAPTERS.values()} | {f"DoRA {init}" for init in ("pissa", "olora", "eva")}
-    assert {kind for kind, _ in REFUSED} <= kinds
+    assert {kind for kind, _ in REFUSED} <= {made().kind for made in ADAPTERS.values()}
     assert {base for _, base in REFUSED} == {"NF4", "Int8"}
 
 
@@ -186,6 +189,31 @@ def test_int8_is_stored_in_a_byte_per_weight(root: Path) -> None:
     assert len(layers) == 7 * 4
     assert layers[0].weight.dtype == torch.int8
     assert loss(built).item() == pytest.approx(loss(model(root)).item(), rel=0.02)
+
+
+@pytest.mark.parametrize(("quantizer", "most"), [(NF4(), 0.30), (Int8(), 0.53)], ids=["nf4", "int8"])
+def test_layers_of_qwen3_take_a_share_of_the_bytes(quantizer: Quantizer, most: float, root: Path) -> None:
+    # Of Qwen3-0.6B.
+    shape = {"hidden_size": 1024, "intermediate_size": 3072, "num_attention_heads": 16, "num_key_value_heads": 8}
+    changes = {**shape, "head_dim": 128, "num_hidden_layers": 1, "vocab_size": 1024}
+    loading = Loading(random_init=True, config_overrides=changes, dtype="bfloat16")
+    taken = []
+    for used in (None, quantizer):
+        built = model(root, loading=loading, quantizer=used, adapter=LoRA(r=4, target_modules=["q_proj"]))
+        layers = built.language_model.get_submodule("model.layers.0.mlp")
+        taken.append(loaded_bytes(layers))
+        layers(torch.ones(1, 1, 1024, dtype=torch.bfloat16))
+        assert loaded_bytes(layers) == taken[-1]
+    assert taken[0] == 3 * 1024 * 3072 * 2
+    assert 0.25 < taken[1] / taken[0] <= most
+
+
+@pytest.mark.parametrize("kind", [NF4, Int8])
+def test_layers_that_are_left_out_leave_the_head_out_too(kind: Callable[..., Quantizer], root: Path) -> None:
+    network: Any = model(root, quantizer=kind(skip=["down_proj"]), adapter=LoRA(r=4, target_modules=["q_proj"]))
+    plain = {name.split(".")[-1] for name, m in network.language_model.named_modules() if type(m) is torch.nn.Linear}
+    assert {"down_proj", "lm_head"} <= plain
+    assert not {"up_proj", "k_proj"} & plain
 
 
 def fit(root: Path, folder: Path, **changes: Any) -> None:

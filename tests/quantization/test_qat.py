@@ -28,6 +28,7 @@ from lit_llm.models import CausalLM, Loading
 from lit_llm.quantization import NF4, QAT, IntFormat
 from lit_llm.quantization.integers import ranges
 from lit_llm.quantization.qat import FLOAT
+from scripts.base_only_qat import BaseOnlyQAT
 
 IDS = torch.tensor([[5, 6, 7, 8, 9, 10, 11, 12]])
 ADAPTERS: dict[str, Callable[[], Adapter]] = {
@@ -276,6 +277,31 @@ def test_bits_follow_the_steps(settings: dict[str, Any], expected: list[int]) ->
     assert qat.width(2, training=False) == 2
 
 
+@pytest.mark.parametrize("name", ["start", "freeze"])
+def test_what_is_never_reached_is_refused(name: str) -> None:
+    settings: dict[str, Any] = {name: 10}
+    qat = QAT(**settings)
+    qat.follow(0, 11)
+    with pytest.raises(ConfigError, match=f"{name}: 10 is not reached in a run of 10 steps"):
+        qat.follow(0, 10)
+
+
+@pytest.mark.parametrize("name", ["q_proj", "down_proj"])
+def test_the_other_way_rounds_the_base_alone_in_training_and_what_is_deployed_otherwise(name: str, root: Path) -> None:
+    built = model(root, adapter=LoRA(r=4, target_modules=["q_proj"]), qat=BaseOnlyQAT(bits=2))
+    train(built)
+    layer = next(m for key, m in built.language_model.named_modules() if key.endswith(name))
+    form, merged = IntFormat(2), built.adapter.effective_weight(layer)
+    own: Any = layer.get_base_layer().weight if name == "q_proj" else merged
+    values = torch.randn(1, 3, own.shape[1])
+    learning = layer.train()(values)
+    with torch.no_grad():
+        deployed = layer.eval()(values)
+        torch.testing.assert_close(learning, values @ (form.rounded(own, 2) + merged - own).T, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(deployed, values @ form.rounded(merged, 2).T, rtol=1e-4, atol=1e-4)
+    assert torch.equal(learning, deployed) is (name == "down_proj")
+
+
 def test_before_it_starts_training_is_that_of_an_unrounded_model(root: Path) -> None:
     plain = train(model(root, adapter=LoRA(r=4)))
     late = model(root, adapter=LoRA(r=4), qat=QAT(bits=2, start=100))
@@ -308,6 +334,9 @@ def test_one_table_gives_each_layer_its_bits(root: Path) -> None:
         ({"settled": 2}, "settled: 2 is no share"),
         ({"gradual": {0.5: 2}}, "gradual: {0.5: 2} is not possible"),
         ({"bits": 2, "gradual": {0: 16}}, "gradual: {0: 16} is not possible"),
+        ({"gradual": {0.2: 4, 0.6: 3}, "bits": 2}, "gradual: {0.6: 3} begins after settled: 0.5"),
+        ({"layers": {"*head": 8}}, "layers: '*head' fits the output head alone"),
+        ({"layers": {"*": None}}, "leave no layer to round"),
         ({"group_size": 48}, "group_size: 48 does not divide the 256 inputs of 'model.layers.0.self_attn.q_proj'"),
         ({"layers": {"*.kv_proj": 8}}, "layers: '*.kv_proj' fits no linear layer"),
         ({"layers": {"lm_head": 8}}, "layers: 'lm_head' shares its weight with the embedding"),
