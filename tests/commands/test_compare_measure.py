@@ -27,6 +27,7 @@ from lit_llm.report.predictions import read_predictions
 from lit_llm.report.runs import single_trainer
 
 
+@pytest.mark.slow
 def test_runs_and_folders_side_by_side(
     short_runs: Path,
     tmp_path: Path,

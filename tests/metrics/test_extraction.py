@@ -187,6 +187,7 @@ def _process(rank: int, world: int, cases: list[list[list[tuple]]], folder: str)
     torch.distributed.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_two_processes_report_what_one_does_and_import_jsonschema_late(tmp_path):
     rows = many_rows(41)
     both_have_rows, one_has_none = [rows[::2], rows[1::2]], [rows, []]

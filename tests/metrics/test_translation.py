@@ -55,6 +55,7 @@ def _process(rank: int, rows: list[dict[str, Any]], folder: str) -> None:
     Path(folder, f"{rank}.json").write_text(json.dumps(metric.compute()))
 
 
+@pytest.mark.slow
 def test_published_figures_in_two_processes(published: list[dict[str, Any]], tmp_path: Path) -> None:
     mp.spawn(_process, args=(published, str(tmp_path)), nprocs=2)
     found = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1)]

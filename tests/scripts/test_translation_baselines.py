@@ -50,6 +50,7 @@ def test_a_file_for_each(script: ModuleType, tmp_path: Path) -> None:
     assert len(set(answers["constant"])) == 1
 
 
+@pytest.mark.slow
 def test_on_real_pairs(script: ModuleType, tmp_path: Path, real_data: Path) -> None:
     folder = real_data / "data/translation"
     files = ["--train", f"{folder}/americasnlp_train_sample.jsonl", "--test", f"{folder}/americasnlp_dev.jsonl"]
