@@ -141,7 +141,7 @@ def main() -> None:
                 if turn:
                     seconds[base].append(time.perf_counter() - start)
     times = {base: statistics.median(values) for base, values in seconds.items()}
-    found = {base: sorted(values)[len(values) // 2] for base, values in peaks.items()}
+    found = {base: statistics.median_low(values) for base, values in peaks.items()}
     print(f"{options.layers} layers, {options.rows} x {options.length} tokens, relative to bf16")
     print("base            loaded bytes  memory of a step  time of a step")
     ratio = partial(_ratio, found, times)

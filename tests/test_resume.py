@@ -111,7 +111,7 @@ def assert_same_end(whole: Path, resumed: Path, before: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "adapter", ["lora", *(pytest.param(name, marks=pytest.mark.slow) for name in ("pissa", "adalora"))]
+    "adapter", [pytest.param(name, marks=[] if name == "lora" else pytest.mark.slow) for name in ADAPTERS]
 )
 def test_a_run_that_failed_is_continued(adapter: str, tmp_path: Path, root: Path) -> None:
     assert main(["fit", "--config", str(run_file(tmp_path / "whole", root, adapter, None))]) == 0

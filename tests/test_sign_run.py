@@ -79,7 +79,7 @@ def run_file(folder: Path, root: Path, kind: str, run: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "kind", ["lora", "nf4", *(pytest.param(name, marks=pytest.mark.slow) for name in ("budget", "vera", "adalora"))]
+    "kind", [pytest.param(name, marks=[] if name in ("lora", "nf4") else pytest.mark.slow) for name in KINDS]
 )
 def test_a_run_learns_keeps_its_adaptor_resumes_and_predicts(kind: str, tmp_path: Path, root: Path) -> None:
     whole, cut = (run_file(tmp_path, root, kind, run) for run in ("whole", "cut"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -109,7 +110,7 @@ def in_float32(model: LitLM) -> None:
 
 def _check(what: str, difference: float, target: Path, limit: float | None = None) -> None:
     limit = TOLERANCE if limit is None else limit
-    if not difference <= limit:  # NaN is neither
+    if difference > limit:
         raise UserError(
             f"export: {what} logits differ from those computed before by {difference:.1e} of their size (limit "
             f"{limit:.0e}): {target} was not written; predict with the adapter unmerged instead"
@@ -135,8 +136,9 @@ def _logits_of_gguf(path: Path, ids: torch.Tensor) -> torch.Tensor:
 
 
 def relative(found: torch.Tensor, wanted: torch.Tensor) -> float:
-    """Return the largest difference, relative to the largest value."""
-    return float((found - wanted).abs().max() / wanted.abs().max())
+    """Return the largest difference, relative to the largest value; infinity where one is no number."""
+    difference = float((found - wanted).abs().max() / wanted.abs().max())
+    return math.inf if math.isnan(difference) else difference
 
 
 @contextmanager

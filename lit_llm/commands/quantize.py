@@ -102,7 +102,7 @@ def quantize(run: str, output: Path, checkpoint: str, method: str | None, settin
         model.tokenizer.save_pretrained(folder)
         model.save_extras(folder)
         difference = relative(reloaded_logits(folder, ids, quantizer), wanted)
-        if not difference <= TOLERANCE:  # NaN is neither
+        if difference > TOLERANCE:
             raise UserError(
                 f"quantize: the logits of the written folder differ by {difference:.1e} of their size (limit "
                 f"{TOLERANCE:.0e}): {output} was not written"

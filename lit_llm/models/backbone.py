@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from lit_llm.errors import ConfigError
-from lit_llm.quantization import Quantizer, unpacked
+from lit_llm.quantization import Quantizer, refuse_stored_otherwise, unpacked
 
 # Annotations are evaluated here: postponed ones would make jsonargparse import what this block guards.
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def open_model(
     common: dict[str, Any] = {"dtype": dtype, "attn_implementation": loading.attn_implementation}
     if quantizer:
         common["quantization_config"] = quantizer.loading_config(dtype)
-        _refuse_stored_otherwise(backbone, config, common["quantization_config"])
+        refuse_stored_otherwise(backbone, config, common["quantization_config"])
     if loading.random_init:
         model = _random(config, loading, common)
     else:
@@ -181,21 +181,6 @@ def _config(backbone: str, loading: Loading) -> Any:
     if getattr(config, "layer_types", None) and "num_hidden_layers" in loading.config_overrides:
         config.layer_types = config.layer_types[: config.num_hidden_layers]
     return config
-
-
-def _refuse_stored_otherwise(backbone: str, config: Any, wanted: Any) -> None:
-    """Refuse to let a quantizer store what is stored in another way already; transformers would keep that way."""
-    stored = getattr(config, "quantization_config", None)
-    if stored is None:
-        return
-    facts = stored if isinstance(stored, dict) else stored.to_dict()
-    if any(
-        facts.get(key) != value for key, value in wanted.to_dict().items() if key in ("quant_method", "load_in_4bit")
-    ):
-        raise ConfigError(
-            f"model.init_args.quantizer: the weights of {backbone} are stored by {facts['quant_method']} already, in "
-            "another way; leave the quantizer out, or name a folder of plain weights"
-        )
 
 
 def _plain_config(config: Any) -> str:

@@ -3,8 +3,18 @@
 from lit_llm.quantization.base import Quantizer
 from lit_llm.quantization.bitsandbytes import NF4, Int8
 from lit_llm.quantization.integers import IntFormat
-from lit_llm.quantization.packed import refuse_to_learn, unpacked
+from lit_llm.quantization.packed import refuse_stored_otherwise, refuse_to_learn, unpacked
 from lit_llm.quantization.qat import QAT
 from lit_llm.quantization.support import refusal
 
-__all__ = ["NF4", "QAT", "Int8", "IntFormat", "Quantizer", "refusal", "refuse_to_learn", "unpacked"]
+__all__ = [
+    "NF4",
+    "QAT",
+    "Int8",
+    "IntFormat",
+    "Quantizer",
+    "refusal",
+    "refuse_stored_otherwise",
+    "refuse_to_learn",
+    "unpacked",
+]

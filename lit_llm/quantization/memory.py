@@ -17,24 +17,17 @@ def loaded_bytes(network: nn.Module) -> int:
         copy = getattr(vars(module).get("forward"), "kept", None)
         for tensor in [
             *own,
-            *(scale for weight in own for scale in _scales(weight)),
-            *_moved_scales(module),
+            *(scale for holder in (*own, getattr(module, "state", None)) for scale in _scales(holder)),
             *([] if copy is None else [copy]),
         ]:
             found[id(tensor)] = tensor
     return sum(tensor.numel() * tensor.element_size() for tensor in found.values())
 
 
-def _scales(weight: Any) -> list[Tensor]:
-    """Return what bitsandbytes keeps beside a weight."""
-    state = getattr(weight, "quant_state", None)
+def _scales(holder: Any) -> list[Tensor]:
+    """Return what bitsandbytes keeps beside a weight, or, after the first forward pass, in the state of its layer."""
+    state = getattr(holder, "quant_state", None)
     if state is not None:
         return [state.absmax, state.code, *([state.state2.absmax, state.state2.code] if state.nested else [])]
-    scales = getattr(weight, "SCB", None)
-    return [] if scales is None else [scales]
-
-
-def _moved_scales(module: Any) -> list[Tensor]:
-    """Return the scales that bitsandbytes moves from an 8-bit weight to its layer in the first forward pass."""
-    scales = getattr(getattr(module, "state", None), "SCB", None)
+    scales = getattr(holder, "SCB", None)
     return [] if scales is None else [scales]

@@ -117,6 +117,28 @@ def _method(stored: Any) -> str:
     return str(getattr(method, "value", method))
 
 
+def refuse_stored_otherwise(backbone: str, config: Any, wanted: Any) -> None:
+    """Refuse to let a quantizer store what is stored in another way already; transformers would keep that way.
+
+    Args:
+        backbone: where the weights are.
+        config: the model's configuration.
+        wanted: what the quantizer asks transformers for.
+
+    Raises:
+        ConfigError: if the weights are stored otherwise.
+    """
+    stored = getattr(config, "quantization_config", None)
+    if stored is None:
+        return
+    facts, asked = _facts(stored), wanted.to_dict()
+    if any(facts.get(key) != asked.get(key) for key in ("quant_method", "load_in_4bit")):
+        raise ConfigError(
+            f"model.init_args.quantizer: the weights of {backbone} are stored by {facts['quant_method']} already, in "
+            "another way; leave the quantizer out, or name a folder of plain weights"
+        )
+
+
 def refuse_to_learn(model: PreTrainedModel) -> None:
     """Refuse to train through a model of ``unpacked`` whose layers round their inputs.
 

@@ -37,6 +37,14 @@ def opened(folder: Path) -> Any:
     return AutoModelForCausalLM.from_pretrained(folder).eval()
 
 
+def rounded(model: Any, form: IntFormat) -> Any:
+    """Round the weights of a model in place, and return it."""
+    for name, bits in form.plan(model).items():
+        layer = model.get_submodule(name)
+        layer.weight.data = form.rounded(layer.weight, bits)
+    return model
+
+
 FORMATS = {
     "rtn": (["--method", "rtn"], IntFormat(4, 32)),
     "three": (["--method", "rtn", "--bits", "3", "--group_size", "64"], IntFormat(3, 64)),
@@ -55,10 +63,7 @@ def test_integers_are_read_back_as_they_were_computed(case: str, short_runs: Pat
     found = logits(opened(tmp_path / "out"))
     assert 1e-4 < (found - before).abs().max() / before.abs().max() < 0.8
     if form:
-        for name, bits in form.plan(merged).items():
-            layer = merged.get_submodule(name)
-            layer.weight.data = form.rounded(layer.weight, bits)
-        assert torch.equal(found, logits(merged))
+        assert torch.equal(found, logits(rounded(merged, form)))
 
 
 FOLDERS = {
@@ -143,9 +148,9 @@ def test_a_folder_that_rounds_inputs_answers_and_does_not_learn(
     logits(built.language_model)
     # Symmetric, with a scale for each token, written out.
     scales = inputs[0].abs().amax(-1, keepdim=True) / 127.5
-    rounded = (inputs[0] / scales).round().clamp(-128, 127) * scales
-    assert (rounded - inputs[0]).abs().max() > 0
-    torch.testing.assert_close(written[0], rounded @ layer.weight.T, rtol=1e-4, atol=1e-5)
+    given = (inputs[0] / scales).round().clamp(-128, 127) * scales
+    assert (given - inputs[0]).abs().max() > 0
+    torch.testing.assert_close(written[0], given @ layer.weight.T, rtol=1e-4, atol=1e-5)
     assert not torch.equal(found, before)
     run = ["--config", str(short_runs / "plain.yaml"), "--model.init_args.backbone", folder]
     assert main(["fit", *run, "--trainer.default_root_dir", str(tmp_path / "run")]) == 1
@@ -200,11 +205,7 @@ def test_what_sixteen_bits_hold_takes_sixteen_bits(root: Path, short_runs: Path,
     assert kinds["embed_tokens"] == kinds["norm"] == torch.bfloat16
     assert kinds["weight_scale"] == torch.float32
     merged: Any = open_run(tmp_path / "run").model.merge_adapter().eval()
-    form = IntFormat()
-    for name, bits in form.plan(merged).items():
-        layer = merged.get_submodule(name)
-        layer.weight.data = form.rounded(layer.weight, bits)
-    assert torch.equal(logits(opened(tmp_path / "out")), logits(merged))
+    assert torch.equal(logits(opened(tmp_path / "out")), logits(rounded(merged, IntFormat())))
 
 
 @pytest.mark.parametrize(("rows", "expected"), [(5, range(5)), (128, range(128)), (200, None), (1000, None)])

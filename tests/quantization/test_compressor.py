@@ -21,6 +21,15 @@ EVERY, TIMES = 16, 40.0
 """Which channels are outliers, and how far they stand out."""
 
 
+@pytest.fixture
+def compressor() -> None:
+    """Skips a test where there is no environment of llm-compressor."""
+    try:
+        compressor_python()
+    except ConfigError as error:
+        pytest.skip(str(error))
+
+
 @pytest.fixture(scope="module")
 def run(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run of three steps on the tiny base with planted outliers, which change nothing it computes."""
@@ -65,11 +74,8 @@ def answers(folder: Path, root: Path) -> torch.Tensor:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("compressor")
 def test_what_looks_at_inputs_withstands_outliers(run: Path, tmp_path: Path, root: Path) -> None:
-    try:
-        compressor_python()
-    except ConfigError as error:
-        pytest.skip(str(error))
     assert main(["export", "--run", str(run), "--merged", str(tmp_path / "plain")]) == 0
     plain = answers(tmp_path / "plain", root)
     moved: dict[str, float] = {}
@@ -90,12 +96,9 @@ def test_what_looks_at_inputs_withstands_outliers(run: Path, tmp_path: Path, roo
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("compressor")
 @pytest.mark.parametrize("method", ["gptq", "awq"])
 def test_one_table_gives_each_layer_its_bits(method: str, run: Path, tmp_path: Path) -> None:
-    try:
-        compressor_python()
-    except ConfigError as error:
-        pytest.skip(str(error))
     layers = ["--layers", '{"*.layers.0.*": null, "*.down_proj": 8}', "--bits", "3"]
     assert main(["quantize", "--run", str(run), "--output", str(tmp_path / "out"), "--method", method, *layers]) == 0
     description = json.loads((tmp_path / "out/config.json").read_text())["quantization_config"]
