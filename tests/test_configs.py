@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from lit_llm.__main__ import main
-from scripts.make_signs import make_signs
+from scripts.demo_data.make_signs import make_signs
 
 ROOT = Path(__file__).resolve().parent.parent
 RUNS = sorted((ROOT / "configs" / "run").glob("*.yaml"))

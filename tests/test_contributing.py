@@ -18,7 +18,7 @@ from lit_llm.__main__ import main
 from tests.test_layers import violations
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("data", "metrics", "adapters")
+ROOMS = ("data/tasks", "metrics", "adapters")
 WORDS = ["camión", "llegó", "ayer", "Bogotá", "mañana", "café", "jamón", "número", "útil", "rápido"]
 
 
@@ -54,10 +54,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(folder: Path) -> Iterator[Path]:
-    """Make ``lit_llm.data.accents`` and the others importable, as if their files lay in the package."""
+    """Make ``lit_llm.data.tasks.accents`` and the others importable, as if their files lay in the package."""
     with pytest.MonkeyPatch.context() as patch:
         for room in ROOMS:
-            package = importlib.import_module(f"lit_llm.{room}")
+            package = importlib.import_module(f"lit_llm.{room.replace('/', '.')}")
             patch.setattr(package, "__path__", [*package.__path__, str(folder / "lit_llm" / room)])
         importlib.invalidate_caches()
         yield folder
@@ -90,7 +90,7 @@ def trained(installed: Path) -> Path:
 
 
 def test_there_is_an_example_of_each():
-    assert [Path(name).parts[:2] for name in EXAMPLES] == [("lit_llm", room) for room in ROOMS]
+    assert [Path(name).parent.as_posix() for name in EXAMPLES] == [f"lit_llm/{room}" for room in ROOMS]
     assert list(blocks("yaml")) == ["configs/run/accents.yaml"]
     assert all(not (ROOT / name).exists() for name in EXAMPLES), "an example must not stand for a file that exists"
 
@@ -162,7 +162,7 @@ def test_the_metric(installed: Path):
 def test_the_task_reads(installed: Path, tmp_path: Path):
     from lit_llm.errors import DataError
 
-    data = importlib.import_module("lit_llm.data.accents").AccentsData(predict=str(tmp_path / "ask.jsonl"))
+    data = importlib.import_module("lit_llm.data.tasks.accents").AccentsData(predict=str(tmp_path / "ask.jsonl"))
     (tmp_path / "ask.jsonl").write_text('{"plain": "aqui"}\n', encoding="utf-8")
     (tmp_path / "bad.jsonl").write_text('{"plain": "aqui", "accented": "aquí"}\n{"plain": "alli"}\n', encoding="utf-8")
     assert [example.answer for example in data.read(tmp_path / "ask.jsonl")] == [None]

@@ -28,7 +28,7 @@ def test_shape_is_what_quantizers_and_exports_need(root: Path) -> None:
 def test_copies_strings_that_it_has_never_seen(root: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from lit_llm.data.prompting import ChatFormat
+    from lit_llm.data.tokens.prompting import ChatFormat
     from lit_llm.generation import Generator, generate_rows
 
     rng = random.Random("unseen strings")

@@ -21,16 +21,24 @@ LAYERS = [
     {"commands", "cli"},
     {"__main__"},
 ]
+# The rooms and files inside ``data``, by the same rule.
+DATA_LAYERS = [
+    {"settings"},
+    {"records", "tokens", "variants"},
+    {"batches", "clips", "hygiene"},
+    {"base"},
+    {"tasks"},
+]
+
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
+DATA_LEVEL = {room: level for level, rooms in enumerate(DATA_LAYERS) for room in rooms}
 
 # In these rooms each file is one thing, independent of the others, so that adding one edits none.
 SHARED = {
     "adapters": {"base", "peft_base", "lora_start"},
     "quantization": {"base", "integers"},
     "metrics": {"base", "corpus", "json_text", "json_leaves", "json_fields", "json_schema"},
-    "data": {"base", "dataset", "encoding", "reading", "lines", "parquet", "prompting", "batching", "collating"}
-    | {"auditing", "augmentation", "spans", "cleaning", "duplicates", "leakage", "splitting", "orthography"}
-    | {"clips", "clip_rows", "settings", "resuming"},
+    "data.tasks": set(),
 }
 
 HEAVY = {
@@ -113,14 +121,20 @@ def _wrong(source: Module, target: Module) -> str:
     if not source.parts or not target.parts:
         return ""
     room, other = source.parts[0], target.parts[0]
-    if unknown := {room, other} - set(LEVEL):
-        return f": {unknown} has no layer"
     if room != other:
-        return "" if LEVEL[room] > LEVEL[other] else f": {other} is not below {room}"
-    shared = SHARED.get(room)
-    if shared is None or source.is_room or target.is_room or target.parts[1] in shared:
+        return _upward(room, other, LEVEL)
+    if room == "data" and len(source.parts) > 1 and len(target.parts) > 1 and source.parts[1] != target.parts[1]:
+        return _upward(source.parts[1], target.parts[1], DATA_LEVEL)
+    shared = SHARED.get(".".join(source.parts[:-1]))
+    if shared is None or source.is_room or target.is_room or target.parts[-1] in shared:
         return ""
     return ": siblings are independent"
+
+
+def _upward(room: str, other: str, level: dict[str, int]) -> str:
+    if unknown := {room, other} - set(level):
+        return f": {unknown} has no layer"
+    return "" if level[room] > level[other] else f": {other} is not below {room}"
 
 
 def _cycles(graph: dict[str, set[str]]) -> list[list[str]]:
@@ -155,7 +169,11 @@ def test_the_package_keeps_its_layers():
         ({"metrics/bleu": "from lit_llm.adapters.base import Adapter"}, "adapters is not below metrics"),
         ({"adapters/dora": "from lit_llm.adapters.lora import LoRA"}, "siblings are independent"),
         ({"adapters/dora": "from .lora import LoRA"}, "siblings are independent"),
-        ({"data/sign": "from lit_llm.data.extraction import Extraction"}, "siblings are independent"),
+        ({"data/tasks/sign": "from lit_llm.data.tasks.extraction import X"}, "siblings are independent"),
+        ({"data/base": "def f():\n    from lit_llm.data.tasks import extraction"}, "tasks is not below base"),
+        ({"data/records/reading": "from lit_llm.data.tokens import dataset"}, "tokens is not below records"),
+        ({"data/hygiene/leaks": "from lit_llm.data.batches import a"}, "batches is not below hygiene"),
+        ({"data/odds/ends": "from lit_llm.data.base import LMData"}, "has no layer"),
         ({"generation/a": "from . import b", "generation/b": "from . import a"}, "cycle: "),
         ({"adapters/base": "from lit_llm.adapters import LoRA", "adapters/__init__": "from . import base"}, "cycle: "),
         ({"attic/old": "from lit_llm.batch import Batch"}, "has no layer"),
@@ -174,7 +192,9 @@ def test_what_breaks_a_rule_is_found(tmp_path, files, message):
         {"models/base": "from lit_llm.adapters import Adapter\nfrom lit_llm.batch import Batch"},
         {"adapters/dora": "from lit_llm.adapters.base import Adapter"},
         {"adapters/__init__": "from lit_llm.adapters.lora import LoRA"},
-        {"data/extraction": "from lit_llm.data import reading\nfrom lit_llm.data.base import LMData"},
+        {"data/tasks/sign": "from lit_llm.data.records import reading\nfrom lit_llm.data.base import LMData"},
+        {"data/hygiene/leaks": "from lit_llm.data.tokens.dataset import Row"},
+        {"data/records/reading": "from lit_llm.data.records import lines", "data/records/lines": ""},
         {"data/base": "from lit_llm import __version__"},
         {"generation/engine": "from lit_llm.generation.stopping import Stop"},
         {"metrics/__init__": "from . import bleu", "metrics/bleu": "def f():\n    import scipy.optimize"},
@@ -190,7 +210,9 @@ def test_what_keeps_the_rules_is_not(tmp_path, files):
 def package(folder: Path, files: dict[str, str]) -> Path:
     """Write a package in which every file that a rule needs is there, empty unless given."""
     names = ["__init__", "errors", "batch", "adapters/base", "adapters/lora", "models/base", "data/base"]
-    names += ["data/extraction", "data/reading", "generation/stopping", "adapters/__init__", *files]
+    names += ["data/tasks/extraction", "data/records/reading", "data/tokens/dataset", "data/batches/a"]
+    names += ["data/tasks/__init__", "data/records/__init__", "data/tokens/__init__", "data/batches/__init__"]
+    names += ["generation/stopping", "adapters/__init__", *files]
     for name in names:
         path = folder / "lit_llm" / f"{name}.py"
         path.parent.mkdir(parents=True, exist_ok=True)

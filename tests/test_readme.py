@@ -187,7 +187,7 @@ def test_the_example_of_a_metric(capsys: pytest.CaptureFixture[str]):
 
 
 def test_the_strategies_are_those_of_the_code():
-    from lit_llm.data.augmentation import STRATEGIES
+    from lit_llm.data.variants.augmentation import STRATEGIES
 
     rows = re.findall(r"^\| `(\w+)` \| ", read("docs/data.md"), re.MULTILINE)
     assert [row for row in rows if row in STRATEGIES] == list(STRATEGIES)

@@ -15,7 +15,7 @@ import pytest
 
 from lit_llm.__main__ import main
 from lit_llm.data.clips.skeleton import BODY, HAND
-from scripts import make_signs, make_spelling
+from scripts.demo_data import make_signs, make_spelling
 
 
 def guide(root: Path) -> list[list[str]]:
@@ -88,7 +88,10 @@ def test_every_command_of_the_guide(
     write_poses(Path("data"))
     recorded = put_letters(Path("data/letters"))
     found, spelled = {}, {}
-    makers = {"scripts/make_signs.py": make_signs.main, "scripts/make_spelling.py": make_spelling.main}
+    makers = {
+        "scripts/demo_data/make_signs.py": make_signs.main,
+        "scripts/demo_data/make_spelling.py": make_spelling.main,
+    }
     for command in guide(root):
         if command[0] in makers:
             monkeypatch.setattr(sys, "argv", command)

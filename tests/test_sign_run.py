@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lit_llm.__main__ import main
-from scripts.make_signs import make_signs
+from scripts.demo_data.make_signs import make_signs
 
 LORA = {"class_path": "lit_llm.adapters.LoRA", "init_args": {"r": 4}}
 NF4 = {"class_path": "lit_llm.quantization.NF4"}

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lit_llm.data.histogram import Lengths
-    from lit_llm.data.leakage import Leakage
+    from lit_llm.data.hygiene.histogram import Lengths
+    from lit_llm.data.hygiene.leakage import Leakage
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -32,8 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options, others = parser.parse_known_args(argv)
 
     from lit_llm.arguments import open_data
-    from lit_llm.data.histogram import lengths
-    from lit_llm.data.leakage import leakage
+    from lit_llm.data.hygiene.histogram import lengths
+    from lit_llm.data.hygiene.leakage import leakage
     from lit_llm.report.files import write_report
 
     overrides = [part for config in options.config for part in ("--config", config)]

@@ -87,7 +87,7 @@ def _encode(tokenizer: PreTrainedTokenizerBase) -> str:
 
 def _template(tokenizer: PreTrainedTokenizerBase) -> str:
     from lit_llm.batch import IGNORE
-    from lit_llm.data.prompting import ChatFormat
+    from lit_llm.data.tokens.prompting import ChatFormat
     from lit_llm.generation import stop_ids
 
     encoded = ChatFormat(tokenizer).encode(PROBE, '{"a":1}')
@@ -129,7 +129,7 @@ def _generation(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> s
     import torch
 
     from lit_llm.batch import Prompt
-    from lit_llm.data.prompting import ChatFormat
+    from lit_llm.data.tokens.prompting import ChatFormat
     from lit_llm.generation import Generator
 
     ids = torch.tensor([ChatFormat(tokenizer).encode(PROBE, None).input_ids])

@@ -72,7 +72,7 @@ def video_of(uid: str) -> str:
 
 def _sources(options: argparse.Namespace) -> Iterator[Source]:
     from lit_llm.data.clips.caching import Source
-    from lit_llm.data.reading import Column, read_records
+    from lit_llm.data.records.reading import Column, read_records
 
     columns = {
         "uid": Column(options.id, kind="id", required=False),

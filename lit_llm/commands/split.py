@@ -31,8 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--overwrite", action="store_true", help="replace files of an earlier split")
     options = parser.parse_args(argv)
 
-    from lit_llm.data.reading import read_rows
-    from lit_llm.data.splitting import clusters, split
+    from lit_llm.data.hygiene.splitting import clusters, split
+    from lit_llm.data.records.reading import read_rows
     from lit_llm.report.files import refuse_existing, write_jsonl
 
     targets = {name: options.output / f"{name}.jsonl" for name in ("train", "valid", "test")}

@@ -16,15 +16,15 @@ import torch
 from lightning.pytorch import LightningDataModule
 
 from lit_llm.batch import Batch
-from lit_llm.data.auditing import AuditReport, repeated_texts, row_counts, shown_rows, unlabelled
-from lit_llm.data.augmentation import Augmenter
-from lit_llm.data.batching import PlannedLoader, eval_loader, plan, rounded_up, sorted_batches
-from lit_llm.data.collating import collate
-from lit_llm.data.dataset import Example, Row, Split
-from lit_llm.data.encoding import Encoder
-from lit_llm.data.prompting import ChatFormat, Learn, Overflow
-from lit_llm.data.resuming import Progress, check_same_rows
+from lit_llm.data.batches.batching import PlannedLoader, eval_loader, plan, rounded_up, sorted_batches
+from lit_llm.data.batches.collating import collate
+from lit_llm.data.batches.resuming import Progress, check_same_rows
+from lit_llm.data.hygiene.auditing import AuditReport, repeated_texts, row_counts, shown_rows, unlabelled
 from lit_llm.data.settings import positive, stage_name
+from lit_llm.data.tokens.dataset import Example, Row, Split
+from lit_llm.data.tokens.encoding import Encoder
+from lit_llm.data.tokens.prompting import ChatFormat, Learn, Overflow
+from lit_llm.data.variants.augmentation import Augmenter
 from lit_llm.errors import ConfigError, DataError
 from lit_llm.seeding import global_seed
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lit_llm.batch import Prediction
-from lit_llm.data.cleaning import Cleaner
-from lit_llm.data.duplicates import NEAR, Folded, fold
+from lit_llm.data.hygiene.cleaning import Cleaner
+from lit_llm.data.hygiene.duplicates import NEAR, Folded, fold
 from lit_llm.errors import DataError
 
 

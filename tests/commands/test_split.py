@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from lit_llm.__main__ import main
-from lit_llm.data.splitting import clusters, split
+from lit_llm.data.hygiene.splitting import clusters, split
 from lit_llm.errors import ConfigError
 from tests.commands.test_audit import misspelt, sentence
 

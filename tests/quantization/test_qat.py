@@ -28,7 +28,7 @@ from lit_llm.models import CausalLM, Loading
 from lit_llm.quantization import NF4, QAT, IntFormat
 from lit_llm.quantization.integers import ranges
 from lit_llm.quantization.qat import FLOAT
-from scripts.base_only_qat import BaseOnlyQAT
+from scripts.tables.base_only_qat import BaseOnlyQAT
 
 IDS = torch.tensor([[5, 6, 7, 8, 9, 10, 11, 12]])
 ADAPTERS: dict[str, Callable[[], Adapter]] = {

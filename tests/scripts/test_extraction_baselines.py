@@ -20,9 +20,9 @@ MEASURES = ["jaccard", "cosine", "tfidf"]
 
 @pytest.fixture(scope="module")
 def script() -> Iterator[ModuleType]:
-    sys.path.insert(0, str(ROOT / "scripts"))
+    sys.path.insert(0, str(ROOT / "scripts" / "tables"))
     yield __import__("extraction_baselines")
-    sys.path.remove(str(ROOT / "scripts"))
+    sys.path.remove(str(ROOT / "scripts" / "tables"))
 
 
 def write(path: Path, rows: list[tuple[str, Any]]) -> Path:

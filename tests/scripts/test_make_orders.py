@@ -23,7 +23,7 @@ SPLITS = ["train", "valid", "test_known", "test_phrasings", "test_products", "te
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("make_orders", ROOT / "scripts" / "make_orders.py")
+    spec = importlib.util.spec_from_file_location("make_orders", ROOT / "scripts" / "demo_data" / "make_orders.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
@@ -163,7 +163,7 @@ def test_the_augmenters_words_do_not_give_the_unseen_phrasings_away(vocabulary: 
     def words(phrases: list[str]) -> set[str]:
         return {w for p in phrases for w in re.findall(r"[^\W\d_]+", re.sub(r"\{\w+\}", "", p).casefold())}
 
-    table = json.loads((root / "lit_llm" / "data" / "synonyms_es.json").read_text(encoding="utf-8"))
+    table = json.loads((root / "lit_llm" / "data" / "variants" / "synonyms_es.json").read_text(encoding="utf-8"))
     known = words([*clauses(vocabulary, "train"), *vocabulary["greetings"]["train"]])
     for group in ("valid", "heldout"):
         new = words([*clauses(vocabulary, group), *vocabulary["greetings"][group]]) - known
@@ -203,5 +203,5 @@ def test_foreign_amounts_have_one_reading(script: ModuleType, seed: int) -> None
 
 
 def test_noise_and_augmentation_share_no_code(root: Path) -> None:
-    source = (root / "scripts" / "make_orders.py").read_text(encoding="utf-8")
+    source = (root / "scripts" / "demo_data" / "make_orders.py").read_text(encoding="utf-8")
     assert "lit_llm" not in source

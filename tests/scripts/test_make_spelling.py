@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts import make_spelling
+from scripts.demo_data import make_spelling
 
 
 def make(monkeypatch: pytest.MonkeyPatch, *options: object) -> None:

@@ -17,7 +17,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 ORDERS = ROOT / "configs" / "data" / "orders"
-SCRIPTS = str(ROOT / "scripts")
+SCRIPTS = str(ROOT / "scripts" / "tiny_base")
 NAMES = ("make_tiny_corpus", "make_tiny_base", "tiny_corpus_domains", "tiny_corpus_ledgers", "tiny_corpus_values")
 FIXED = ("tiny_corpus_domains", "tiny_corpus_ledgers")
 

@@ -14,7 +14,7 @@ import pytest
 
 from lit_llm.metrics.corpus import corpus_score
 
-SCRIPTS = str(Path(__file__).resolve().parents[2] / "scripts")
+SCRIPTS = str(Path(__file__).resolve().parents[2] / "scripts" / "tables")
 WORDS = ["in", "calli", "huei", "amo", "nicnequi", "tlen", "ipan", "altepetl", "atl,", "(tepetl)"]
 
 

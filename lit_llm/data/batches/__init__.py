@@ -1,0 +1,1 @@
+"""Which rows form which step, and how they are joined."""

@@ -1,0 +1,94 @@
+"""Rows become a batch of tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from lit_llm.batch import FILLER, IGNORE, Batch, Features, Prompt
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from lit_llm.data.tokens.dataset import Row
+
+
+def collate(
+    rows: Sequence[Row],
+    split: str,
+    task: str,
+    pad: int,
+    multiple: int = 1,
+    *,
+    generate: bool = False,
+    downsample: int = 0,
+) -> Batch:
+    """Join rows into a batch, padded on the right; with ``generate`` also their prompts, padded on the left.
+
+    Args:
+        rows: encoded rows; one without an example carries no labels and the id ``FILLER``.
+        split: what the batch calls its split.
+        task: of the rows.
+        pad: id of the padding token.
+        multiple: the width ``T`` is a multiple of this.
+        generate: whether prompts are needed.
+        downsample: how many frames of a row's features a position stands for; 0 where rows are text alone.
+    """
+    longest = max(len(row.encoded.input_ids) for row in rows)
+    width = -(-longest // multiple) * multiple
+    real = [row.example for row in rows]
+    return Batch(
+        ids=[e.id if e else FILLER for e in real],
+        split=split,
+        task=task,
+        input_ids=_pad([row.encoded.input_ids for row in rows], width, pad),
+        attention_mask=_pad([[1] * len(row.encoded.input_ids) for row in rows], width, 0),
+        # A row that only fills a batch must not move the loss.
+        labels=_pad([row.encoded.labels if row.example else [] for row in rows], width, IGNORE),
+        features=_features(rows, downsample) if downsample else None,
+        slots=_slots(rows, width) if downsample else None,
+        prompt=_prompt(rows, pad, downsample) if generate else None,
+        texts=[e.text if e else "" for e in real],
+        references=[e.reference if e else None for e in real],
+        meta=[_meta(row) for row in rows],
+    )
+
+
+def _meta(row: Row) -> dict[str, Any]:
+    cut = {"truncated": True} if row.encoded.truncated else {}
+    return row.example.meta | cut if row.example else {}
+
+
+def _prompt(rows: Sequence[Row], pad: int, downsample: int) -> Prompt:
+    prompts = [row.encoded.prompt_ids for row in rows]
+    width = max(map(len, prompts))
+    lengths = [row.encoded.prompt_length for row in rows]
+    return Prompt(
+        input_ids=_pad(prompts, width, pad, left=True),
+        attention_mask=_pad([[1] * length for length in lengths], width, 0, left=True),
+        slots=_slots(rows, width, lengths) if downsample else None,
+    )
+
+
+def _features(rows: Sequence[Row], downsample: int) -> Features:
+    frames = [torch.from_numpy(row.features) for row in rows]
+    values = torch.nn.utils.rnn.pad_sequence(frames, batch_first=True)
+    mask = torch.arange(values.shape[1]) < torch.tensor([[len(row)] for row in frames])
+    return Features(values, mask, downsample)
+
+
+def _slots(rows: Sequence[Row], width: int, lengths: Sequence[int] | None = None) -> Tensor:
+    """Mark the positions of features; with lengths, in sequences of that length that are padded on the left."""
+    slots = torch.zeros(len(rows), width, dtype=torch.bool)
+    for at, row in enumerate(rows):
+        start = width - lengths[at] if lengths else 0
+        if row.encoded.slots is not None:
+            slots[at, start + row.encoded.slots.start : start + row.encoded.slots.stop] = True
+    return slots
+
+
+def _pad(rows: list[list[int]], width: int, value: int, *, left: bool = False) -> Tensor:
+    filled = [[value] * (width - len(r)) + r if left else r + [value] * (width - len(r)) for r in rows]
+    return torch.tensor(filled, dtype=torch.long)

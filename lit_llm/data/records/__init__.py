@@ -1,0 +1,1 @@
+"""Files on disk become records, with errors that name the place."""

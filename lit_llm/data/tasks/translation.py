@@ -1,0 +1,215 @@
+"""Translation: a text in one language in, the same in another out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.utilities import rank_zero_info
+
+from lit_llm.data.base import LMData
+from lit_llm.data.hygiene.cleaning import Cleaner
+from lit_llm.data.hygiene.orthography import NahuatlOrthography
+from lit_llm.data.records.reading import MAX_LINE_BYTES, Column, Record, read_parallel, read_records
+from lit_llm.data.tokens.dataset import Example
+from lit_llm.data.tokens.prompting import Context
+from lit_llm.errors import ConfigError, DataError
+
+SYSTEM = "Eres traductor. Traduce del {source} al {target}. Responde solo con la traducción."
+"""What a direction is asked with unless ``prompts`` says otherwise."""
+
+
+class TranslationData(LMData):
+    """Sentence pairs, learned in one direction or in several.
+
+    Files are JSONL, CSV, TSV or Parquet with a column for each language, or plain text with one file for each:
+    ``train: data/train.{lang}`` reads ``data/train.es`` and ``data/train.nah``, line by line. Every direction of a pair
+    is in the same split. Training pairs are cleaned; texts of other splits are left as they are, because references
+    decide the score.
+
+    Args:
+        languages: columns of the file and what the prompt calls their languages.
+        directions: such as ``es-nah``; by default all.
+        varied: column of the language whose variety ``dialect_field`` names; by default the last one.
+        dialect_field: column of a pair's variety, named in its prompt.
+        origin_field: column that tells where a pair comes from.
+        document_field: column of the document that a pair belongs to.
+        prompts: system turn by direction; ``{source}`` and ``{target}`` become the languages' names, the varied one
+            with its variety: ``náhuatl (huasteca)``. It takes the place of ``system``.
+        instructions: what is asked, by direction, put before the text; elsewhere ``instruction``.
+        shots: worked examples by direction, each a text and its translation.
+        cleaner: cleans training pairs; by default with all of its steps.
+        orthography: one spelling for training targets in the ``varied`` language; none by default.
+        max_line_bytes: longest line of a text file.
+        **kwargs: as for ``LMData``.
+
+    Raises:
+        ConfigError: if a direction or a column is not among the languages.
+    """
+
+    task = "translation"
+
+    def __init__(
+        self,
+        languages: dict[str, str] | None = None,
+        directions: list[str] | None = None,
+        varied: str | None = None,
+        dialect_field: str = "dialect",
+        origin_field: str = "origin",
+        document_field: str = "document",
+        prompts: dict[str, str] | None = None,
+        instructions: dict[str, str] | None = None,
+        shots: dict[str, list[list[str]]] | None = None,
+        cleaner: Cleaner | None = None,
+        orthography: NahuatlOrthography | None = None,
+        max_line_bytes: int = MAX_LINE_BYTES,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if self.system is not None:
+            raise ConfigError(
+                "data.init_args.system: a translation's system turn depends on its direction; set prompts"
+            )
+        self.languages = languages or {"es": "español", "nah": "náhuatl"}
+        self.sides_of = {f"{a}-{b}": (a, b) for a in self.languages for b in self.languages if a != b}
+        self.directions = directions or list(self.sides_of)
+        self._check("directions", self.directions)
+        self.varied = varied or list(self.languages)[-1]
+        if self.varied not in self.languages:
+            raise ConfigError(f"data.init_args.varied: {self.varied!r} is none of {', '.join(self.languages)}")
+        self._check("prompts", prompts or {})
+        self._check("shots", shots or {})
+        self._check("instructions", instructions or {})
+        # All directions, so that a run may answer in one of those that it was trained in.
+        self.prompts = dict.fromkeys(self.sides_of, SYSTEM) | (prompts or {})
+        self.instructions = instructions or {}
+        self.shots = shots or {}
+        if wrong := [shot for shots in self.shots.values() for shot in shots if len(shot) != 2]:
+            raise ConfigError(f"data.init_args.shots: {wrong[0]} is not a text and its translation")
+        self.facts = {"dialect": dialect_field, "origin": origin_field, "document": document_field}
+        self.cleaner = cleaner or Cleaner()
+        self.orthography = orthography
+        self.max_line_bytes = max_line_bytes
+
+    def read(self, path: Path) -> list[Example]:
+        """Return an example for every direction of every pair.
+
+        Raises:
+            DataError: if a pair has neither side, or a text is not of its kind.
+        """
+        if "{lang}" in str(path):
+            records = read_parallel(str(path), list(self.languages), max_line_bytes=self.max_line_bytes)
+        else:
+            columns = {name: Column(name, required=False) for name in self.languages}
+            columns |= {key: Column(name, kind="id", required=False) for key, name in self.facts.items()}
+            columns["id"] = Column("id", kind="id", required=False)
+            records = read_records(path, columns, max_line_bytes=self.max_line_bytes, either=list(self.languages))
+            self._check_facts(path, records)
+        return [example for record in records for example in self._examples(record)]
+
+    def select(self, name: str, examples: list[Example]) -> list[Example]:
+        """Clean training pairs; elsewhere leave out rows whose source is missing, and those without a reference.
+
+        Everything that is left out is counted under the split's name.
+        """
+        if name == "train":
+            return self._select_clean(examples)
+        answered = name != "predict"
+        kept = [e for e in examples if e.text.strip() and (e.answer or not answered)]
+        self.counts[f"{name} without text or reference"] = len(examples) - len(kept)
+        if len(kept) < len(examples):
+            rank_zero_info(f"{name}: {len(examples) - len(kept)} of {len(examples)} rows have no text or no reference")
+        return kept
+
+    def read_splits(self) -> dict[str, list[Example]]:
+        """Return the examples of all splits, their targets in the spelling of the files."""
+        # A spelling that only training targets are given would hide that a reference stands among them.
+        spelling, self.orthography = self.orthography, None
+        try:
+            return super().read_splits()
+        finally:
+            self.orthography = spelling
+
+    def sides(self, example: Example) -> dict[str, str]:
+        """Return both texts of a pair by language; each pair is looked at once, whatever its directions."""
+        direction = example.meta["direction"]
+        if example.answer and direction != self.directions[0]:
+            return {}
+        source, target = self.sides_of[direction]
+        return {source: example.text, target: example.answer or ""}
+
+    def ask(self, text: str) -> list[int]:
+        """Return the prompt of a text in the first direction, as token ids."""
+        return self.format.encode(text, None, context=self.context(self.directions[0], None)).input_ids
+
+    def template_fingerprint(self) -> str:
+        """Return a hash of how conversations are written, every direction's prompt included."""
+        by_direction = [sorted(part.items()) for part in (self.prompts, self.instructions, self.shots)]
+        shown = repr([*by_direction, self.languages])
+        return hashlib.sha256(f"{super().template_fingerprint()}{shown}".encode()).hexdigest()[:16]
+
+    def postprocess(self, raw: str, meta: Mapping[str, Any]) -> tuple[str, str, str]:
+        """Return the translation without the white space around it."""
+        return raw.strip(), "ok", ""
+
+    def context(self, direction: str, dialect: str | None) -> Context:
+        """Return what stands before a text of a direction and, where it is known, a variety."""
+        names = dict(self.languages)
+        if dialect:
+            names[self.varied] = f"{names[self.varied]} ({dialect})"
+        source, target = self.sides_of[direction]
+        system = self.prompts[direction].replace("{source}", names[source]).replace("{target}", names[target])
+        shots = tuple((text, answer) for text, answer in self.shots.get(direction, []))
+        return Context(system, self.instructions.get(direction, self.instruction), shots)
+
+    def _examples(self, record: Record) -> list[Example]:
+        facts = {key: record.values[key] for key in self.facts if record.values.get(key)}
+        found = []
+        for direction in self.directions:
+            source, target = self.sides_of[direction]
+            text, answer = record.values.get(source), record.values.get(target)
+            if text is None and answer is None:
+                continue
+            row_id = record.id if len(self.directions) == 1 else f"{record.id}/{direction}"
+            meta = {"direction": direction, "pair": record.id, **facts}
+            context = self.context(direction, facts.get("dialect"))
+            found.append(Example(row_id, text or "", answer, answer, record.place, meta, context))
+        return found
+
+    def _select_clean(self, examples: list[Example]) -> list[Example]:
+        """Return the examples of pairs that are worth learning from, cleaned; each pair is counted once."""
+        before = Counter(self.cleaner.counts)
+        mended: dict[tuple[str, frozenset[str]], dict[str, str] | None] = {}
+        kept = []
+        for example in examples:
+            source, target = self.sides_of[example.meta["direction"]]
+            pair = example.meta["pair"], frozenset((source, target))
+            if pair not in mended:
+                both = {source: self.cleaner.mend(example.text), target: self.cleaner.mend(example.answer or "")}
+                mended[pair] = None if self.cleaner.fault(*both.values()) else both
+            if sides := mended[pair]:
+                kept.append(self._written(example, sides[source], sides[target]))
+        changes = self.cleaner.counts - before
+        self.counts.update({f"train cleaned, {step}": count for step, count in changes.items()})
+        return kept
+
+    def _written(self, example: Example, text: str, answer: str) -> Example:
+        if self.orthography and self.sides_of[example.meta["direction"]][1] == self.varied:
+            answer = self.orthography.write(answer)
+        return replace(example, text=text, answer=answer, reference=answer)
+
+    def _check_facts(self, path: Path, records: Sequence[Record]) -> None:
+        """Refuse a column that the configuration names and no row has: its facts would be missing in silence."""
+        for key, name in self.facts.items():
+            if name != key and not any(record.values[key] for record in records):
+                raise DataError(f"{path}: no row has a value in {name!r}, which data.init_args.{key}_field names")
+
+    def _check(self, name: str, directions: Iterable[str]) -> None:
+        if unknown := [direction for direction in directions if direction not in self.sides_of]:
+            raise ConfigError(
+                f"data.init_args.{name}: {unknown[0]!r} is no direction; there are {', '.join(self.sides_of)}"
+            )

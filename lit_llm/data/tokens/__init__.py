@@ -1,0 +1,1 @@
+"""Examples become tokens: conversations, labels, encoded rows."""
