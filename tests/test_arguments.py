@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+import yaml
 
 from lit_llm.__main__ import main
 from lit_llm.arguments import configuration_errors, mistakes, run_files
@@ -214,3 +215,37 @@ def test_a_metric_that_is_never_logged() -> None:
 def test_an_error_of_the_code_stays_what_it_is() -> None:
     with pytest.raises(RuntimeError, match="shape"), configuration_errors([]):
         raise RuntimeError("shape mismatch")
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Path:
+    """A folder with a run file whose paths are its own, and a fragment in a folder below."""
+    folder = tmp_path / "año nuevo"
+    (folder / "parts").mkdir(parents=True)
+    (folder / "parts/data.yaml").write_text(
+        "class_path: lit_llm.data.ExtractionData\n"
+        "init_args: {train: '{here}/t.jsonl', test: {one: '{here}/../x.jsonl'}, instruction: '{here}: {text}'}\n"
+    )
+    (folder / "run.yaml").write_text(
+        "model:\n  class_path: lit_llm.models.CausalLM\n  init_args: {backbone: '{here}/base'}\n"
+        "data: '{here}/parts/data.yaml'\ntrainer: {default_root_dir: '{here}', max_epochs: 1}\n"
+    )
+    return folder
+
+
+def test_here_is_the_folder_of_the_file_that_says_it(here, monkeypatch, capsys):
+    monkeypatch.chdir(here.parent)
+    with pytest.raises(SystemExit):
+        main(["fit", "--config", f"{here.name}/run.yaml", "--print_config"])
+    out = yaml.safe_load(capsys.readouterr().out)
+    assert out["model"]["init_args"]["backbone"] == str(here / "base")
+    assert out["trainer"]["default_root_dir"] == str(here)
+    data = out["data"]["init_args"]
+    assert (data["train"], data["test"]) == (str(here / "parts/t.jsonl"), {"one": str(here / "x.jsonl")})
+    assert data["instruction"] == "{here}: {text}"
+
+
+def test_here_without_quotes_is_said_as_what_it_is(here, capsys):
+    (here / "run.yaml").write_text("trainer:\n  default_root_dir: {here}/runs\n")
+    assert main(["fit", "--config", str(here / "run.yaml")]) == 1
+    assert '"{here}/train.jsonl"' in capsys.readouterr().err

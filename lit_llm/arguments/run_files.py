@@ -9,6 +9,7 @@ from pathlib import Path
 
 import yaml
 
+from lit_llm.arguments.here import HERE, resolved
 from lit_llm.errors import ConfigError
 
 SUFFIXES = (".yaml", ".yml")
@@ -91,6 +92,8 @@ def _compose(path: Path) -> yaml.Node | None:
         mark = error.problem_mark or error.context_mark
         place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
         hint = "; indent with spaces, not tabs" if "cannot start any token" in str(error.problem) else ""
+        if mark and f" {HERE}" in text.splitlines()[mark.line]:
+            hint = f'; put quotes around a path that starts with {HERE}: "{HERE}/train.jsonl"'
         context = f" ({error.context} on line {error.context_mark.line + 1})" if error.context_mark else ""
         raise ConfigError(f"{place}: is not YAML: {error.problem}{context}{hint}") from error
     except yaml.YAMLError as error:
@@ -125,7 +128,7 @@ def _check_keys(path: Path, node: yaml.MappingNode) -> None:
 def _fragment(path: Path, node: yaml.Node | None) -> Path | None:
     if not isinstance(node, yaml.ScalarNode) or not node.value.endswith(SUFFIXES):
         return None
-    fragment = Path(os.path.normpath(path.parent / node.value))
+    fragment = Path(os.path.normpath(path.parent / resolved(node.value, path.parent)))
     return fragment if fragment.is_file() else None
 
 
