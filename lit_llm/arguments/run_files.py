@@ -92,7 +92,7 @@ def _compose(path: Path) -> yaml.Node | None:
         mark = error.problem_mark or error.context_mark
         place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
         hint = "; indent with spaces, not tabs" if "cannot start any token" in str(error.problem) else ""
-        if mark and f" {HERE}" in text.splitlines()[mark.line]:
+        if mark and f" {HERE}" in "".join(text.splitlines()[mark.line : mark.line + 1]):
             hint = f'; put quotes around a path that starts with {HERE}: "{HERE}/train.jsonl"'
         context = f" ({error.context} on line {error.context_mark.line + 1})" if error.context_mark else ""
         raise ConfigError(f"{place}: is not YAML: {error.problem}{context}{hint}") from error
