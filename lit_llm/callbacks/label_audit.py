@@ -10,10 +10,10 @@ from lightning.pytorch.callbacks import Callback
 
 from lit_llm.callbacks.tensorboard import cell, table, writers
 from lit_llm.errors import DataError
+from lit_llm.terminal import show
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
-    from rich.table import Table
     from rich.text import Text
 
 Tokens = Sequence[tuple[str, bool]]
@@ -81,7 +81,8 @@ def print_report(
 
     console = console or Console(stderr=True)
     console.print("Label audit: learned tokens are green, masked ones dim", style="bold")
-    console.print(_counts_table(counts))
+    styles = {i: "yellow" for i, (name, count) in enumerate(counts.items()) if count and _doubtful(name)}
+    show(console, ["count", "rows"], [[name, f"{count:,}"] for name, count in counts.items()], styles=styles)
     for note in notes:
         console.print(note, style="yellow" if note.startswith("warning") else None, soft_wrap=True)
     for sample in samples:
@@ -107,16 +108,6 @@ def shorten(sample: Tokens, most: int) -> list[tuple[str, bool]]:
     half = most // 2
     # The end holds the answer, which is what the audit is looked at for.
     return [*tokens[: most - half], (f" … {len(tokens) - most} tokens … ", False), *tokens[len(tokens) - half :]]
-
-
-def _counts_table(counts: Mapping[str, int]) -> Table:
-    from rich.table import Table
-
-    shown = Table("count", "rows")
-    shown.columns[1].justify = "right"
-    for name, count in counts.items():
-        shown.add_row(name, str(count), style="yellow" if count and _doubtful(name) else None)
-    return shown
 
 
 def _doubtful(name: str) -> bool:

@@ -8,6 +8,7 @@ from lightning.pytorch.callbacks import Callback
 
 from lit_llm.adapters import parameter_totals, trainable_table
 from lit_llm.callbacks.tensorboard import table, writers
+from lit_llm.terminal import show
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
@@ -35,16 +36,6 @@ class TrainableTable(Callback):
         for writer in writers(trainer):
             writer.add_text("audit/trainable", table(HEADER, rows))
         if trainer.is_global_zero:
-            _print(rows)
+            from rich.console import Console
 
-
-def _print(rows: list[list[str]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    shown = Table(*HEADER)
-    for column in shown.columns[1:]:
-        column.justify = "right"
-    for row in rows:
-        shown.add_row(*row)
-    Console(stderr=True).print(shown)
+            show(Console(stderr=True), HEADER, rows)

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from lit_llm.data.hygiene.histogram import Lengths
     from lit_llm.data.hygiene.leakage import Leakage
 
@@ -53,35 +55,40 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _show_lengths(sizes: list[Lengths]) -> None:
     from rich.console import Console
-    from rich.table import Column, Table
 
-    numbers = [Column(name, justify="right") for name in ("least", "median", "95 %", "most")]
-    table = Table("", "split", *numbers, "rows by length", Column("a bar spans", justify="right"), title="lengths")
+    from lit_llm.terminal import show
+
+    rows = []
     for one in sizes:
-        shown = [f"{value:,.0f}" for value in (one.shortest, one.median, one.p95, one.longest)]
-        table.add_row(one.measure, one.split, *shown, one.bars(), f"{one.width:,}")
-    Console().print(table)
+        numbers = [f"{value:,.0f}" for value in (one.shortest, one.median, one.p95, one.longest)]
+        rows.append([one.measure, one.split, *numbers, one.bars(), f"{one.width:,}"])
+    head = ["", "split", "least", "median", "95 %", "most", "rows by length", "a bar spans"]
+    show(Console(), head, rows, labels=2, title="lengths")
 
 
 def _show(found: Leakage, counts: dict[str, int]) -> None:
     from rich.console import Console
-    from rich.table import Table
+
+    from lit_llm.terminal import show
 
     console = Console()
-    rows = Table("split", "rows", title="rows")
-    for name, count in found.rows.items():
-        rows.add_row(name, f"{count:,}")
-    for name, count in counts.items():
-        if count:
-            rows.add_row(name, f"{count:,}", style="dim")
-    console.print(rows)
-    table = Table("side", "in", "also in", "exact", "near", "for example", title="shared rows")
-    for o in found.overlaps:
-        first, second, similarity = o.examples[0]
-        shown = f"{second} = {first}" if similarity is None else f"{second} ≈ {first} ({similarity:.2f})"
-        style = "bold red" if o.leaks else "dim"
-        table.add_row(o.side, o.second, o.first, str(o.exact), str(o.near), shown, style=style)
+    numbers = found.rows | {name: count for name, count in counts.items() if count}
+    dim = {number: "dim" for number in range(len(found.rows), len(numbers))}
+    show(console, ["split", "rows"], [[name, f"{n:,}"] for name, n in numbers.items()], title="rows", styles=dim)
     if found.overlaps:
-        console.print(table)
+        _show_overlaps(console, found)
     leaks = sum(o.exact + o.near for o in found.leaks)
     console.print(f"{leaks} rows stand in more than one split" if leaks else "no row stands in more than one split")
+
+
+def _show_overlaps(console: Console, found: Leakage) -> None:
+    from lit_llm.terminal import show
+
+    rows = []
+    for o in found.overlaps:
+        first, second, similarity = o.examples[0]
+        example = f"{second} = {first}" if similarity is None else f"{second} ≈ {first} ({similarity:.2f})"
+        rows.append([o.side, o.second, o.first, f"{o.exact:,}", f"{o.near:,}", example])
+    head = ["side", "in", "also in", "exact", "near", "for example"]
+    styles = {number: "bold red" if o.leaks else "dim" for number, o in enumerate(found.overlaps)}
+    show(console, head, rows, labels=3, texts={5}, title="shared rows", styles=styles)

@@ -86,21 +86,14 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _show_scores(console: Console, found: dict[str, dict[str, Compared]], rows: int) -> None:
-    from rich.table import Table
-
     from lit_llm.report.comparison import FEW_ROWS, WIDE
     from lit_llm.report.files import short_names
+    from lit_llm.terminal import show
 
-    table = Table(
-        "score",
-        *short_names(list(found)).values(),
-        title=f"{rows} rows, 95 % intervals by bootstrap",
-        caption_justify="left",
-    )
     names = list(next(iter(found.values())))
-    for name in names:
-        table.add_row(name, *(_cell(scores[name]) for scores in found.values()))
-    console.print(table)
+    head = ["score", *short_names(list(found)).values()]
+    cells = [[name, *(_cell(scores[name]) for scores in found.values())] for name in names]
+    show(console, head, cells, title=f"{rows} rows, 95 % intervals by bootstrap")
     for name in names:
         console.print(f"{name}: {next(iter(found.values()))[name].signature}", style="dim", soft_wrap=True)
     widest = max(scores[names[0]].half_interval for scores in found.values())
@@ -132,23 +125,20 @@ def _show_costs(
     console: Console, systems: dict[str, Measured], scores: dict[str, dict[str, Compared]], folder: Path
 ) -> list[dict[str, Any]]:
     """Show, write and return what each system costs beside its scores, and their differences from the first's."""
-    from rich.table import Table
-
     from lit_llm.report.files import short_names
     from lit_llm.report.measuring import figure, table, write_table
+    from lit_llm.terminal import show
 
     rows = table(systems, scores)
     main = next(iter(next(iter(scores.values()))))
-    shown = Table(title="weights and speed")
-    for title in ("system", main, "difference", "loss", "disk MB", "loaded MB", "answer s", "tokens/s"):
-        shown.add_column(title, overflow="fold")
-    names = short_names(list(systems))
+    names, shown = short_names(list(systems)), []
     for row in rows:
         drop = f"{row[f'{main}_difference']:+.2f} [{row[f'{main}_low']:+.2f}, {row[f'{main}_high']:+.2f}]"
         size = "?" if row["disk_bytes"] is None else f"{row['disk_bytes'] / 1e6:.2f}"
         costs = f"{row['loaded_bytes'] / 1e6:.2f}", f"{row['latency_s']:.3f}", f"{row['tokens_per_s']:.0f}"
-        shown.add_row(names[row["system"]], f"{row[main]:.2f}", drop, f"{row['loss']:.4f}", size, *costs)
-    console.print(shown)
+        shown.append([names[row["system"]], f"{row[main]:.2f}", drop, f"{row['loss']:.4f}", size, *costs])
+    head = ["system", main, "difference", "loss", "disk MB", "loaded MB", "answer s", "tokens/s"]
+    show(console, head, shown, title="weights and speed")
     write_table(folder / "table.csv", rows)
     figure(rows, main).savefig(folder / "quality_bytes.png")
     console.print(f"wrote {folder}: predictions_N.csv in this order, table.csv, quality_bytes.png", soft_wrap=True)
@@ -164,31 +154,31 @@ def _groups_and_counts(
     console: Console, systems: dict[str, list[Prediction]], names: list[str], keys: list[str]
 ) -> dict[str, Any]:
     """Show scores by group, their macro average, and what hides behind them; return the same."""
-    from rich.table import Table
-
     from lit_llm.metrics.corpus import grouped, outcomes, score_rows
     from lit_llm.report.comparison import translations
+    from lit_llm.report.files import short_names
+    from lit_llm.terminal import show
 
     rows = {system: translations(found) for system, found in systems.items()}
     # Rows are grouped by the facts of the first file; another one may lack them.
     facts = [row.meta for row in next(iter(rows.values()))]
     same = {s: [replace(row, meta=meta) for row, meta in zip(found, facts, strict=True)] for s, found in rows.items()}
     report: dict[str, Any] = {"groups": [], "outcomes": {system: outcomes(found) for system, found in rows.items()}}
+    short = short_names(list(systems))
     if keys:
-        table = Table(*keys, "n", *(f"{names[0]} {system}" for system in systems), title="by group")
+        cells = []
         parts = {system: grouped(found, keys) for system, found in same.items()}
         means = dict.fromkeys(systems, 0.0)
         for group, members in next(iter(parts.values())).items():
             values = {system: score_rows(found[group], names[:1])[names[0]].value for system, found in parts.items()}
-            table.add_row(*group, str(len(members)), *(f"{value:.2f}" for value in values.values()))
+            cells.append([*group, str(len(members)), *(f"{value:.2f}" for value in values.values())])
             report["groups"].append({**dict(zip(keys, group, strict=True)), "n": len(members), names[0]: values})
             means = {system: means[system] + values[system] for system in systems}
         report["macro"] = {system: total / len(report["groups"]) for system, total in means.items()}
-        table.add_section()
-        table.add_row(*["macro"], *[""] * len(keys), *(f"{value:.2f}" for value in report["macro"].values()))
-        console.print(table)
-    counts = Table("outcome", *systems, title="what hides behind the scores")
-    for name in next(iter(report["outcomes"].values())):
-        counts.add_row(name, *(str(found[name]) for found in report["outcomes"].values()))
-    console.print(counts)
+        cells.append(["macro", *[""] * len(keys), *(f"{value:.2f}" for value in report["macro"].values())])
+        head = [*keys, "n", *(f"{names[0]} {short[system]}" for system in systems)]
+        show(console, head, cells, labels=len(keys), title="by group", sections={len(cells) - 1})
+    counts = next(iter(report["outcomes"].values()))
+    cells = [[name, *(str(found[name]) for found in report["outcomes"].values())] for name in counts]
+    show(console, ["outcome", *short.values()], cells, title="what hides behind the scores")
     return report

@@ -132,14 +132,16 @@ def _reader(clips: Path) -> Callable[[str, str | None], Clip]:
 
 def _show(report: Report, folder: Path) -> None:
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
+    from rich.text import Text
 
-    table = Table("", "", title=str(folder / "manifest.csv"), show_header=False)
+    title = Text(str(folder / "manifest.csv"), overflow="fold")
+    table = Table("", Column(overflow="fold"), title=title, show_header=False)
     table.add_row("clips", f"{report.kept:,} of {report.rows:,} ({report.match:.1%})")
     table.add_row("frames", f"{report.frames:,}, from {report.shortest} to {report.longest} a clip")
     table.add_row("points not seen", f"{report.missing_points:.1%}")
     for fault, count in sorted(report.faults.items(), key=lambda item: -item[1])[:8]:
-        table.add_row("left out", f"{count:,}: {fault}", style="red")
+        table.add_row("left out", Text(f"{count:,}: {fault}"), style="red")
     console = Console()
     console.print(table)
     for example in report.examples[:3]:

@@ -54,17 +54,18 @@ def _make(options: argparse.Namespace) -> int:
 
 def _score(options: argparse.Namespace) -> int:
     from rich.console import Console
-    from rich.table import Table
 
     from lit_llm.report.sheets import RATINGS, score_sheet
+    from lit_llm.terminal import show
 
     found = score_sheet(options.sheet, options.key or options.sheet.with_suffix(".key.json"))
-    table = Table("system", "rows", *RATINGS, "errors", title="means with 95 % intervals")
+    rows = []
     for system, judged in found.items():
         means = [f"{judged.means[name]:.2f} ±{judged.half_intervals[name]:.2f}" for name in RATINGS]
         errors = ", ".join(f"{name} {count}" for name, count in judged.errors.items())
-        table.add_row(system, str(judged.rows), *means, errors)
-    Console().print(table)
+        rows.append([system, str(judged.rows), *means, errors])
+    head = ["system", "rows", *RATINGS, "errors"]
+    show(Console(), head, rows, texts={len(head) - 1}, title="means with 95 % intervals")
     low = [system for system, judged in found.items() if options.least and judged.means["adequacy"] < options.least]
     for system in low:
         print(f"FAIL  {system}: adequacy {found[system].means['adequacy']:.2f}, at least {options.least:g}")
