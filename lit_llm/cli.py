@@ -12,6 +12,8 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 
 from lit_llm.arguments import Parser, check_all, configuration_errors, unbuilt
+from lit_llm.callbacks import RunCheckpoint
+from lit_llm.callbacks.essential import complete
 from lit_llm.data.base import LMData
 from lit_llm.errors import ConfigError
 from lit_llm.models.base import LitLM
@@ -48,10 +50,12 @@ class LitCLI(LightningCLI):
         return Path(self.trainer.default_root_dir)
 
     def before_instantiate_classes(self) -> None:
-        """Choose float16 where a GPU has no bfloat16, and say so."""
+        """Add the callbacks that make a run a run; choose float16 where a GPU has no bfloat16, and say so."""
         import torch
 
         trainer = self.config[self.subcommand].trainer
+        unwanted = trainer.enable_checkpointing is False or trainer.barebones
+        trainer.callbacks = complete(trainer.callbacks, without=[RunCheckpoint] if unwanted else [])
         half = str(trainer.precision or "").startswith("bf16")
         if half and torch.cuda.is_available() and not torch.cuda.is_bf16_supported(including_emulation=False):
             trainer.precision = trainer.precision.replace("bf16", "16")
@@ -69,11 +73,14 @@ class LitCLI(LightningCLI):
             raise unbuilt(error, self.config[self.subcommand].as_dict(), sys.argv[1:]) from error
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Put TensorBoard's events into the run folder, unless the run file says otherwise."""
+        """Put the events of ``fit`` into the run folder, unless the run file says otherwise."""
         from lightning.pytorch.loggers import TensorBoardLogger
 
         config = self._get(self.config_init, "trainer")
-        if config.get("logger") in (None, True):
+        if self.subcommand != "fit":
+            # What other verbs find is in results/: TensorBoard would show each as one more run.
+            kwargs["logger"] = [x for x in _loggers(config.get("logger")) if not isinstance(x, TensorBoardLogger)]
+        elif config.get("logger") in (None, True):
             kwargs["logger"] = TensorBoardLogger(config.get("default_root_dir") or ".", name="", version="")
         return super().instantiate_trainer(**kwargs)
 
@@ -124,6 +131,12 @@ class LitCLI(LightningCLI):
                 "checkpoint file, or use --ckpt_path none for the base as it is"
             )
         return str(path)
+
+
+def _loggers(configured: Any) -> list[Any]:
+    if isinstance(configured, bool) or configured is None:
+        return []
+    return configured if isinstance(configured, list) else [configured]
 
 
 def main(args: Sequence[str] | None = None) -> None:

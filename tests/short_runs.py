@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
 
 from lit_llm.__main__ import main
+from lit_llm.results import read_results
 
 
 def fit(folder: Path, data: dict[str, Any], steps: int = 2, **model: Any) -> Path:
@@ -29,3 +31,14 @@ def fit(folder: Path, data: dict[str, Any], steps: int = 2, **model: Any) -> Pat
     file.write_text(json.dumps(settings))
     assert main(["fit", "--config", str(file)]) == 0
     return folder
+
+
+def logged(folder: Path) -> dict[str, float]:
+    """Return the last value of every number in a run's ``metrics.csv`` and ``results/``, by name."""
+    found: dict[str, float] = {}
+    if (folder / "metrics.csv").exists():
+        with (folder / "metrics.csv").open(newline="") as file:
+            found = {row["name"]: float(row["value"]) for row in csv.DictReader(file)}
+    for result in read_results(folder):
+        found |= result.by_name()
+    return found

@@ -14,6 +14,7 @@ import torch
 import yaml
 
 from lit_llm.__main__ import main
+from tests.short_runs import logged
 
 Run = Callable[..., int]
 
@@ -131,8 +132,7 @@ def test_validation_loss_does_not_depend_on_batch_size(
         options = ["--data.init_args.eval_batch_size", str(size), "--trainer.default_root_dir", str(folder)]
         checkpoint = ["--ckpt_path", str(trained / "best.ckpt")]
         assert main(["validate", "--config", str(trained / "config.yaml"), *options, *checkpoint]) == 0
-        with (folder / "metrics.csv").open() as file:
-            losses.append(next(float(r["value"]) for r in csv.DictReader(file) if r["name"] == "val/loss"))
+        losses.append(logged(folder)["val/loss"])
     assert math.isclose(losses[0], losses[1], rel_tol=1e-6)
 
 

@@ -16,6 +16,7 @@ import torch
 from lit_llm.__main__ import main
 from lit_llm.generation import generate_rows
 from lit_llm.report import open_run
+from tests.short_runs import logged
 
 LEAST = {"known": 0.975, "noisy": 0.94, "phrasings": 0.87, "products": 0.94}
 """Floors under the figures of docs/results.md, which scatter so far where rounding alone differs."""
@@ -32,9 +33,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
 
 
 def field_f1(run: Path) -> dict[str, float]:
-    with (run / "metrics.csv").open() as file:
-        scores = {row["name"]: float(row["value"]) for row in csv.DictReader(file)}
-    return {test: scores[f"test/{test}/field_f1"] for test in LEAST}
+    return {test: logged(run)[f"test/{test}/field_f1"] for test in LEAST}
 
 
 def predictions(run: Path) -> list[dict[str, str]]:

@@ -16,6 +16,7 @@ import pytest
 from lit_llm.__main__ import main
 from lit_llm.data.clips.skeleton import BODY, HAND
 from scripts.demo_data import make_signs, make_spelling
+from tests.short_runs import logged
 
 
 def guide(root: Path) -> list[list[str]]:
@@ -67,11 +68,6 @@ def put_letters(folder: Path) -> bool:
     return recorded
 
 
-def scores(run: Path) -> dict[str, float]:
-    with (run / "metrics.csv").open() as file:
-        return {row["name"]: float(row["value"]) for row in csv.DictReader(file)}
-
-
 def answers(path: Path) -> list[tuple[str, str]]:
     with path.open(encoding="utf-8", newline="") as file:
         return [(row["id"], row["prediction"]) for row in csv.DictReader(file)]
@@ -105,8 +101,8 @@ def test_every_command_of_the_guide(
         if verb == "test":
             how = options[-1] if "--data.corrupt" in options else "none"
             run = Path(options[options.index("--config") + 1]).parent
-            (spelled if "spelling" in run.name else found)[how] = scores(run)["test/test/bleu4"]
-    aligned = scores(Path("checkpoints/sign_tiny_align"))["val/retrieval"]
+            (spelled if "spelling" in run.name else found)[how] = logged(run)["test/test/bleu4"]
+    aligned = logged(Path("checkpoints/sign_tiny_align"))["val/retrieval"]
     print(f"retrieval among 64: {aligned}")
     assert aligned >= 0.9
     print({how: round(score, 1) for how, score in found.items()})

@@ -7,6 +7,7 @@ from lit_llm.callbacks.interrupt import GracefulInterrupt
 from lit_llm.callbacks.label_audit import LabelAudit
 from lit_llm.callbacks.metrics_file import MetricsFile
 from lit_llm.callbacks.predictions import PredictionWriter
+from lit_llm.callbacks.results import ResultsFile
 from lit_llm.callbacks.samples import SampleTable
 from lit_llm.callbacks.throughput import Throughput
 from lit_llm.callbacks.trainable import TrainableTable
@@ -18,6 +19,7 @@ __all__ = [
     "LabelAudit",
     "MetricsFile",
     "PredictionWriter",
+    "ResultsFile",
     "RunCheckpoint",
     "SampleTable",
     "Throughput",

@@ -11,8 +11,8 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
-from lit_llm.callbacks.storage import recover, swap_into_place
 from lit_llm.errors import ConfigError
+from lit_llm.storage import recover, swap_into_place
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
@@ -239,6 +239,15 @@ class RunCheckpoint(ModelCheckpoint):
         if trainer.is_global_zero:
             swap_into_place(new, final)
         trainer.strategy.barrier(f"RunCheckpoint {name}")
+
+
+def moment(path: Path) -> tuple[int, int]:
+    """Return the optimizer steps and the epochs that were done when a checkpoint was written; -1 if it does not say."""
+    file = path / "meta.pt" if path.is_dir() else path
+    if not file.exists():
+        return -1, -1
+    state = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+    return int(state.get("global_step", -1)), int(state.get("epoch", -1))
 
 
 def _followed_by_more(trainer: Trainer) -> bool:

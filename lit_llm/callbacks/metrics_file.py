@@ -14,7 +14,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
-from lit_llm.callbacks.storage import write_atomically
+from lit_llm.storage import write_atomically
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
@@ -27,8 +27,8 @@ class MetricsFile(Callback):
 
     The columns are ``step,epoch,name,value``; a step is the number of optimizer steps done before the one that is
     logged, as in TensorBoard. A new run starts the file anew, a resumed one drops what was logged after its
-    checkpoint, and the other verbs append. Their step is 0. Signatures of metrics, such as sacrebleu's, go to
-    ``signatures.json``.
+    checkpoint. Only ``fit`` writes it: what the other verbs find goes to ``results/``. Signatures of metrics, such as
+    sacrebleu's, go to ``signatures.json``.
 
     Args:
         name: of the file.
@@ -39,7 +39,7 @@ class MetricsFile(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Join the trainer's loggers, which is where all numbers come by."""
-        if stage == "predict" or trainer.fast_dev_run:  # type: ignore[attr-defined]
+        if stage != "fit" or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         path = Path(trainer.default_root_dir) / self.name
         if not any(isinstance(logger, CsvLogger) for logger in trainer.loggers):
@@ -53,11 +53,8 @@ class MetricsFile(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keep the signatures of the metrics."""
-        self._keep_signatures(trainer, pl_module)
-
-    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Keep the signatures of the metrics."""
-        self._keep_signatures(trainer, pl_module)
+        if trainer.state.fn == "fit":
+            self._keep_signatures(trainer, pl_module)
 
     @rank_zero_only
     def _keep_signatures(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from lit_llm.batch import FILLER, Prediction
-from lit_llm.callbacks.storage import write_atomically
+from lit_llm.storage import write_atomically
 
 COLUMNS = ("id", "text", "prediction", "reference", "status", "error", "raw", "new_tokens", "score", "meta")
 """The columns of predictions.csv, in order."""

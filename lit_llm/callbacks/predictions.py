@@ -12,8 +12,8 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_info
 
 from lit_llm.callbacks.prediction_file import PartialFile, assemble, partial_files, partial_path, read_ids, repair
-from lit_llm.callbacks.storage import write_atomically
 from lit_llm.errors import ConfigError
+from lit_llm.storage import write_atomically
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer

@@ -130,6 +130,10 @@ class LMData(LightningDataModule):
         """Return what batches call a split."""
         return f"{self.prefix}{name}"
 
+    def labelled_files(self, stage: str) -> dict[str, str]:
+        """Return the files that a stage reads, by what batches call their split."""
+        return {self.label(name): path for name, path in self._files_of(stage).items() if path}
+
     @abstractmethod
     def read(self, path: Path) -> list[Example]:
         """Return the validated records of a file; raises DataError naming file, line and field."""

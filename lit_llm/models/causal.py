@@ -13,6 +13,7 @@ from lit_llm.generation import Generation, Generator
 from lit_llm.metrics import FieldScore, TextMetric
 from lit_llm.models.base import LitLM
 from lit_llm.models.loss import chunked_cross_entropy, labelled_states
+from lit_llm.results import place
 
 
 class CausalLM(LitLM):
@@ -202,7 +203,7 @@ class CausalLM(LitLM):
     def _log_epoch(self, prefix: str) -> None:
         losses: dict[str, Tensor] = {}
         for split, noted in self._losses.items():
-            name = "/".join([*_place(prefix, split), "loss"])
+            name = "/".join([*place(prefix, split), "loss"])
             losses[name] = self.trainer.strategy.reduce(noted, reduce_op="sum")
         if prefix == "val" and losses:
             losses = {"val/loss": torch.stack(list(losses.values())).sum(0)} | losses
@@ -216,14 +217,8 @@ class CausalLM(LitLM):
             for metric in metrics:
                 for name, value in metric.compute().items():
                     shown = name == "field_f1" and prefix == "val"
-                    self.log("/".join([*_place(prefix, split), *way, name]), float(value), prog_bar=shown)
+                    self.log("/".join([*place(prefix, split), *way, name]), float(value), prog_bar=shown)
 
     def _postprocess(self, raw: str, meta: dict[str, Any]) -> tuple[str, str, str]:
         datamodule: Any = getattr(self.trainer, "datamodule", None)
         return datamodule.postprocess(raw, meta) if datamodule is not None else (raw, "ok", "")
-
-
-def _place(prefix: str, split: str) -> list[str]:
-    """Return where a split's numbers are logged: ``val``, ``val/<part>`` of a mixture, or ``test/<file>``."""
-    name = split.removesuffix("valid").removesuffix(".") if prefix == "val" else split
-    return [prefix, name] if name else [prefix]

@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from lit_llm.results import read_results
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "results.md"
 
@@ -36,12 +38,14 @@ def train(folder: Path, options: list[str], threads: int) -> None:
 
 
 def metrics(folder: Path) -> dict[str, float]:
-    """Return the last value of every metric in a run's metrics.csv; none where there is no such file."""
-    path = folder / "metrics.csv"
-    if not path.exists():
-        return {}
-    with path.open() as file:
-        return {row["name"]: float(row["value"]) for row in csv.DictReader(file)}
+    """Return the last value of every metric in a run's metrics.csv and of its tests; none where there are none."""
+    path, found = folder / "metrics.csv", {}
+    if path.exists():
+        with path.open() as file:
+            found = {row["name"]: float(row["value"]) for row in csv.DictReader(file)}
+    for result in read_results(folder):
+        found |= result.by_name() if result.verb == "test" else {}
+    return found
 
 
 def cell(values: list[float]) -> str:

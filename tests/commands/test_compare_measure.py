@@ -25,6 +25,7 @@ from lit_llm.report.comparison import compare_translations
 from lit_llm.report.files import short_names
 from lit_llm.report.predictions import read_predictions
 from lit_llm.report.runs import single_trainer
+from tests.short_runs import logged
 
 
 @pytest.mark.slow
@@ -87,9 +88,7 @@ def test_losses_and_answers_are_those_of_test_and_predict(short_runs: Path, tmp_
         )
         == 0
     )
-    with (tmp_path / "test/metrics.csv").open(newline="") as file:
-        logged = {line["name"]: float(line["value"]) for line in csv.DictReader(file)}
-    assert float(row["loss"]) == pytest.approx(logged["test/one/loss"], rel=1e-6)
+    assert float(row["loss"]) == pytest.approx(logged(tmp_path / "test")["test/one/loss"], rel=1e-6)
 
 
 def test_a_stored_folder_is_opened_as_the_run_is(short_runs: Path, tmp_path: Path, root: Path) -> None:

@@ -200,6 +200,11 @@ class MixedData(LMData):
         """None: every source logs its own metrics."""
         return
 
+    def labelled_files(self, stage: str) -> dict[str, str]:
+        """Return the files that a stage reads in all sources, by what batches call their split."""
+        serving = self._serving(stage).values()
+        return {label: path for part in serving for label, path in part.labelled_files(stage).items()}
+
     def read(self, path: Path) -> list[Example]:
         """Refuse: only the sources know their files."""
         raise ConfigError(f"{path}: MixedData reads no file itself; name files in its parts")

@@ -16,6 +16,8 @@ from lit_llm.__main__ import main
 from lit_llm.data import ExtractionData, MixedData, TranslationData
 from lit_llm.data.tasks.mixing import shares
 from lit_llm.errors import ConfigError
+from lit_llm.results import read_results
+from tests.short_runs import logged
 
 SIZES = {"small": 10, "large": 90}
 
@@ -196,11 +198,6 @@ def run_file(folder: Path, root: Path, data: dict[str, Any], name: str) -> Path:
     return path
 
 
-def logged(folder: Path) -> dict[str, float]:
-    with (folder / "metrics.csv").open() as file:
-        return {row["name"]: float(row["value"]) for row in csv.DictReader(file)}
-
-
 def test_a_mixed_run_measures_each_task_as_alone(tmp_path: Path, root: Path, files: dict[str, str]) -> None:
     parts = {
         "orders": {
@@ -232,7 +229,7 @@ def test_a_mixed_run_measures_each_task_as_alone(tmp_path: Path, root: Path, fil
             assert found[key.replace("val/", f"val/{name}/")] == pytest.approx(value, abs=1e-6), key
     assert main(["test", "--config", str(path)]) == 0
     assert {"test/orders.t/field_f1", "test/pairs.t/chrfpp"} <= set(logged(tmp_path / "mixed"))
-    signatures = json.loads((tmp_path / "mixed/signatures.json").read_text())
+    signatures = read_results(tmp_path / "mixed")[-1].signatures
     assert signatures["translation"]["chrfpp"].startswith("nrefs:1|case:mixed|eff:yes|nc:6|nw:2")
     assert main(["predict", "--config", str(path)]) == 0
     with (tmp_path / "mixed/predictions.csv").open(newline="") as file:

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from lit_llm.callbacks import storage
+from lit_llm import storage
 
 
 def fill(folder, text):

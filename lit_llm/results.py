@@ -1,0 +1,137 @@
+"""What ``validate`` and ``test`` found: one JSON file each in ``results/`` of the run folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from lit_llm.errors import DataError
+from lit_llm.storage import write_atomically
+
+FOLDER = "results"
+"""Where results lie in a run folder."""
+
+PATTERNS = tuple(f"{verb}-*.json" for verb in ("validate", "test"))
+"""Names of their files."""
+
+
+@dataclass
+class Result:
+    """What one ``validate`` or ``test`` found.
+
+    Attributes:
+        verb: ``validate`` or ``test``.
+        time: when it ended, ISO 8601 in UTC.
+        checkpoint: ``name``, ``path``, ``sha256``, ``step`` and ``epoch`` of the weights; None for the base as it is.
+        data: ``path``, ``sha256`` and ``rows`` by split; rows are those that were measured.
+        versions: of lit_llm, Python and the packages that scores depend on.
+        scores: numbers by test name and metric; ``valid`` holds those of the validation split.
+        fields: by test name, a list of ``field``, ``precision``, ``recall``, ``f1`` and ``support``, the worst first.
+        statuses: by test name, how many rows have each status.
+        baselines: numbers by test name, baseline and metric.
+        signatures: how scores are made, by task and score, where others need to know it.
+    """
+
+    verb: str
+    time: str = ""
+    checkpoint: dict[str, Any] | None = None
+    data: dict[str, dict[str, Any]] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    scores: dict[str, dict[str, float]] = field(default_factory=dict)
+    fields: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    statuses: dict[str, dict[str, int]] = field(default_factory=dict)
+    baselines: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
+    signatures: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def by_name(self) -> dict[str, float]:
+        """Return all scores under the names that they are logged by, such as ``test/known/field_f1``."""
+        prefix = "val" if self.verb == "validate" else self.verb
+        return {
+            "/".join([*place(prefix, test), name]): value
+            for test, scores in self.scores.items()
+            for name, value in scores.items()
+        }
+
+
+def place(prefix: str, split: str) -> list[str]:
+    """Return where a split's numbers are logged: ``val``, ``val/<part>`` of a mixture, or ``test/<file>``."""
+    name = split.removesuffix("valid").removesuffix(".") if prefix == "val" else split
+    return [prefix, name] if name else [prefix]
+
+
+def write_result(result: Result, folder: Path) -> Path:
+    """Write a result into ``results/`` of a run folder, and return its file.
+
+    Args:
+        result: its ``time`` is set where it is empty.
+        folder: the run folder.
+    """
+    now = datetime.now(UTC)
+    result.time = result.time or now.isoformat(timespec="microseconds")
+    (folder / FOLDER).mkdir(parents=True, exist_ok=True)
+    stem = f"{result.verb}-{now:%Y%m%dT%H%M%SZ}"
+    names = (f"{stem}{f'-{count}' if count > 1 else ''}.json" for count in range(1, 10**6))
+    path = next(path for name in names if not (path := folder / FOLDER / name).exists())
+    write_atomically(path, (json.dumps(asdict(result), ensure_ascii=False, indent=1) + "\n").encode())
+    return path
+
+
+def result_files(folder: Path) -> list[Path]:
+    """Return the files of all results of a run folder."""
+    return sorted(path for pattern in PATTERNS for path in (folder / FOLDER).glob(pattern))
+
+
+def read_results(folder: Path) -> list[Result]:
+    """Return all results of a run folder, the oldest first; none where there are none.
+
+    Raises:
+        DataError: if a file is not as ``write_result`` writes it.
+    """
+    return sorted(map(_read, result_files(folder)), key=lambda result: result.time)
+
+
+def is_current(result: Result, folder: Path) -> bool:
+    """Whether a result is of weights that the run folder still holds, or of the base as it is."""
+    if result.checkpoint is None:
+        return True
+    return result.checkpoint.get("sha256") in present_weights(folder)
+
+
+def present_weights(folder: Path) -> dict[str, str]:
+    """Return the names of the checkpoints that a run folder holds, by the hash of their content."""
+    files = [path for name in ("last.ckpt", "best.ckpt") if (path := folder / name).exists()]
+    return {content_hash(path): path.name for path in files}
+
+
+def content_hash(path: Path) -> str:
+    """Return the SHA-256 of a file, or of all files of a folder, in hexadecimal."""
+    if path.is_file():
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    inner = "".join(
+        f"{file.relative_to(path)} {content_hash(file)}\n" for file in sorted(path.rglob("*")) if file.is_file()
+    )
+    return hashlib.sha256(inner.encode()).hexdigest()
+
+
+def as_rows(per_field: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return scores of fields (``FieldScore`` by name) as the rows of ``Result.fields``, the worst first."""
+    rows = [
+        {"field": name, "precision": s.precision, "recall": s.recall, "f1": s.f1, "support": s.support}
+        for name, s in per_field.items()
+    ]
+    return sorted(rows, key=lambda row: (row["f1"], -row["support"], row["field"]))
+
+
+def _read(path: Path) -> Result:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        known = {f.name for f in fields(Result)}
+        return Result(**{key: value for key, value in found.items() if key in known})
+    except (ValueError, TypeError, AttributeError) as error:
+        raise DataError(f"{path}: is no result as `test` and `validate` write it ({error}); remove it") from None
