@@ -12,7 +12,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # From the bottom up; a room imports only from rows above its own, and from itself.
 LAYERS = [
-    {"errors", "batch", "seeding", "strict_json", "quiet", "terminal", "storage", "results"},
+    {"errors", "batch", "seeding", "strict_json", "quiet", "terminal", "storage"},
+    {"results"},
     {"adapters", "metrics", "generation"},
     {"quantization"},
     {"data", "models"},
