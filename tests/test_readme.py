@@ -132,7 +132,7 @@ def test_appending_to_a_list_keeps_what_is_there(run: Run, tmp_path: Path):
     (tmp_path / "stop.yaml").write_text(block, encoding="utf-8")
     out = run("fit", "--config", DEMO, "--config", str(tmp_path / "stop.yaml"), "--print_config")[1]
     kinds = [callback["class_path"].rpartition(".")[2] for callback in yaml.safe_load(out)["trainer"]["callbacks"]]
-    assert {"LabelAudit", "RunCheckpoint", "PredictionWriter"} <= set(kinds)
+    assert {"LabelAudit", "SampleTable", "ClipFigures"} <= set(kinds)
     assert kinds[-1] == "EarlyStopping"
 
 
