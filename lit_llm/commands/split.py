@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         refuse_existing(path, "--output", options.overwrite)
     rows = read_rows(options.file)
     sides = {name: _column(rows, name) for name in options.fields.split(",")}
-    together = [_column(rows, name) for name in options.together.split(",") if name]
+    together = [_together(rows, name) for name in options.together.split(",") if name]
     found = clusters(sides, together, options.near)
     dealt = split(found, {"valid": options.valid, "test": options.test}, options.seed)
     # What an earlier split left in a part that this one has not would share rows with it.
@@ -52,6 +52,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     largest = max(map(len, found))
     print(f"{len(rows):,} rows in {len(found):,} clusters that stay whole, the largest of {largest:,} rows")
     return 0
+
+
+def _together(rows: Sequence[dict[str, Any]], name: str) -> list[str]:
+    values = _column(rows, name)
+    if len(rows) > 1 and len(set(values)) == 1 and values[0].strip():
+        raise ConfigError(
+            f"--together {name}: all {len(rows):,} rows have {values[0]!r} there, so that they cannot be split: name "
+            "another field, or leave it out"
+        )
+    return values
 
 
 def _column(rows: Sequence[dict[str, Any]], name: str) -> list[str]:

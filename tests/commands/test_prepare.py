@@ -226,3 +226,52 @@ def test_real_poses_become_an_array_of_points(tmp_path: Path, real_data: Path) -
         name = next(folder.rglob(f"{row['id']}.pose"))
         assert kept.is_pose
         np.testing.assert_allclose(kept.values, read_clip(name).values, atol=2e-3)
+
+
+@pytest.mark.parametrize("given", [[], ["--suffix", "npy"], ["--suffix", ".npy"]])
+@pytest.mark.parametrize("zipped", [False, True])
+def test_files_are_found_whatever_their_ending(tmp_path: Path, given: list[str], zipped: bool) -> None:
+    command = raw(tmp_path)[:-2]
+    if zipped:
+        with zipfile.ZipFile(tmp_path / "clips.zip", "w") as file:
+            for path in (tmp_path / "clips").iterdir():
+                file.write(path, path.name)
+        command[command.index("--clips") + 1] = str(tmp_path / "clips.zip")
+    assert main([*command, *given]) == 0
+    check_clips(tmp_path, list(LENGTHS))
+
+
+def test_endings_that_are_there_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = raw(tmp_path)[:-2]
+    assert main([*command, "--suffix", "pose"]) == 1
+    assert "there is no such file: the folder has .npy (3)" in capsys.readouterr().err
+    (tmp_path / "clips" / "abc-1.pkl").write_bytes(b"")
+    assert main(command) == 1
+    assert "abc-1.npy and abc-1.pkl for 'abc-1': choose by --suffix" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "manifest.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("names", "videos"),
+    [
+        (["clip-0007", "clip-0008", "clip-9"], ["clip-0007", "clip-0008", "clip-9"]),
+        (["a-1", "a-2", "b-1"], ["a", "a", "b"]),
+        (["a-1"], ["a"]),
+    ],
+)
+def test_clips_of_one_name_are_not_all_one_video(tmp_path: Path, names: list[str], videos: list[str]) -> None:
+    assert main(raw(tmp_path, {name: 3 for name in names})) == 0
+    assert [row["video_id"] for row in manifest(tmp_path)] == videos
+
+
+def test_one_video_that_the_table_names_cannot_be_split(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = raw(tmp_path)
+    table = (tmp_path / "table.csv").read_text().splitlines()
+    (tmp_path / "table.csv").write_text(
+        "\n".join([f"{table[0]},video_id", *(f"{line},v" for line in table[1:])]) + "\n"
+    )
+    assert main(command) == 0
+    file = str(tmp_path / "out" / "manifest.csv")
+    given = ["--fields", "id", "--near", "1", "--together", "video_id", "--output", str(tmp_path / "splits")]
+    assert main(["split", file, *given]) == 1
+    assert "all 3 rows have 'v' there" in capsys.readouterr().err and not (tmp_path / "splits").exists()

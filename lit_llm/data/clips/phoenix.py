@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import io
-import pickle
-from collections import OrderedDict
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,33 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lit_llm.data.clips.pickles import load_arrays
 from lit_llm.errors import DataError
-
-
-def _storage(content: bytes) -> Any:
-    """Read a tensor's numbers, with torch's own restricted reader in place of its unrestricted one."""
-    import torch
-
-    return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-
-
-class _Restricted(pickle.Unpickler):
-    """Knows the three names that tensors in these files need, and refuses every other."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        """Return what a global of the pickle stands for.
-
-        Raises:
-            DataError: if it is not one that a tensor needs.
-        """
-        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            from torch._utils import _rebuild_tensor_v2
-
-            return _rebuild_tensor_v2
-        known = {("torch.storage", "_load_from_bytes"): _storage, ("collections", "OrderedDict"): OrderedDict}
-        if (module, name) not in known:
-            raise DataError(f"the pickle asks for {module}.{name}, which no feature file needs: it is refused")
-        return known[module, name]
 
 
 def phoenix_rows(path: Path) -> list[dict[str, Any]]:
@@ -49,7 +21,7 @@ def phoenix_rows(path: Path) -> list[dict[str, Any]]:
         DataError: if the file holds anything else, or its rows have no features.
     """
     with gzip.open(path, "rb") as file:
-        rows = _Restricted(file).load()
+        rows = load_arrays(file)
     if not isinstance(rows, list) or not all(isinstance(row, dict) and {"name", "sign"} <= set(row) for row in rows):
         raise DataError("it is not a list of rows with name and sign, as PHOENIX14T's files are")
     if rows and all(not len(row["sign"]) for row in rows):

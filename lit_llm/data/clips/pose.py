@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lit_llm.data.clips.people import followed
 from lit_llm.data.clips.skeleton import POINTS, Points, point_indices
 from lit_llm.errors import DataError
 
@@ -15,7 +16,8 @@ class PoseFile:
     """What a ``.pose`` file holds of one person.
 
     Attributes:
-        points: ``[L, P, 2]`` of the person whom the file is most sure of, in the file's unit.
+        points: ``[L, P, 2]`` of the person whom the file is most sure of, whichever place they have in a frame, in the
+            file's unit.
         rate: frames per second.
         layout: how many points each component of the file has, used or not.
         people: how many people the file has places for.
@@ -44,13 +46,15 @@ def read_pose(content: bytes) -> PoseFile:
     data, confidence = pose.body.data, np.asarray(pose.body.confidence)
     if not len(data) or not data.shape[1]:
         raise DataError(f"it has {len(data)} frames and {data.shape[1]} people")
-    person = int(confidence.sum(axis=(0, 2)).argmax())
-    seen = (confidence[:, person] > 0) & ~np.ma.getmaskarray(data)[:, person, :, 0]
-    values = np.asarray(np.ma.getdata(data)[:, person, :, :2], dtype=np.float32)
+    # A place without anyone may hold NaN, which is neither seen nor unseen.
+    sure = np.nan_to_num(confidence)
+    seen = (sure > 0) & ~np.ma.getmaskarray(data)[..., 0]
+    values = np.asarray(np.ma.getdata(data)[..., :2], dtype=np.float32)
     places = point_indices([(part.name, list(part.points)) for part in pose.header.components])
-    points = np.full((len(values), len(POINTS), 2), np.nan, dtype=np.float32)
+    points = np.full((*values.shape[:2], len(POINTS), 2), np.nan, dtype=np.float32)
     for point, place in enumerate(places):
         if place is not None:
-            points[:, point] = np.where(seen[:, place, None], values[:, place], np.nan)
+            points[:, :, point] = np.where(seen[:, :, place, None], values[:, :, place], np.nan)
+    signer = followed(points, np.where(seen, sure, 0).sum(-1))
     layout = {part.name: len(part.points) for part in pose.header.components}
-    return PoseFile(points, float(pose.body.fps), layout, data.shape[1])
+    return PoseFile(signer, float(pose.body.fps), layout, data.shape[1])

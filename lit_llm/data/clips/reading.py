@@ -121,6 +121,17 @@ def _npy(path: Path, key: str | None, length: int | None) -> Clip:
         array = array[start : start + length]
     if facts.get("kind") == "pose":
         return Clip(np.asarray(array, dtype=np.float32).reshape(len(array), -1, 2), is_pose=True)
+    return _clip(array)
+
+
+def _clip(array: NDArray[Any]) -> Clip:
+    """Return features as they are, and key points of a whole body as a pose."""
+    from lit_llm.data.clips.whole_body import is_whole_body, whole_body_points
+
+    if array.dtype.kind not in "fiub":
+        raise DataError(f"it holds values of the kind {array.dtype}, needed are numbers")
+    if is_whole_body(array):
+        return Clip(normalised(whole_body_points(array)), is_pose=True)
     return Clip(np.asarray(array, dtype=np.float32))
 
 
@@ -145,7 +156,7 @@ def _facts(path: Path, changed: int) -> dict[str, Any]:
 
 def _npz(path: Path, key: str | None, length: int | None) -> Clip:
     with np.load(path, allow_pickle=False) as file:
-        return Clip(np.asarray(file[_entry(list(file.files), key)], dtype=np.float32))
+        return _clip(file[_entry(list(file.files), key)])
 
 
 def _pt(path: Path, key: str | None, length: int | None) -> Clip:
@@ -156,7 +167,7 @@ def _pt(path: Path, key: str | None, length: int | None) -> Clip:
         found = found[_entry(list(found), key)]
     if not isinstance(found, torch.Tensor):
         raise DataError(f"it holds a {type(found).__name__}, needed is a tensor or a dict of tensors")
-    return Clip(found.float().numpy())
+    return _clip(found.float().numpy())
 
 
 def _hdf5(path: Path, key: str | None, length: int | None) -> Clip:
@@ -165,7 +176,13 @@ def _hdf5(path: Path, key: str | None, length: int | None) -> Clip:
     except ImportError:
         raise DataError("HDF5 files need an extra: pip install 'lit-llm[sign]'") from None
     with h5py.File(path, "r") as file:
-        return Clip(np.asarray(file[_entry(list(file), key)], dtype=np.float32))
+        names: list[str] = []
+        file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
+        # A clip may be a group of its own, such as clip/features.
+        within = [name for name in names if key is None or name == key or name.startswith(f"{key}/")]
+        if not within and key is not None:
+            raise DataError(f"there is no such entry in the file: it has {_listed(names)}")
+        return _clip(np.asarray(file[_entry(within, None)]))
 
 
 def _in_memory(path: Path, key: str | None, content: bytes) -> Clip:
@@ -174,6 +191,19 @@ def _in_memory(path: Path, key: str | None, content: bytes) -> Clip:
         copy = Path(folder) / path.name
         copy.write_bytes(content)
         return _reader(path)(copy, key, None)
+
+
+def _pickle(path: Path, key: str | None, length: int | None) -> Clip:
+    from lit_llm.data.clips.pickles import load_pickle
+    from lit_llm.data.clips.whole_body import from_pickle
+
+    found = load_pickle(path)
+    if key is not None:
+        if not isinstance(found, dict):
+            raise DataError(f"it holds no entries by name, and so none that is {key!r}")
+        found = found[key]
+    values = from_pickle(found)
+    return Clip(normalised(values), is_pose=True) if values.ndim == 3 else Clip(values)
 
 
 def _pose(path: Path, key: str | None, length: int | None) -> Clip:
@@ -188,9 +218,13 @@ def _phoenix(path: Path, key: str | None, length: int | None) -> Clip:
     return Clip(phoenix_clips(path)[key or ""])
 
 
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (", …" if len(names) > 5 else "") or "none"
+
+
 def _entry(names: list[str], key: str | None) -> str:
     if key is None and len(names) != 1:
-        raise DataError(f"it holds {len(names)} entries, {', '.join(names[:5])}: name one in the column 'key'")
+        raise DataError(f"it holds {len(names)} entries, {_listed(names)}: name one in the column 'key'")
     return names[0] if key is None else key
 
 
@@ -200,10 +234,16 @@ _READERS: dict[str, Callable[[Path, str | None, int | None], Clip]] = {
     ".pt": _pt,
     ".h5": _hdf5,
     ".hdf5": _hdf5,
+    ".pkl": _pickle,
+    ".pickle": _pickle,
     ".pose": _pose,
     ".gz": _phoenix,
     ".gzip": _phoenix,
 }
+
+
+SUFFIXES = frozenset(_READERS)
+"""Endings of the files that hold a clip each."""
 
 
 def _reader(path: Path) -> Callable[[Path, str | None, int | None], Clip]:

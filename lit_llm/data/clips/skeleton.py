@@ -69,6 +69,11 @@ def _places() -> list[list[tuple[str, str]]]:
     return found + [[("FACE_LANDMARKS", str(a)), ("face_keypoints_2d", str(b))] for a, b in _FACE.items()]
 
 
+def openpose_hand() -> list[str]:
+    """Return OpenPose's names of the points of a hand, in its order."""
+    return _OPENPOSE_HAND.split()
+
+
 def point_indices(components: list[tuple[str, list[str]]]) -> list[int | None]:
     """Return where each of ``POINTS`` stands in a layout, found by component and point name only.
 
