@@ -23,6 +23,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "audit": ("lit_llm.commands.audit", "find rows that the splits of a run file share"),
     "compare": ("lit_llm.commands.compare", "score predictions, runs or stored folders and test their differences"),
     "gate": ("lit_llm.commands.gate", "fail where a run is not good enough, too slow, or has seen its test"),
+    "report": ("lit_llm.commands.report", "write a page about a run: scores, curves, worst rows, settings"),
     "sheet": ("lit_llm.commands.sheet", "let people judge translations without knowing whose they are"),
     "synthesize": ("lit_llm.commands.synthesize", "turn predictions over monolingual text into training rows"),
     "export": ("lit_llm.commands.export", "write the weights of a run as a plain Hugging Face folder or GGUF file"),
