@@ -47,7 +47,7 @@ DATA = {
     "null": data(row(text=None), "rows.jsonl:1: field 'text': is null; give it a value or remove the record"),
     "blank text": data(row(text="  "), "rows.jsonl:1: field 'text': is blank; give it a value"),
     "invalid UTF-8": data(GOOD + b'{"text": "caf\xe9"}', "rows.jsonl:2: is not UTF-8: 0xe9 at byte 14 of the line"),
-    "UTF-16": data(GOOD.decode().encode("utf-16"), "rows.jsonl:1: is UTF-16; convert it: iconv -f UTF-16"),
+    "UTF-16": data(GOOD.decode().encode("utf-16"), "rows.jsonl:1: is UTF-16; set data.init_args.encoding"),
     "duplicate ids": data(
         row(id="k") + GOOD + row(id="k"), "rows.jsonl:3: field 'id': 'k' is already the id of rows.jsonl:1"
     ),
@@ -59,7 +59,10 @@ DATA = {
         GOOD + b'{"text": "' + b"a" * 10_000_000,
         "rows.jsonl:2: is longer than 1,048,576 bytes; split the record or raise",
     ),
-    "one JSON array": data(b"[" + GOOD.strip() + b"]", "rows.jsonl:1: is a JSON array; write one object per line: jq"),
+    "one JSON array": data(
+        b"[" + GOOD.strip() + b"]",
+        "rows.jsonl:1: is a JSON array; name the file .json",
+    ),
     "deep nesting": data(
         b'{"text": "a", "json": ' + b"[" * 100_000 + b"}", "rows.jsonl:1: is nested deeper than 64 levels"
     ),

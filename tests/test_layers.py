@@ -27,6 +27,7 @@ DATA_LAYERS = [
     {"settings"},
     {"records", "tokens", "variants"},
     {"batches", "clips", "hygiene"},
+    {"table"},
     {"base"},
     {"tasks"},
 ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import abstractmethod
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
@@ -13,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning.pytorch import LightningDataModule
 
 from lit_llm.batch import Batch
 from lit_llm.data.batches.batching import PlannedLoader, eval_loader, plan, rounded_up, sorted_batches
@@ -21,6 +19,7 @@ from lit_llm.data.batches.collating import collate
 from lit_llm.data.batches.resuming import Progress, check_same_rows
 from lit_llm.data.hygiene.auditing import AuditReport, repeated_texts, row_counts, shown_rows, unlabelled
 from lit_llm.data.settings import positive, stage_name
+from lit_llm.data.table import TableData
 from lit_llm.data.tokens.dataset import Example, Row, Split
 from lit_llm.data.tokens.encoding import Encoder
 from lit_llm.data.tokens.prompting import ChatFormat, Learn, Overflow
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
-class LMData(LightningDataModule):
+class LMData(TableData):
     """Reads files of one task and serves batches.
 
     Args:
@@ -60,6 +59,7 @@ class LMData(LightningDataModule):
             length as fit are put together then, ``batch_size`` at most.
         num_workers: processes that load ahead.
         seed: of shuffling and augmentation; by default that of ``seed_everything``.
+        **kwargs: as for ``TableData``: how files are read.
     """
 
     task: str = "text"
@@ -84,8 +84,9 @@ class LMData(LightningDataModule):
         max_batch_tokens: int | None = None,
         num_workers: int = 0,
         seed: int | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__()
+        super().__init__(**kwargs)
         if reserved := [name for name in test or {} if name in ("train", "valid", "predict")]:
             raise ConfigError(f"data.init_args.test: {reserved[0]!r} is the name of a split; name the test otherwise")
         self.files = {"train": train, "valid": valid, "predict": predict}
@@ -113,7 +114,6 @@ class LMData(LightningDataModule):
         self.finished_ids: set[str] = set()
         self.prefix = ""
         self.splits: dict[str, Split] = {}
-        self.counts: Counter[str] = Counter()
         self.progress = Progress()
 
     @property

@@ -1,44 +1,31 @@
-"""JSONL, CSV, TSV and Parquet in; errors that name file, line and field out.
+"""JSONL, JSON, CSV, TSV and Parquet in; errors that name file, line and field out.
 
 A record is a dict of named columns. Everything that is wrong with a file is found here, before a model is opened, and
-said in one line: ``orders.jsonl:17: field 'json': …``. Lines count from 1 as an editor counts them (a CSV's header is
-line 1); a Parquet file has rows in their place.
+told at once: ``orders.jsonl:17: field 'json': …``. Lines count from 1 as an editor counts them (a CSV's header is
+line 1); a Parquet file and a JSON array have rows in their place.
 """
 
 from __future__ import annotations
 
-import csv
-import difflib
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from lit_llm.data.records.lines import fail, files_like, text_lines
+from lit_llm.data.records.delimited import delimited_rows, nearest
+from lit_llm.data.records.faults import Broken, Fault, Faults
+from lit_llm.data.records.json_rows import json_rows, jsonl_rows
+from lit_llm.data.records.layout import Layout
+from lit_llm.data.records.lines import SUFFIXES, amid, fail, files_like, text_lines
 from lit_llm.data.records.parquet import column_names, parquet_rows
+from lit_llm.data.records.values import Column, Kind, ValueFault, converted
 from lit_llm.errors import DataError
-from lit_llm.strict_json import JSONError, excerpt, json_type, loads
+from lit_llm.strict_json import excerpt
 
-Kind = Literal["text", "json", "id"]
-"""``text``: a string that is not blank; ``json``: an object or array, or text of one; ``id``: a string or integer."""
+__all__ = ["MAX_LINE_BYTES", "Column", "Kind", "Reader", "Record", "read_files", "read_parallel", "read_records"]
 
 MAX_LINE_BYTES = 1 << 20
 """Longest line that is read unless told otherwise: one forgotten newline must not fill the memory."""
-
-
-@dataclass(frozen=True)
-class Column:
-    """A field to read.
-
-    Attributes:
-        name: as the file calls it.
-        kind: what its values must be.
-        required: whether every record must have a value.
-    """
-
-    name: str
-    kind: Kind = "text"
-    required: bool = True
 
 
 @dataclass(frozen=True)
@@ -47,7 +34,7 @@ class Record:
 
     Attributes:
         path: the file it came from.
-        line: its line, or its row in a Parquet file, from 1.
+        line: its line, or its row in a Parquet file or JSON array, from 1.
         id: its own id, or ``<stem>-<line>``.
         values: by the reader's names; None where an optional column has no value.
     """
@@ -63,77 +50,54 @@ class Record:
         return f"{self.path}:{self.line}"
 
 
+@dataclass(frozen=True)
+class Reader:
+    """How files are read.
+
+    Attributes:
+        layout: how text files are written.
+        max_line_bytes: longest line of a text file.
+        faults: gathers what is wrong; by default it ends in an error.
+    """
+
+    layout: Layout = field(default_factory=Layout)
+    max_line_bytes: int = MAX_LINE_BYTES
+    faults: Faults | None = None
+
+
 def read_records(
     path: str | Path,
     columns: Mapping[str, Column],
     *,
     max_line_bytes: int = MAX_LINE_BYTES,
     either: Sequence[str] = (),
+    expect: Sequence[Collection[str]] = (),
+    reader: Reader | None = None,
 ) -> list[Record]:
-    """Read and validate a ``.jsonl``, ``.ndjson``, ``.csv``, ``.tsv`` or ``.parquet`` file.
+    """Read and validate a ``.jsonl``, ``.ndjson``, ``.json``, ``.csv``, ``.tsv`` or ``.parquet`` file.
 
     Args:
         path: the file.
         columns: what to read, by the name that :attr:`Record.values` will use. A column named ``id`` fills
             :attr:`Record.id` and is not among the values. Other columns of the file are ignored.
-        max_line_bytes: longest line of a text file.
+        max_line_bytes: longest line of a text file, unless ``reader`` says it.
         either: optional columns of which every record must have one.
+        expect: groups of columns; the file must have all of one group.
+        reader: how the file is read, and where faults go.
 
     Raises:
-        DataError: if the file or one of its records is not as it should be; nothing is skipped but blank lines.
+        DataError: if the file or, without a place for faults, one of its records is not as it should be.
     """
-    records = read_files([path], columns, max_line_bytes=max_line_bytes)
-    for record in records:
-        if either and all(record.values[name] is None for name in either):
-            names = [columns[name].name for name in either]
-            fail(record.path, record.line, names[0], f"has no value, nor has {' or '.join(map(repr, names[1:]))}")
-    return records
-
-
-def read_rows(path: str | Path, *, max_line_bytes: int = MAX_LINE_BYTES) -> list[dict[str, Any]]:
-    """Return all columns of a file as they are; a row without an ``id`` gets the one that a data module would give it.
-
-    Raises:
-        DataError: if the file cannot be read as rows of named columns, is empty, or an id occurs twice.
-    """
-    file = Path(path)
-    rows = list(_reader(file)(file, (), max_line_bytes))
-    if not rows:
-        raise DataError(f"{file}: holds no records; is it the right file, and was it written to the end?")
-    records = [_record(file, file.stem, line, row, {"id": Column("id", "id", required=False)}) for line, row in rows]
-    check_unique_ids(records)
-    return [{"id": record.id} | row | {"id": record.id} for record, (_, row) in zip(records, rows, strict=True)]
-
-
-def read_parallel(pattern: str, names: Sequence[str], *, max_line_bytes: int = MAX_LINE_BYTES) -> list[Record]:
-    """Read plain text files of equally many lines, one for each of ``names`` in the place of ``{lang}``.
-
-    Returns:
-        A record for each line, with a value for each name; None where the line is blank.
-
-    Raises:
-        DataError: if a file cannot be read, or the files differ in their number of lines.
-    """
-    paths = {name: Path(pattern.replace("{lang}", name)) for name in names}
-    texts = {
-        name: [text.rstrip("\r\n") for _, text in text_lines(path, max_line_bytes)] for name, path in paths.items()
-    }
-    counts = {paths[name]: len(lines) for name, lines in texts.items()}
-    if len(set(counts.values())) > 1:
-        listed = ", ".join(f"{path} has {count} lines" for path, count in counts.items())
-        raise DataError(f"{pattern}: {listed}: parallel files have one line for each pair")
-    first = paths[names[0]]
-    rows = zip(*texts.values(), strict=True)
-    return [
-        Record(
-            first, line, f"{first.stem}-{line}", {n: t if t.strip() else None for n, t in zip(names, row, strict=True)}
-        )
-        for line, row in enumerate(rows, start=1)
-    ]
+    reader = reader or Reader(max_line_bytes=max_line_bytes)
+    return _read([Path(path)], columns, reader, either, expect)
 
 
 def read_files(
-    paths: Sequence[str | Path], columns: Mapping[str, Column], *, max_line_bytes: int = MAX_LINE_BYTES
+    paths: Sequence[str | Path],
+    columns: Mapping[str, Column],
+    *,
+    max_line_bytes: int = MAX_LINE_BYTES,
+    reader: Reader | None = None,
 ) -> list[Record]:
     """Read several files as :func:`read_records` does; an id may occur once in all of them.
 
@@ -142,191 +106,234 @@ def read_files(
     Raises:
         DataError: as :func:`read_records`, and if two records have one id.
     """
-    files = [Path(path) for path in paths]
-    stems = [file.stem for file in files]
-    records: list[Record] = []
-    for file in files:
-        prefix = file.stem if stems.count(file.stem) == 1 else f"{file.parent.name}/{file.stem}"
-        found = _read_file(file, prefix, columns, max_line_bytes)
-        if not found:
-            raise DataError(f"{file}: holds no records; is it the right file, and was it written to the end?")
-        records += found
-    check_unique_ids(records, columns["id"].name if "id" in columns else "id")
+    reader = reader or Reader(max_line_bytes=max_line_bytes)
+    return _read([Path(path) for path in paths], columns, reader, (), ())
+
+
+def read_rows(
+    path: str | Path, *, max_line_bytes: int = MAX_LINE_BYTES, layout: Layout | None = None
+) -> list[dict[str, Any]]:
+    """Return all columns of a file as JSON can hold them; a row without an ``id`` gets that of a data module.
+
+    Raises:
+        DataError: if the file cannot be read as rows of named columns, is empty, or an id occurs twice.
+    """
+    file, faults = Path(path), Faults()
+    rows = list(_rows_of(file)(file, (), max_line_bytes, layout or Layout()))
+    found = []
+    for line, row in rows:
+        record = _record(file, file.stem, line, row, {"id": Column("id", "id", required=False)}, faults)
+        if record is not None and isinstance(row, dict):
+            found.append((record, row))
+    _refuse_empty(file, rows)
+    _unique([record for record, _ in found], "id", faults)
+    faults.settle(len(rows))
+    return [{"id": record.id} | row | {"id": record.id} for record, row in found]
+
+
+def read_parallel(
+    pattern: str, names: Sequence[str], *, max_line_bytes: int = MAX_LINE_BYTES, reader: Reader | None = None
+) -> list[Record]:
+    """Read plain text files of equally many lines, one for each of ``names`` in the place of ``{lang}``.
+
+    Returns:
+        A record for each line, with a value for each name; None where the line is blank.
+
+    Raises:
+        DataError: if a file cannot be read, or the files differ in their number of lines.
+    """
+    reader = reader or Reader(max_line_bytes=max_line_bytes)
+    faults = reader.faults or Faults()
+    paths = {name: Path(pattern.replace("{lang}", name)) for name in names}
+    texts = {name: _text_rows(path, reader) for name, path in paths.items()}
+    counts = {paths[name]: len(lines) for name, lines in texts.items()}
+    if len(set(counts.values())) > 1:
+        listed = ", ".join(f"{path} has {count} lines" for path, count in counts.items())
+        raise DataError(f"{pattern}: {listed}: parallel files have one line for each pair")
+    first = paths[names[0]]
+    records = []
+    for line, row in enumerate(zip(*texts.values(), strict=True), start=1):
+        own = f"{first.stem}-{line}"
+        values = dict(zip(names, row, strict=True))
+        broken = {name: text for name, text in values.items() if isinstance(text, Broken)}
+        for name, text in broken.items():
+            faults.add(Fault(paths[name], line, text.message, row=text.raw, id=own))
+        if not broken:
+            found = {name: text if str(text).strip() else None for name, text in values.items()}
+            records.append(Record(first, line, own, found))
+    faults.settle(len(records))
     return records
 
 
-def check_unique_ids(records: Iterable[Record], name: str = "id") -> None:
-    """Raise a DataError that names both places if an id occurs twice.
+def _text_rows(path: Path, reader: Reader) -> list[str | Broken]:
+    lines = text_lines(path, reader.max_line_bytes, reader.layout)
+    return [text if isinstance(text, Broken) else amid(text, path) or text.rstrip("\r\n") for _, text in lines]
+
+
+def _read(
+    files: Sequence[Path],
+    columns: Mapping[str, Column],
+    reader: Reader,
+    either: Sequence[str],
+    expect: Sequence[Collection[str]],
+) -> list[Record]:
+    stems = [file.stem for file in files]
+    faults = reader.faults or Faults()
+    records: list[Record] = []
+    count = 0
+    for file in files:
+        prefix = file.stem if stems.count(file.stem) == 1 else f"{file.parent.name}/{file.stem}"
+        rows = _rows(file, columns, reader)
+        _refuse_empty(file, rows)
+        _refuse_absent(file, rows, columns, expect or [[name] for name in either])
+        found = [_record(file, prefix, line, row, columns, faults) for line, row in rows]
+        records += [record for record in found if record is not None and _has_one(record, either, columns, faults)]
+        count += len(rows)
+    records = _unique(records, columns["id"].name if "id" in columns else "id", faults)
+    faults.settle(count)
+    return records
+
+
+def _rows(path: Path, columns: Mapping[str, Column], reader: Reader) -> list[tuple[int, dict[str, Any] | Broken]]:
+    rows_of = _rows_of(path, delimited=reader.layout.delimiter is not None)
+    try:
+        return list(rows_of(path, columns.values(), reader.max_line_bytes, reader.layout))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def raw_rows(
+    path: Path, layout: Layout, max_line_bytes: int = MAX_LINE_BYTES
+) -> Iterator[tuple[int, dict[str, Any] | Broken]]:
+    """Yield line and columns of every row of a file as they are, or why a row has none.
+
+    Raises:
+        DataError: if the file as a whole cannot be read.
+    """
+    yield from _rows_of(path, delimited=True)(path, (), max_line_bytes, layout)
+
+
+def _refuse_empty(path: Path, rows: Sequence[Any]) -> None:
+    if not rows:
+        raise DataError(f"{path}: holds no records; is it the right file, and was it written to the end?")
+
+
+def _refuse_absent(
+    path: Path,
+    rows: Sequence[tuple[int, dict[str, Any] | Broken]],
+    columns: Mapping[str, Column],
+    groups: Sequence[Collection[str]],
+) -> None:
+    """Refuse a file that lacks a column as a whole, which is no fault of its rows."""
+    whole = [(line, row) for line, row in rows if isinstance(row, dict)]
+    present = dict.fromkeys(key for _, row in whole for key in row)
+    if not whole:
+        return
+    if path.suffix.lower() == ".parquet":
+        present = dict.fromkeys(column_names(path))
+    needed = [column for column in columns.values() if column.required or column.expected]
+    missing = [column.name for column in needed if column.name not in present]
+    lacks = [[columns[key].name for key in group if columns[key].name not in present] for group in groups]
+    if lacks and all(lacks):
+        missing += sorted(lacks, key=lambda lack: len(lack))[0]
+    if missing:
+        every = " from every row" if len(whole) > 1 else ""
+        fail(path, whole[0][0], missing[0], f"is missing{every}; {nearest(missing[0], present)}")
+
+
+def _has_one(record: Record, either: Sequence[str], columns: Mapping[str, Column], faults: Faults) -> bool:
+    if not either or any(record.values[name] is not None for name in either):
+        return True
+    names = [columns[name].name for name in either]
+    message = f"has no value, nor has {' or '.join(map(repr, names[1:]))}"
+    faults.add(Fault(record.path, record.line, message, names[0], record.values, record.id))
+    return False
+
+
+def _unique(records: Sequence[Record], name: str, faults: Faults) -> list[Record]:
+    """Return the records whose ids did not occur before.
 
     Args:
         records: of one or of several files.
         name: what the files call the id.
+        faults: notes both places of an id that occurs twice.
     """
     seen: dict[str, Record] = {}
     for record in records:
         first = seen.setdefault(record.id, record)
         if first is not record:
             message = f"{excerpt(record.id)} is already the id of {first.place}; give each record its own"
-            fail(record.path, record.line, name, message)
+            faults.add(Fault(record.path, record.line, message, name, record.values, record.id))
+    return list(seen.values())
 
 
-def _read_file(path: Path, prefix: str, columns: Mapping[str, Column], limit: int) -> list[Record]:
-    reader = _reader(path)
-    try:
-        rows = list(reader(path, columns.values(), limit))
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
-    return [_record(path, prefix, line, row, columns) for line, row in rows]
-
-
-def _record(path: Path, prefix: str, line: int, row: dict[str, Any], columns: Mapping[str, Column]) -> Record:
-    values = {key: _value(path, line, row, column) for key, column in columns.items()}
-    own = values.pop("id", None)
-    return Record(path, line, f"{prefix}-{line}" if own is None else own, values)
-
-
-def _value(path: Path, line: int, row: dict[str, Any], column: Column) -> Any:
-    if column.required and column.name not in row:
-        fail(path, line, column.name, f"is missing; {_nearest(column.name, row)}")
-    value = row.get(column.name)
-    blank = value == "" or (column.kind == "text" and isinstance(value, str) and not value.strip())
-    if value is None or (blank and not column.required):
-        if column.required:
-            fail(path, line, column.name, "is null; give it a value or remove the record")
+def _record(
+    path: Path,
+    prefix: str,
+    line: int,
+    row: dict[str, Any] | Broken,
+    columns: Mapping[str, Column],
+    faults: Faults,
+) -> Record | None:
+    own = f"{prefix}-{line}"
+    if isinstance(row, Broken):
+        faults.add(Fault(path, line, row.message, row.field, row.raw, own))
         return None
-    try:
-        return _CONVERT[column.kind](value)
-    except JSONError as error:
-        fail(path, line, f"{column.name}.{error.where}".rstrip("."), error.message)
-    except ValueError as error:
-        fail(path, line, column.name, str(error))
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"must be a string, got {json_type(value)} {excerpt(value)}")
-    if not value.strip():
-        raise ValueError("is blank; give it a value or remove the record")
-    return value
-
-
-def _id(value: Any) -> str:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    if not isinstance(value, str):
-        raise ValueError(f"must be a string or an integer, got {json_type(value)} {excerpt(value)}")
-    return _text(value)
-
-
-def _json(value: Any) -> Any:
-    if isinstance(value, str):
-        value = loads(_text(value))
-    if not isinstance(value, dict | list):
-        raise ValueError(f"must be a JSON object or array, got {json_type(value)} {excerpt(value)}")
-    return value
-
-
-_CONVERT: dict[Kind, Callable[[Any], Any]] = {"text": _text, "json": _json, "id": _id}
-
-
-_Rows = Iterator[tuple[int, dict[str, Any]]]
-
-
-def _jsonl(path: Path, columns: Collection[Column], limit: int) -> _Rows:
-    for line, text in text_lines(path, limit):
-        if not text.strip():
-            continue
-        if line == 1 and text.lstrip().startswith("["):
-            fail(path, line, "", f"is a JSON array; write one object per line: jq -c '.[]' {path.name}")
+    values: dict[str, Any] = {}
+    wrong: list[ValueFault] = []
+    for key, column in columns.items():
         try:
-            row = loads(text.rstrip("\r\n"))
-        except JSONError as error:
-            fail(path, line, error.where, error.message)
-        if not isinstance(row, dict):
-            fail(path, line, "", f"must be a JSON object, got {json_type(row)} {excerpt(row)}")
-        yield line, row
+            values[key] = _value(row, column)
+        except ValueFault as error:
+            wrong.append(error)
+    found = values.pop("id", None)
+    own = own if found is None else found
+    for fault in wrong:
+        faults.add(Fault(path, line, fault.message, fault.where, row, own))
+    return None if wrong else Record(path, line, own, values)
 
 
-def _delimited(delimiter: str) -> Callable[[Path, Collection[Column], int], _Rows]:
-    def rows(path: Path, columns: Collection[Column], limit: int) -> _Rows:
-        """Yield the rows below the header."""
-        header: list[str] = []
-        for line, cells in _cells(path, delimiter, limit):
-            if not header:
-                header = cells
-                _check_header(path, line, header, columns)
-            elif len(cells) != len(header):
-                name = header[len(cells)] if len(cells) < len(header) else header[-1]
-                hint = f"quote a value that holds {delimiter!r} or a line break"
-                fail(path, line, name, f"the row has {len(cells)} values for {len(header)} columns; {hint}")
-            else:
-                yield line, dict(zip(header, cells, strict=True))
-
-    return rows
+def _value(row: dict[str, Any], column: Column) -> Any:
+    if column.required and column.name not in row:
+        raise ValueFault(f"is missing; {nearest(column.name, row)}", column.name)
+    return converted(row.get(column.name), column)
 
 
-def _cells(path: Path, delimiter: str, limit: int) -> Iterator[tuple[int, list[str]]]:
-    """Yield the line on which each non-blank row begins, and its cells."""
-    reader = csv.reader((text for _, text in text_lines(path, limit)), delimiter=delimiter, strict=True)
-    line = 1
-    # The csv module's own limit is one for the whole process and lower than ours.
-    before = csv.field_size_limit(limit)
-    try:
-        for cells in reader:
-            if cells:
-                yield line, cells
-            line = reader.line_num + 1
-    except csv.Error as error:
-        fail(path, line, "", f"is not {path.suffix[1:].upper()}: {error}; is a quote left open in this row?")
-    finally:
-        csv.field_size_limit(before)
+_RowReader = Callable[[Path, Collection[Column], int, Layout], Iterator[tuple[int, dict[str, Any] | Broken]]]
 
 
-def _check_header(path: Path, line: int, header: list[str], columns: Collection[Column]) -> None:
-    for name in header:
-        if header.count(name) > 1:
-            fail(path, line, name, "names two columns; rename one")
-    for column in columns:
-        if column.required and column.name not in header:
-            hint = f"{_nearest(column.name, header)}{_other_delimiter(header)}"
-            fail(path, line, column.name, f"is missing from the header; {hint}")
-
-
-def _other_delimiter(header: list[str]) -> str:
-    found = next((mark for mark in ";\t|," if mark in header[0]), None) if len(header) == 1 else None
-    return f". Is {found!r} its separator? .csv means ',' and .tsv a tab" if found else ""
-
-
-def _parquet(path: Path, columns: Collection[Column], limit: int) -> _Rows:
+def _parquet(path: Path, columns: Collection[Column], limit: int, layout: Layout) -> Iterator[tuple[int, Any]]:
     present = column_names(path)
     for column in columns:
-        if column.required and column.name not in present:
-            fail(path, 1, column.name, f"is not a column; {_nearest(column.name, present)}")
+        if (column.required or column.expected) and column.name not in present:
+            fail(path, 1, column.name, f"is not a column; {nearest(column.name, present)}")
     return parquet_rows(path, [column.name for column in columns if column.name in present])
 
 
-_READERS: dict[str, Callable[[Path, Collection[Column], int], _Rows]] = {
-    ".jsonl": _jsonl,
-    ".ndjson": _jsonl,
-    ".csv": _delimited(","),
-    ".tsv": _delimited("\t"),
+def _lines(read: Callable[[Path, int, Layout], Iterator[tuple[int, Any]]]) -> _RowReader:
+    return lambda path, columns, limit, layout: read(path, limit, layout)
+
+
+_READERS: dict[str, _RowReader] = {
+    ".jsonl": _lines(jsonl_rows),
+    ".ndjson": _lines(jsonl_rows),
+    ".json": _lines(json_rows),
+    ".csv": delimited_rows,
+    ".tsv": delimited_rows,
     ".parquet": _parquet,
 }
 
 
-def _reader(path: Path) -> Callable[[Path, Collection[Column], int], _Rows]:
+def _rows_of(path: Path, *, delimited: bool = False) -> _RowReader:
     if path.is_dir():
         raise DataError(f"{path}: is a folder; name a file in it{files_like('', path)}")
     if not path.exists():
         raise DataError(f"{path}: no such file{files_like(path.name, path.parent)}")
-    if path.suffix.lower() not in _READERS:
-        known = ", ".join(_READERS)
-        raise DataError(f"{path}: the extension {path.suffix!r} is not one of {known}; convert or rename the file")
-    return _READERS[path.suffix.lower()]
-
-
-def _nearest(name: str, present: Iterable[str]) -> str:
-    names = [str(item) for item in present]
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    listed = ", ".join(excerpt(item) for item in names[:8]) + (", …" if len(names) > 8 else "")
-    return f"did you mean {near[0]!r}? (there are {listed})" if near else f"there are {listed or 'none'}"
+    suffix = path.suffix.lower()
+    if suffix not in _READERS and not delimited:
+        known = ", ".join(SUFFIXES)
+        raise DataError(
+            f"{path}: the extension {path.suffix!r} is not one of {known}; convert or rename the file, or say what "
+            "separates its cells: data.init_args.delimiter"
+        )
+    return _READERS.get(suffix, delimited_rows)

@@ -10,7 +10,7 @@ from typing import Any
 
 from lit_llm.batch import as_text
 from lit_llm.data.base import LMData
-from lit_llm.data.records.reading import MAX_LINE_BYTES, Column, Record, read_records
+from lit_llm.data.records.reading import MAX_LINE_BYTES, Column, Record
 from lit_llm.data.tokens.dataset import Example
 from lit_llm.errors import ConfigError, DataError
 from lit_llm.metrics import first_fault, parse_json
@@ -19,8 +19,8 @@ from lit_llm.metrics import first_fault, parse_json
 class ExtractionData(LMData):
     """Records with a text and the JSON value that it states.
 
-    Files are JSONL, CSV, TSV or Parquet. Targets are learned as compact JSON; with a schema, its properties give the
-    order of the keys.
+    Files are JSONL, JSON, CSV, TSV or Parquet. Targets are learned as compact JSON; with a schema, its properties give
+    the order of the keys.
 
     Args:
         text_field: column of the text.
@@ -57,11 +57,10 @@ class ExtractionData(LMData):
         columns = {
             "text": Column(self.text_field),
             "json": Column(self.json_field, kind="json", required=not to_answer),
-            "id": Column("id", kind="id", required=False),
         }
         if self.schema_field:
-            columns["schema"] = Column(self.schema_field, kind="json", required=False)
-        return [self._example(record) for record in read_records(path, columns, max_line_bytes=self.max_line_bytes)]
+            columns["schema"] = Column(self.schema_field, kind="json", required=False, expected=not to_answer)
+        return self.read_table(path, columns, lambda record: [self._example(record)])
 
     def postprocess(self, raw: str, meta: Mapping[str, Any]) -> tuple[str, str, str]:
         """Return the JSON value in compact form, or why the text is none."""

@@ -14,7 +14,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from lit_llm.data.base import LMData
 from lit_llm.data.hygiene.cleaning import Cleaner
 from lit_llm.data.hygiene.orthography import NahuatlOrthography
-from lit_llm.data.records.reading import MAX_LINE_BYTES, Column, Record, read_parallel, read_records
+from lit_llm.data.records.reading import MAX_LINE_BYTES, Column, Record
 from lit_llm.data.tokens.dataset import Example
 from lit_llm.data.tokens.prompting import Context
 from lit_llm.errors import ConfigError, DataError
@@ -101,15 +101,13 @@ class TranslationData(LMData):
         Raises:
             DataError: if a pair has neither side, or a text is not of its kind.
         """
+        columns = {name: Column(name, required=False) for name in self.languages}
         if "{lang}" in str(path):
-            records = read_parallel(str(path), list(self.languages), max_line_bytes=self.max_line_bytes)
-        else:
-            columns = {name: Column(name, required=False) for name in self.languages}
-            columns |= {key: Column(name, kind="id", required=False) for key, name in self.facts.items()}
-            columns["id"] = Column("id", kind="id", required=False)
-            records = read_records(path, columns, max_line_bytes=self.max_line_bytes, either=list(self.languages))
-            self._check_facts(path, records)
-        return [example for record in records for example in self._examples(record)]
+            return self.read_table(path, columns, self._examples)
+        columns |= {key: Column(name, "id", required=False, expected=name != key) for key, name in self.facts.items()}
+        examples = self.read_table(path, columns, self._examples, either=list(self.languages))
+        self._check_facts(path, examples)
+        return examples
 
     def select(self, name: str, examples: list[Example]) -> list[Example]:
         """Clean training pairs; elsewhere leave out rows whose source is missing, and those without a reference.
@@ -202,10 +200,10 @@ class TranslationData(LMData):
             answer = self.orthography.write(answer)
         return replace(example, text=text, answer=answer, reference=answer)
 
-    def _check_facts(self, path: Path, records: Sequence[Record]) -> None:
+    def _check_facts(self, path: Path, examples: Sequence[Example]) -> None:
         """Refuse a column that the configuration names and no row has: its facts would be missing in silence."""
         for key, name in self.facts.items():
-            if name != key and not any(record.values[key] for record in records):
+            if name != key and not any(key in example.meta for example in examples):
                 raise DataError(f"{path}: no row has a value in {name!r}, which data.init_args.{key}_field names")
 
     def _check(self, name: str, directions: Iterable[str]) -> None:

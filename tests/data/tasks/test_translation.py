@@ -128,7 +128,11 @@ def test_a_pair_counts_once_in_whatever_directions_it_is_learned(tmp_path: Path,
     ("row", "settings", "message"),
     [
         ({"spa": "hola", "nah": "niltze"}, {}, r"no row is left of 2; train cleaned, empty: 1"),
-        ({"es": "hola", "nah": "niltze"}, {"dialect_field": "variante"}, r"no row has a value in 'variante'"),
+        (
+            {"es": "hola", "nah": "niltze"},
+            {"dialect_field": "variante"},
+            r"field 'variante': is missing; there",
+        ),
     ],
 )
 def test_a_misnamed_column_is_no_silent_loss(
@@ -208,7 +212,7 @@ def test_what_the_configuration_cannot_mean_is_refused(settings: dict[str, Any],
 @pytest.mark.parametrize(
     ("files", "train", "message"),
     [
-        ({"t.jsonl": '{"spa": "hola"}\n'}, "t.jsonl", r"t\.jsonl:1: field 'es': has no value, nor has 'nah'"),
+        ({"t.jsonl": '{"spa": "hola"}\n'}, "t.jsonl", r"t\.jsonl:1: field 'es': is missing; there are 'spa'"),
         ({"t.es": "a\n", "t.nah": "b\nc\n"}, "t.{lang}", r"t\.es has 1 lines, .*t\.nah has 2 lines"),
         ({"t.es": "a\n"}, "t.{lang}", r"t\.nah: no such file"),
     ],

@@ -1,0 +1,132 @@
+"""Data modules read files of named columns: the settings of how, and what becomes of rows that cannot be used."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+from lightning.pytorch import LightningDataModule
+
+from lit_llm.data.records.faults import Fault, Faults, write_faults
+from lit_llm.data.records.layout import Layout, Quoting
+from lit_llm.data.records.reading import MAX_LINE_BYTES, Column, Reader, Record, read_parallel, read_records
+from lit_llm.data.tokens.dataset import Example
+from lit_llm.errors import ConfigError, DataError
+
+BadRows = Literal["error", "skip"]
+
+_PREDICTED = "id text prediction reference status error raw new_tokens score meta"
+_FACTS = "split part schema direction pair dialect origin document lang truncated source finished"
+RESERVED = frozenset(f"{_PREDICTED} {_FACTS}".split(" "))
+"""Names that rows already have in predictions.csv or in its ``meta``."""
+
+SKIP = "mend them, or set data.init_args.bad_rows to skip, which leaves them out and counts them"
+
+
+class TableData(LightningDataModule):
+    """Reads files of named columns.
+
+    Args:
+        delimiter: what separates the cells of CSV and TSV files, such as ``;``; by default a comma in ``.csv`` and a
+            tab in ``.tsv``.
+        encoding: how text files write letters as bytes: ``utf-8``, ``utf-16``, ``windows-1252``, ….
+        quoting: what quotes mean in CSV and TSV files: ``csv`` puts them around cells, with ``none`` they are letters;
+            ``auto`` is ``csv``, but between tabs it is decided by the whole file, or refused.
+        header: whether the first row of CSV and TSV files names the columns; a list of names where no row does.
+        id_field: column of the ids; only one named ``id`` may be missing.
+        keep: further columns that go into ``meta`` of predictions.csv.
+        bad_rows: ``error`` refuses a file with rows that cannot be used, and lists them; ``skip`` leaves these out,
+            counts them, and writes them to ``bad_rows`` in the run folder. In the file of ``predict`` they are always
+            rows with the status ``error``.
+
+    Raises:
+        ConfigError: if a setting is not possible.
+    """
+
+    def __init__(
+        self,
+        delimiter: str | None = None,
+        encoding: str = "utf-8",
+        quoting: Quoting = "auto",
+        header: bool | list[str] = True,
+        id_field: str = "id",
+        keep: list[str] | None = None,
+        bad_rows: BadRows = "error",
+    ) -> None:
+        super().__init__()
+        named = header if isinstance(header, bool) else tuple(header)
+        self.layout = Layout(delimiter, encoding, quoting, named)
+        self.id_field, self.keep, self.bad_rows = id_field, list(keep or []), bad_rows
+        if taken := [name for name in self.keep if name in RESERVED]:
+            raise ConfigError(
+                f"data.init_args.keep: {taken[0]!r} is a name that predictions.csv uses itself: rename the column"
+            )
+        self.max_line_bytes = MAX_LINE_BYTES
+        self.counts: Counter[str] = Counter()
+        self.skipped: dict[str, list[Fault]] = {}
+
+    def read_table(
+        self,
+        path: Path,
+        columns: Mapping[str, Column],
+        make: Callable[[Record], Sequence[Example]],
+        *,
+        either: Sequence[str] = (),
+        expect: Sequence[Collection[str]] = (),
+    ) -> list[Example]:
+        """Read a file by the settings and return what ``make`` makes of its records.
+
+        Args:
+            path: the file; with ``{lang}`` in it, plain text files of equally many lines, one for each of ``columns``.
+            columns: what to read, by the names that ``make`` uses. Ids and kept columns are added.
+            make: returns the examples of a record; its DataErrors are faults of the row.
+            either: optional columns of which every record must have one.
+            expect: groups of columns; the file must have all of one group.
+
+        Raises:
+            DataError: if the file cannot be used, or has bad rows that are not to be skipped.
+        """
+        faults = Faults(keep=self.bad_rows == "skip")
+        found = self._records(path, columns, faults, either, expect)
+        examples = []
+        for record in found:
+            try:
+                examples += [self._kept(example, record) for example in make(record)]
+            except DataError as error:
+                message = str(error).removeprefix(f"{record.place}: ")
+                faults.add(Fault(record.path, record.line, message, row=record.values, id=record.id))
+        faults.settle(len(found), SKIP)
+        if faults:
+            self.skipped[path.name] = list(faults)
+            self.counts[f"{path.name}: bad rows, left out"] = len(faults.by_row())
+        return examples
+
+    def write_skipped(self, folder: Path) -> None:
+        """Write the rows that were left out to ``bad_rows`` in a folder, a file for each of the data's files."""
+        for name, faults in self.skipped.items():
+            write_faults(faults, folder / "bad_rows" / f"{name}.jsonl")
+
+    def _records(
+        self,
+        path: Path,
+        columns: Mapping[str, Column],
+        faults: Faults,
+        either: Sequence[str],
+        expect: Sequence[Collection[str]],
+    ) -> list[Record]:
+        reader = Reader(self.layout, self.max_line_bytes, faults)
+        if "{lang}" in str(path):
+            if self.keep or self.id_field != "id":
+                name = "keep" if self.keep else "id_field"
+                raise ConfigError(f"data.init_args.{name}: {path} is plain text, which has no columns: leave it out")
+            return read_parallel(str(path), list(columns), reader=reader)
+        own = Column(self.id_field, "id", required=False, expected=self.id_field != "id")
+        kept = {f"keep {name}": Column(name, "any", required=False, expected=True) for name in self.keep}
+        return read_records(path, {**columns, **kept, "id": own}, either=either, expect=expect, reader=reader)
+
+    def _kept(self, example: Example, record: Record) -> Example:
+        for name in self.keep:
+            example.meta[name] = record.values[f"keep {name}"]
+        return example
