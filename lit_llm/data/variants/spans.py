@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any, NamedTuple
+
+from lit_llm.data.variants.amounts import Run, Span, mentioned, runs, untouchable
 
 SEPARATORS = {"es_MX": (",", "."), "es_ES": (".", ",")}
 """Grouping and decimal mark of each locale."""
@@ -28,14 +31,8 @@ _NUMBER = re.compile(
     re.IGNORECASE,
 )
 _WORD = re.compile(r"[^\s;()]+")
+_CODE = re.compile(r"[\d@/_#\\]|www\.")
 _ISO = re.compile(r"(\d{4})-(\d{2})-(\d{2})")
-
-
-class Span(NamedTuple):
-    """Characters ``start`` to ``end`` of a text."""
-
-    start: int
-    end: int
 
 
 class Number(NamedTuple):
@@ -54,6 +51,32 @@ def leaves(value: Any) -> Iterator[Any]:
         return
     for inner in value:
         yield from leaves(inner)
+
+
+def keys(value: Any) -> Iterator[str]:
+    """Yield every key of a JSON value, those of inner objects too."""
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from keys(inner)
+    if isinstance(value, dict):
+        yield from map(str, value)
+
+
+def merged(spans: Iterable[Span]) -> list[Span]:
+    """Return the spans in their order, overlapping ones as one."""
+    found: list[Span] = []
+    for span in sorted(spans):
+        if found and span.start < found[-1].end:
+            found[-1] = Span(found[-1].start, max(found[-1].end, span.end))
+        else:
+            found.append(span)
+    return found
+
+
+def outside(text: str, spans: Sequence[Span], edit: Callable[[str], str]) -> str:
+    """Apply ``edit`` to each part of the text between the spans."""
+    edges = [0, *(edge for span in spans for edge in span), len(text)]
+    parts = [text[a:b] for a, b in itertools.pairwise(edges)]
+    return "".join(part if k % 2 else edit(part) for k, part in enumerate(parts))
 
 
 @lru_cache(maxsize=20_000)
@@ -110,6 +133,15 @@ def _is_number(leaf: Any) -> bool:
     return isinstance(leaf, int | float | Decimal) and not isinstance(leaf, bool)
 
 
+def _lists(value: Any) -> Iterator[list[Any]]:
+    """Yield every list of two or more objects."""
+    if isinstance(value, list) and sum(isinstance(inner, dict) for inner in value) > 1:
+        yield value
+    inner_values = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for inner in inner_values:
+        yield from _lists(inner)
+
+
 def _covers(spans: Iterable[Span], span: Span) -> bool:
     return any(s.start < span.end and span.start < s.end for s in spans)
 
@@ -139,6 +171,7 @@ class Stated:
 
     Attributes:
         value: the target.
+        locale: how the text writes numbers.
         strings: places of the target's strings and days, in the text's order.
         numbers: places of numbers equal to one of the target's, outside ``strings``.
         found: how often each value is stated; equal counts before and after an edit mean that nothing was lost.
@@ -146,12 +179,13 @@ class Stated:
 
     def __init__(self, text: str, value: Any, locale: str) -> None:
         scalars = list(leaves(value))
-        self.value = value
+        self.value, self.locale = value, locale
         # A set of strings: equal ones share their places, and each place is to be found once.
         self.strings: list[Span] = []
         self.found: Counter[str | Decimal] = Counter()
+        self._places: dict[str, list[Span]] = {}
         for leaf in {leaf for leaf in scalars if isinstance(leaf, str) and leaf.strip()}:
-            spans = [Span(*m.span()) for m in _pattern(leaf).finditer(text)]
+            self._places[leaf] = spans = [Span(*m.span()) for m in _pattern(leaf).finditer(text)]
             self.strings += spans
             self.found[leaf] += len(spans)
         self.strings.sort()
@@ -159,16 +193,38 @@ class Stated:
         alone = [n for n in numbers(text, locale) if not _covers(self.strings, n.span)]
         self.numbers = [n for n in alone if n.value in wanted]
         self.found.update(n.value for n in self.numbers if n.value is not None)
-        self._text = text
+        self._text, self._wanted = text, wanted
 
-    def protected(self) -> list[Span]:
-        """Return the merged places that no edit may touch: the values, and everything that holds a digit."""
-        words = [m for m in _WORD.finditer(self._text) if any(c.isdigit() for c in m.group())]
-        digits = [Span(m.start(), m.start() + len(m.group().rstrip(".,:!?"))) for m in words]
-        merged: list[Span] = []
-        for span in sorted([*self.strings, *(n.span for n in self.numbers), *digits]):
-            if merged and span.start < merged[-1].end:
-                merged[-1] = Span(merged[-1].start, max(merged[-1].end, span.end))
-            else:
-                merged.append(span)
-        return merged
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """Places of all amounts in digits and words, of the target or not."""
+        return runs(self._text)
+
+    def blocks(self) -> list[Span]:
+        """Return the place from the first to the last value of each list of several objects: they stay together."""
+        found = []
+        for records in _lists(self.value):
+            inner = list(leaves(records))
+            places = [span for leaf in inner if isinstance(leaf, str) for span in self._places.get(leaf, [])]
+            sizes = {Decimal(str(leaf)) for leaf in inner if _is_number(leaf)}
+            places = places or [number.span for number in self.numbers if number.value in sizes]
+            if places:
+                found.append(Span(min(places).start, max(span.end for span in places)))
+        return found
+
+    def unstated(self) -> list[Decimal]:
+        """Return the target's numbers that the text states in no reading, by their size without the sign."""
+        return sorted(number for number in self._wanted if abs(number) not in mentioned(self._text))
+
+    def protected(self, more: Iterable[Span] = ()) -> list[Span]:
+        """Return the merged places that no edit may touch.
+
+        They are the values, all amounts, signs, comparisons and negations, and every word that holds a digit or is an
+        address.
+
+        Args:
+            more: other places to protect.
+        """
+        words = [m for m in _WORD.finditer(self._text) if _CODE.search(m.group())]
+        codes = [Span(m.start(), m.start() + len(m.group().rstrip(".,:!?"))) for m in words]
+        return merged([*self.strings, *(n.span for n in self.numbers), *codes, *untouchable(self._text), *more])

@@ -60,7 +60,7 @@ def test_every_value_is_still_stated(names: list[str], case_values: bool) -> Non
             assert value in " ".join(text.split()), (value, row["text"], text)
 
 
-@pytest.mark.parametrize(("name", "changed"), list(zip(STRATEGIES, [0.6, 0.7, 0.3, 0.6, 0.5, 0.8, 0.8], strict=True)))
+@pytest.mark.parametrize(("name", "changed"), list(zip(STRATEGIES, [0.8, 0.8, 0.3, 0.8, 0.5, 0.9, 0.9], strict=True)))
 def test_each_strategy_changes_texts_and_seldom_fails(name: str, changed: float) -> None:
     augmenter = only(name)
     for index, row in enumerate(SAMPLE):
@@ -183,8 +183,8 @@ def test_number_format_touches_only_numbers_of_the_target(text: str, value: Any,
 
 
 def test_units_negations_and_values_have_no_synonyms() -> None:
-    table = Augmenter().synonyms
-    untouchable = {"no", "sin", "ni", "nunca", "kilo", "kilos", "caja", "cajas", "litro", "litros", "metros", "pesos"}
+    table = Augmenter().thesaurus.table
+    untouchable = {"no", "sin", "ni", "nunca", "kilo", "kilos", "caja", "cajas", "litro", "litros", "metros", "pesos", "menos"}
     assert untouchable.isdisjoint(table)
     text = "No quiero kilos, sin total; quiero Casa Pedido"
     for changed in variants(only("synonyms"), text, {"cliente": "Casa Pedido"}):
@@ -298,5 +298,5 @@ def test_words_between_values_are_mistyped_and_values_are_not() -> None:
     assert all("dos cajas" in changed and "clavos" in changed for changed in found)
     assert "Quiero comprar dos cajas de clavos, envienlas rapido" in found
     words = {changed.split(" ")[0] for changed in found}
-    swapped, missing, doubled, beside, cut = ("Quireo", "Quero", "Quieero", "Quirro", "Qui.")
+    swapped, missing, doubled, beside, cut = ("Quireo", "Quero", "Quieero", "Quirro", "Qui")
     assert {"Quiero", swapped, missing, doubled, beside, cut} <= words

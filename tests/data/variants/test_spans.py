@@ -101,7 +101,7 @@ def test_protected_places_hold_digits_of_any_kind_and_do_not_overlap() -> None:
     text = "3 focos de 60 W, clave X-9.1b, el 15/03/2025 a las 10:30"
     stated = Stated(text, {"prod": "focos de 60 W", "cant": 3}, "es_MX")
     places = [text[a:b] for a, b in stated.protected()]
-    assert places == ["3", "focos de 60 W", "X-9.1b", "15/03/2025", "10:30"]
+    assert places == ["3", "focos de 60 W", "X-9.1b", "15/03/2025 a las 10:30"]
 
 
 def test_leaves_repeat() -> None:
