@@ -121,7 +121,7 @@ def test_saved_config_runs_as_it_is(trained: Path, tmp_path: Path) -> None:
     assert config["trainer"]["default_root_dir"] == str(trained)
 
 
-@pytest.mark.parametrize("batch_size", [1, 3, 8])
+@pytest.mark.parametrize("batch_size", [1, *(pytest.param(size, marks=pytest.mark.slow) for size in (3, 8))])
 def test_validation_loss_does_not_depend_on_batch_size(
     trained: Path, batch_size: int, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -66,7 +66,9 @@ def gradients(folder: Path) -> list[torch.Tensor]:
     return [torch.cat([g.flatten() for g in torch.load(file, weights_only=True)]).double() for file in files]
 
 
-@pytest.mark.parametrize(("precision", "tolerance"), [("64-true", 1e-6), ("32-true", 1e-4)])
+@pytest.mark.parametrize(
+    ("precision", "tolerance"), [("64-true", 1e-6), pytest.param("32-true", 1e-4, marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize(
     ("batch_size", "accumulate", "devices"), [(4, 2, 1), (1, 8, 1), pytest.param(4, 1, 2, marks=pytest.mark.slow)]
 )

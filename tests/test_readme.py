@@ -61,6 +61,20 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     return start
 
 
+@pytest.fixture(scope="module")
+def printed() -> list[str]:
+    """What the demo prints as its configuration, once it has been asked for."""
+    return []
+
+
+@pytest.fixture
+def plain(run: Run, printed: list[str]) -> str:
+    """The configuration of the demo as it is printed."""
+    if not printed:
+        printed.append(run("fit", "--config", DEMO, "--print_config")[1])
+    return printed[0]
+
+
 def make(target: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
 
@@ -117,8 +131,7 @@ def test_a_command_of_the_pages_is_accepted(page: str, run: Run):
 
 
 @pytest.mark.parametrize("page", pages_with("yaml"))
-def test_a_yaml_block_changes_the_demo(page: str, run: Run, tmp_path: Path):
-    plain = run("fit", "--config", DEMO, "--print_config")[1]
+def test_a_yaml_block_changes_the_demo(page: str, run: Run, plain: str, tmp_path: Path):
     for number, block in enumerate(blocks(page, "yaml")):
         file = tmp_path / f"{number}.yaml"
         file.write_text(block, encoding="utf-8")

@@ -110,9 +110,8 @@ def assert_same_end(whole: Path, resumed: Path, before: int) -> None:
         assert torch.equal(found[name], value), name
 
 
-@pytest.mark.parametrize(
-    "adapter", [pytest.param(name, marks=[] if name == "lora" else pytest.mark.slow) for name in ADAPTERS]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("adapter", ADAPTERS)
 def test_a_run_that_failed_is_continued(adapter: str, tmp_path: Path, root: Path) -> None:
     assert main(["fit", "--config", str(run_file(tmp_path / "whole", root, adapter, None))]) == 0
     folder = tmp_path / "stopped"

@@ -80,7 +80,7 @@ def run_file(folder: Path, root: Path, kind: str, run: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "kind", [pytest.param(name, marks=[] if name in ("lora", "nf4") else pytest.mark.slow) for name in KINDS]
+    "kind", [pytest.param(name, marks=[] if name == "lora" else pytest.mark.slow) for name in KINDS]
 )
 def test_a_run_learns_keeps_its_adaptor_resumes_and_predicts(kind: str, tmp_path: Path, root: Path) -> None:
     whole, cut = (run_file(tmp_path, root, kind, run) for run in ("whole", "cut"))
@@ -163,6 +163,7 @@ def test_validation_tells_what_is_left_with_clips_of_other_rows(tmp_path: Path, 
     assert wanted <= set(logged(tmp_path / "run"))
 
 
+@pytest.mark.slow
 def test_a_few_clips_are_drawn_with_what_was_answered(tmp_path: Path, root: Path) -> None:
     figures = {"class_path": "lit_llm.callbacks.ClipFigures", "init_args": {"count": 2}}
     options = ["--trainer.callbacks+", yaml.safe_dump(figures), "--trainer.logger", "true"]

@@ -99,6 +99,7 @@ def test_the_demo_shares_nothing(root: Path, capsys: pytest.CaptureFixture[str])
     assert main(["audit", "--config", str(root / "configs/run/extraction_tiny.yaml")]) == 0
 
 
+@pytest.mark.slow
 def test_americasnlp_shares_nothing_until_it_is_planted(tmp_path: Path, real_data: Path) -> None:
     folder = real_data / "data/translation"
     read = lambda name: [json.loads(line) for line in (folder / name).read_text("utf-8").splitlines()]  # noqa: E731

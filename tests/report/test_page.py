@@ -27,11 +27,14 @@ EVIL = '<script>document.title="run"</script>'
 
 
 def numbers(rng: random.Random) -> dict[str, float]:
-    return {name: rng.random() for name in ("loss", "field_f1", "exact_match", "strict_parse")} | {"rows": 40}
+    found = {name: rng.random() for name in ("loss", "field_f1", "exact_match", "strict_parse")}
+    return found | {"rows": 40.0, "chars": 12345.678}
 
 
 def result(rng: random.Random, **more: Any) -> Result:
-    fields = [{"field": f"items[].{c}", "precision": 1.0, "recall": 0.5, "f1": rng.random(), "support": 7} for c in "abc"]
+    fields = [
+        {"field": f"items[].{c}", "precision": 1.0, "recall": 0.5, "f1": rng.random(), "support": 7} for c in "abc"
+    ]
     scores = {file: numbers(rng) for file in FILES}
     return Result("test", scores=scores, fields={FILES[0]: fields}, **more)
 
@@ -107,8 +110,13 @@ def test_nothing_breaks_out_and_nothing_is_fetched(run: Path) -> None:
     text = page(run)
     assert "<script" not in text
     assert html.escape(EVIL) in text.replace("&#34;", "&quot;")
-    assert re.findall(r'(?:src|href)\s*=|url\(|@import|https?://', text) == []
+    assert re.findall(r"(?:src|href)\s*=|url\(|@import|https?://", text) == []
     assert "nan" not in re.sub(r"<style>.*?</style>", "", text, flags=re.DOTALL).lower().split("worst rows")[0]
+
+
+def test_a_number_that_is_not_finite_is_said_to_be_none(run: Path) -> None:
+    write_result(Result("test", scores={"a": {"loss": None, "field_f1": None}}), run)  # type: ignore[dict-item]
+    assert page(run).count("not finite") == 2
 
 
 def test_a_run_that_was_only_trained_has_a_page(run: Path) -> None:
@@ -195,7 +203,13 @@ def test_a_browser_reads_the_numbers_of_the_results(run: Path, tmp_path: Path) -
     assert (run / "report.html").stat().st_size < 2_000_000
     flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
     more = ["--disable-component-update", "--disable-sync", "--host-resolver-rules=MAP * ~NOTFOUND", "--dump-dom"]
-    command = [browser, *flags.split(), *more, f"--user-data-dir={tmp_path / 'profile'}", (run / "report.html").as_uri()]
+    command = [
+        browser,
+        *flags.split(),
+        *more,
+        f"--user-data-dir={tmp_path / 'profile'}",
+        (run / "report.html").as_uri(),
+    ]
     dom = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
     assert cells_of(dom) == {(f, m): v for f, values in last.scores.items() for m, v in values.items()}
     assert dom.count("<svg") >= 3 and "<title>pedidos ñ · lit_llm</title>" in dom

@@ -44,8 +44,10 @@ def write_page(folder: Path, output: Path, rows: int = 20) -> Path:
     return output
 
 
-def shown(value: float) -> str:
+def shown(value: float | None) -> str:
     """Return a number as the page writes it: whole ones with commas, others with three decimals."""
+    if value is None:
+        return "not finite"
     return f"{value:,}" if isinstance(value, int) else f"{value:,.3f}"
 
 
