@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
+
+from lit_llm.strict_json import dumps
 
 if TYPE_CHECKING:
     import torch
@@ -131,4 +132,4 @@ def as_text(value: Any) -> str:
     """Return a reference as it is written: a string as it is, None as nothing, anything else as compact JSON."""
     if value is None or isinstance(value, str):
         return value or ""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return dumps(value)

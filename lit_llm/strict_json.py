@@ -1,4 +1,4 @@
-"""JSON as RFC 8259 has it, with errors that say where in the value and what to do."""
+"""JSON as RFC 8259 has it: numbers keep their digits, and errors say where in the value and what to do."""
 
 from __future__ import annotations
 
@@ -31,6 +31,32 @@ class JSONSyntaxError(JSONError):
     """Text that no JSON reader would accept, such as a truncated object."""
 
 
+class Written(float):
+    """A number with the digits it was written with, where Python would write others: ``0.00001``, ``1.50``.
+
+    It computes and compares as the float that it is; ``repr`` and ``dumps`` give its digits.
+
+    Args:
+        digits: the number as JSON writes it.
+    """
+
+    digits: str
+
+    def __new__(cls, digits: str) -> Written:
+        """Return a number that ``float(digits)`` can hold."""
+        number = super().__new__(cls, digits)
+        number.digits = digits
+        return number
+
+    def __repr__(self) -> str:
+        return self.digits
+
+    __str__ = __repr__
+
+    def __reduce__(self) -> tuple[type[Written], tuple[str]]:
+        return Written, (self.digits,)
+
+
 @dataclass(frozen=True)
 class _Flaw:
     """Stands in a parsed value in place of what JSON does not allow, until its path is known."""
@@ -40,12 +66,12 @@ class _Flaw:
 
 
 def loads(text: str) -> Any:
-    """Parse strict JSON.
+    """Parse strict JSON; a number that Python would write otherwise becomes a ``Written``.
 
     Raises:
         JSONSyntaxError: the text is not JSON.
-        JSONError: also for what ``json.loads`` accepts: NaN, Infinity, numbers beyond a float, one key twice in an
-            object, lone surrogates, and nesting deeper than ``MAX_DEPTH``.
+        JSONError: also for what ``json.loads`` accepts: NaN, Infinity, numbers too large or too small for a float, one
+            key twice in an object, lone surrogates, and nesting deeper than ``MAX_DEPTH``.
     """
     try:
         value = json.loads(text, object_pairs_hook=_object, parse_constant=_constant, parse_float=_number)
@@ -59,6 +85,18 @@ def loads(text: str) -> Any:
         raise JSONError(f"holds a number that cannot be read: {error}") from error
     check_json(value)
     return value
+
+
+def dumps(value: Any) -> str:
+    """Write a JSON value without white space, characters as they are and numbers as they were written."""
+    if isinstance(value, str):
+        # DEL may stand in a string as it is, yet readers and grammars exist that take it for a control character.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{dumps(key)}:{dumps(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ",".join(map(dumps, value)) + "]"
+    return repr(value) if isinstance(value, Written) else json.dumps(value)
 
 
 def check_json(value: Any, where: str = "", depth: int = 0) -> None:
@@ -88,7 +126,9 @@ def json_type(value: Any) -> str:
     """Name the type of a value with its article, as JSON's users call it."""
     if isinstance(value, bool):
         return "the boolean"
-    names = {int: "the number", float: "the number", str: "the string", dict: "an object", list: "an array"}
+    if isinstance(value, int | float):
+        return "the number"
+    names = {str: "the string", dict: "an object", list: "an array", type(None): "null"}
     return names.get(type(value), f"a {type(value).__name__}")
 
 
@@ -114,7 +154,11 @@ def _constant(name: str) -> _Flaw:
 
 def _number(digits: str) -> float | _Flaw:
     value = float(digits)
-    return value if math.isfinite(value) else _Flaw(f"{excerpt(digits)} is too large for a float; write it as a string")
+    if not math.isfinite(value):
+        return _Flaw(f"{excerpt(digits)} is too large for a float; write it as a string")
+    if value == 0 and digits.lower().partition("e")[0].strip("-0."):
+        return _Flaw(f"{excerpt(digits)} is too small for a float; write it as a string, or 0")
+    return value if repr(value) == digits else Written(digits)
 
 
 def _check_scalar(value: Any, where: str) -> None:

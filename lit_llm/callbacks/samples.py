@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from lit_llm.batch import Prediction
 from lit_llm.callbacks.kept_rows import KeptRows
 from lit_llm.callbacks.tensorboard import cell, table, writers
+from lit_llm.strict_json import dumps, loads
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
@@ -50,7 +50,7 @@ def differences(prediction: Prediction) -> tuple[list[str], str]:
     if prediction.status in ("invalid", "error"):
         return [], f"{prediction.status}: {prediction.error}"
     try:
-        gold, found = json.loads(prediction.reference), json.loads(prediction.prediction)
+        gold, found = loads(prediction.reference), loads(prediction.prediction)
     except ValueError:
         same = prediction.prediction.strip() == prediction.reference.strip()
         return [], "" if same else "differs"
@@ -62,7 +62,7 @@ def differences(prediction: Prediction) -> tuple[list[str], str]:
 def _marked(text: str, wrong: set[str]) -> str:
     """Return JSON as Markdown with the wrong values in bold; other text as it is."""
     try:
-        value = json.loads(text)
+        value = loads(text)
     except ValueError:
         return cell(text)
     return _render(value, (), wrong)
@@ -72,12 +72,10 @@ def _render(value: Any, path: tuple[str | int, ...], wrong: set[str]) -> str:
     from lit_llm.metrics.json_leaves import path_name
 
     if isinstance(value, dict) and value:
-        parts = [
-            f"{cell(json.dumps(k, ensure_ascii=False))}: {_render(v, (*path, k), wrong)}" for k, v in value.items()
-        ]
+        parts = [f"{cell(dumps(k))}: {_render(v, (*path, k), wrong)}" for k, v in value.items()]
         shown = "{" + ", ".join(parts) + "}"
     elif isinstance(value, list) and value:
         shown = "&#91;" + ", ".join(_render(v, (*path, i), wrong) for i, v in enumerate(value)) + "&#93;"
     else:
-        shown = cell(json.dumps(value, ensure_ascii=False))
+        shown = cell(dumps(value))
     return f"**✗ {shown}**" if path_name(path) in wrong else shown

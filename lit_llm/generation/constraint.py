@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import urllib.parse
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from lit_llm.errors import ConfigError, DataError
+from lit_llm.schemas import Schema, compiled, read_schema
+from lit_llm.schemas.explaining import explain
+from lit_llm.strict_json import loads
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,8 +24,10 @@ if TYPE_CHECKING:
 
     Mask = Callable[[Sequence[int], Tensor, Tensor], Tensor]
 
-COMPACT: Any = {"whitespace_flexible": False, "item_separator": ",", "key_separator": ":"}
-"""How the grammar writes JSON: as ``json.dumps(value, separators=(",", ":"))`` wrote what the model learned from."""
+COMPACT: Any = {"whitespace_flexible": False, "item_separator": ",", "key_separator": ":", "coerce_one_of": True}
+"""How the grammar writes JSON: as ``strict_json.dumps`` wrote what the model learned from; ``oneOf`` as ``anyOf``."""
+
+KEY = "model.init_args.generator.init_args.constraint"
 
 GRAMMARS_KEPT = 1024
 
@@ -47,6 +52,18 @@ class Constraint(ABC):
             tokens ``[R, T]`` and the logits ``[R, V]``; it returns the logits with −inf at what may not follow.
         """
 
+    def fault(self, answer: str | None, meta: dict[str, Any]) -> str | None:
+        """Say why a row could never be answered so; None where it could.
+
+        Args:
+            answer: what is to be learned of the row; None only looks whether the row can be held at all.
+            meta: the row's meta.
+
+        Raises:
+            DataError: if the row cannot be held.
+        """
+        return None
+
 
 class JsonSchemaConstraint(Constraint):
     """Holds every row to its own JSON schema, ``meta["schema"]``, written without white space.
@@ -64,13 +81,13 @@ class JsonSchemaConstraint(Constraint):
     def __init__(self, schema: str | None = None) -> None:
         if find_spec("llguidance") is None:
             raise ConfigError(
-                "model.init_args.generator.init_args.constraint: JsonSchemaConstraint needs llguidance, which is not "
-                "installed: pip install 'lit-llm[constrained]'"
+                f"{KEY}: JsonSchemaConstraint needs llguidance, which is not installed: pip install -e '.[constrained]'"
             )
         self.schema = schema
-        self._default = _read_schema(schema) if schema else {}
+        self._default: Schema = _read_schema(schema) if schema else {}
         self._vocabulary: tuple[Any, ...] = ()
         self._matchers: dict[str, Any] = {}
+        self._spelling: dict[str, Any] = {}
 
     def start(
         self, tokenizer: PreTrainedTokenizerBase, meta: list[dict[str, Any]], end_ids: list[int], vocab_size: int
@@ -82,12 +99,34 @@ class JsonSchemaConstraint(Constraint):
             ConfigError: if the tokenizer is not a fast one.
         """
         vocabulary = self._wrap(tokenizer, end_ids, vocab_size)
-        schemas = [row.get("schema") or self._default for row in meta]
-        return _Matchers([self._matcher(vocabulary, schema) for schema in schemas])
+        return _Matchers([self._kept(self._matchers, vocabulary, self._schema(row)) for row in meta])
+
+    def fault(self, answer: str | None, meta: dict[str, Any]) -> str | None:
+        """Run an answer through the grammar of its row; see ``Constraint.fault``."""
+        matcher = self._speller(self._schema(meta)).deep_copy()
+        if answer is None:
+            return None
+        letters = list(answer.encode())
+        good = matcher.validate_tokens(letters)
+        if good == len(letters) and matcher.consume_tokens(letters) and matcher.is_accepting():
+            return None
+        # A text that stops short of its end is wrong in its last part.
+        offset = len(bytes(letters[: min(good, len(letters) - 1)]).decode(errors="ignore"))
+        return explain(loads(answer), offset, self._schema(meta))
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what lives in llguidance and cannot travel between processes."""
-        return {**self.__dict__, "_vocabulary": (), "_matchers": {}}
+        return {**self.__dict__, "_vocabulary": (), "_matchers": {}, "_spelling": {}}
+
+    def _schema(self, meta: dict[str, Any]) -> Schema:
+        own: Schema | None = meta.get("schema")
+        return self._default if own is None else own
+
+    def _speller(self, schema: Schema) -> Any:
+        """Return a grammar over single bytes, which no vocabulary decides."""
+        from llguidance import LLTokenizer
+
+        return self._kept(self._spelling, LLTokenizer("byte"), schema)
 
     def _wrap(self, tokenizer: PreTrainedTokenizerBase, end_ids: list[int], vocab_size: int) -> Any:
         if self._vocabulary[:2] != (tokenizer, vocab_size):
@@ -103,23 +142,41 @@ class JsonSchemaConstraint(Constraint):
             self._vocabulary, self._matchers = (tokenizer, vocab_size, wrapped), {}
         return self._vocabulary[2]
 
-    def _matcher(self, vocabulary: Any, schema: Any) -> Any:
-        from llguidance import LLMatcher
+    def _kept(self, made: dict[str, Any], vocabulary: Any, schema: Schema) -> Any:
+        """Return the grammar of a schema over a vocabulary, made once."""
+        text = json.dumps(schema, ensure_ascii=False)
+        if text not in made:
+            if len(made) >= GRAMMARS_KEPT:
+                made.clear()
+            made[text] = _matcher(vocabulary, schema)
+        return made[text]
 
-        text = schema if isinstance(schema, str) else json.dumps(schema, ensure_ascii=False)
-        if text not in self._matchers:
-            grammar = LLMatcher.grammar_from_json_schema(text, overrides=COMPACT)
-            matcher = LLMatcher(vocabulary, grammar)
-            if matcher.is_error():
-                reason = " ".join(matcher.get_error().split())
-                raise DataError(
-                    f"meta.schema: {text[:200]!r} cannot be held while decoding: {reason}; "
-                    "simplify the schema or remove the generator's constraint"
-                )
-            if len(self._matchers) >= GRAMMARS_KEPT:
-                self._matchers.clear()
-            self._matchers[text] = matcher
-        return self._matchers[text]
+
+def _matcher(vocabulary: Any, schema: Schema) -> Any:
+    from llguidance import LLMatcher
+
+    root = compiled(schema).root
+    grammar = LLMatcher.grammar_from_json_schema(json.dumps(_quoted({} if root is True else root)), overrides=COMPACT)
+    matcher = LLMatcher(vocabulary, grammar)
+    if matcher.is_error():
+        reason = " ".join(matcher.get_error().split())
+        raise DataError(
+            f"meta.schema: {json.dumps(schema, ensure_ascii=False)[:200]!r} cannot be held while decoding: {reason}; "
+            "simplify the schema or remove the generator's constraint"
+        )
+    return matcher
+
+
+def _quoted(node: Any) -> Any:
+    """Return a schema whose references are written as addresses have to be; people write blanks and accents."""
+    if isinstance(node, list):
+        return [_quoted(inner) for inner in node]
+    if not isinstance(node, dict):
+        return node
+    quoted = {name: _quoted(inner) for name, inner in node.items()}
+    if isinstance(node.get("$ref"), str):
+        quoted["$ref"] = urllib.parse.quote(node["$ref"], safe="#/:?&=%~+,;@!$'()*-._")
+    return quoted
 
 
 class _Matchers:
@@ -149,11 +206,8 @@ class _Matchers:
         return state
 
 
-def _read_schema(path: str) -> Any:
+def _read_schema(path: str) -> Schema:
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"model.init_args.generator.init_args.constraint.init_args.schema: {path!r} is not a readable JSON file "
-            f"({error}): name a file that holds a JSON schema"
-        ) from error
+        return read_schema(path)
+    except DataError as error:
+        raise ConfigError(f"{KEY}.init_args.schema: {path!r}: {error}: name a file that holds a JSON schema") from error

@@ -5,7 +5,6 @@ from lit_llm.metrics.extraction import ExtractionMetrics
 from lit_llm.metrics.field_table import field_table
 from lit_llm.metrics.json_fields import differing_paths, score_pair
 from lit_llm.metrics.json_leaves import Rules
-from lit_llm.metrics.json_schema import first_fault
 from lit_llm.metrics.json_text import Parsed, parse_json
 from lit_llm.metrics.sign import SignMetrics
 from lit_llm.metrics.translation import TranslationMetrics
@@ -20,7 +19,6 @@ __all__ = [
     "TranslationMetrics",
     "differing_paths",
     "field_table",
-    "first_fault",
     "parse_json",
     "score_pair",
 ]

@@ -14,9 +14,9 @@ from torch import Tensor
 from lit_llm.errors import ConfigError
 from lit_llm.metrics.base import FieldScore, LineMetric
 from lit_llm.metrics.json_fields import PairScore, score_pair
-from lit_llm.metrics.json_leaves import Rules
-from lit_llm.metrics.json_schema import date_fields as schema_dates
-from lit_llm.metrics.json_schema import first_fault
+from lit_llm.metrics.json_leaves import Rules, path_name
+from lit_llm.metrics.json_text import parse_json
+from lit_llm.schemas import date_paths, first_fault
 
 _UNIT = 2**40
 """Document F1 is added up in integers of this fraction: float sums depend on the order of rows and processes."""
@@ -97,9 +97,7 @@ class ExtractionMetrics(LineMetric):
         fields: list[tuple[str, FieldScore]] = []
         for text, gold, row in zip(predictions, references, meta, strict=True):
             schema = row.get("schema")
-            rules = self.rules
-            if schema is not None:
-                rules = replace(rules, dates=rules.dates | schema_dates(schema))
+            rules = self.rules if schema is None else self._with_dates(schema, gold, parse_json(text).value)
             score = score_pair(gold, text, rules, self.parse)
             totals.update(_counts(score, schema))
             fields += score.fields.items()
@@ -129,6 +127,12 @@ class ExtractionMetrics(LineMetric):
         """Return the counts of each field, list positions written as ``[]``, in alphabetical order."""
         self.compute()
         return dict(self._per_field)
+
+    def _with_dates(self, schema: Any, *values: Any) -> Rules:
+        """Return the rules with what a schema calls dates, in the reference or in the answer."""
+        found = (date_paths(value, schema) for value in values)
+        names = {path_name(path, field=True) for paths in found for path in paths}
+        return replace(self.rules, dates=self.rules.dates | names)
 
 
 def _sum_by_field(scores: Iterable[tuple[str, FieldScore]]) -> dict[str, FieldScore]:

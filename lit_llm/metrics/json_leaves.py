@@ -8,6 +8,7 @@ import re
 import unicodedata
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any, NamedTuple, TypeAlias
 
@@ -17,6 +18,13 @@ from lit_llm.strict_json import loads
 Path: TypeAlias = tuple[str | int, ...]
 
 _NUMERIC_DATE = re.compile(r"(\d{1,2})[/.-](\d{1,2})[/.-](\d{4})")
+_DAY, _CLOCK = r"\d{4}-\d\d-\d\d|\d{8}", r"\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?:Z|[+-]\d\d:?\d\d)?"
+_ISO: dict[type[date] | type[time], re.Pattern[str]] = {
+    date: re.compile(_DAY, re.ASCII),
+    datetime: re.compile(rf"(?:{_DAY})[Tt ]{_CLOCK}", re.ASCII | re.IGNORECASE),
+    time: re.compile(_CLOCK, re.ASCII | re.IGNORECASE),
+}
+"""Whole forms alone: Python also reads 2024-05 as the time 20:24 five hours west of Greenwich."""
 _PLAIN_KEY = re.compile(r"[^\s.\[\]\"]+")
 
 
@@ -87,8 +95,11 @@ def canonical(value: Any, rules: Rules, path: Path = ()) -> Node | None:
         return None if rules.ignore_null else Leaf("null", None)
     if isinstance(value, bool):
         return Leaf("boolean", value)
-    if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
+    if isinstance(value, int):
         return Leaf("number", value)
+    if isinstance(value, float) and math.isfinite(value):
+        # As decimals: two numbers of twenty digits may be one float.
+        return Leaf("number", Decimal(repr(value)))
     if isinstance(value, str):
         return _text_leaf(value, rules, path)
     raise DataError(f"{path_name(path)}: {value!r} is a {type(value).__name__}, not a JSON value; convert it")
@@ -104,9 +115,9 @@ def same(gold: Leaf, prediction: Leaf, rules: Rules) -> bool:
     return same(_untyped(gold), _untyped(prediction), replace(rules, type_lenient=False))
 
 
-def _fraction(number: int | float) -> Fraction:
+def _fraction(number: int | float | Decimal) -> Fraction:
     """Return the decimal that was written, exactly: in binary, 0.31 − 0.30 is more than 0.01."""
-    return Fraction(number) if isinstance(number, int) else Fraction(repr(number))
+    return Fraction(repr(number)) if isinstance(number, float) else Fraction(number)
 
 
 def _untyped(leaf: Leaf) -> Leaf:
@@ -132,14 +143,13 @@ def _text_leaf(text: str, rules: Rules, path: Path) -> Leaf:
 
 
 def _moment(text: str, day_first: bool) -> date | time | None:
-    """Read an ISO date, time or date-time, or a numeric date such as 3/5/2024."""
+    """Read an ISO date, time or date-time, or a numeric date such as 3/5/2024; a month or a year alone is none."""
     if match := _NUMERIC_DATE.fullmatch(text):
         first, second, year = (int(part) for part in match.groups())
         day, month = (first, second) if day_first else (second, first)
         text = f"{year:04}-{month:02}-{day:02}"
-    for kind in (date, datetime, time):
-        try:
-            return kind.fromisoformat(text)
-        except ValueError:
-            continue
-    return None
+    kind = next((kind for kind, form in _ISO.items() if form.fullmatch(text)), None)
+    try:
+        return kind.fromisoformat(text) if kind else None
+    except ValueError:
+        return None

@@ -223,7 +223,7 @@ def row_schema(schema: Any, place: int) -> Any:
 
 def constrained(loaded: Loaded, steps: int, batch_size: int, free: list[str]) -> bool:
     """Decode again, every row held to a schema of its own; return whether all are valid and F1 is not below free."""
-    from lit_llm.metrics import first_fault
+    from lit_llm.schemas import first_fault
 
     rows = loaded.rows
     meta = [{"schema": row_schema(row.schema, place)} for place, row in enumerate(rows)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,14 +12,15 @@ from lit_llm.data.base import LMData
 from lit_llm.data.records.reading import MAX_LINE_BYTES, Column, Record
 from lit_llm.data.tokens.dataset import Example
 from lit_llm.errors import ConfigError, DataError
-from lit_llm.metrics import first_fault, parse_json
+from lit_llm.metrics import parse_json
+from lit_llm.schemas import Schema, cleaned, first_fault, in_schema_form, read_schema
 
 
 class ExtractionData(LMData):
     """Records with a text and the JSON value that it states.
 
-    Files are JSONL, JSON, CSV, TSV or Parquet. Targets are learned as compact JSON; with a schema, its properties give
-    the order of the keys.
+    Files are JSONL, JSON, CSV, TSV or Parquet. Targets are learned as compact JSON; with a schema, it gives the order
+    of the keys.
 
     Args:
         text_field: column of the text.
@@ -68,7 +68,7 @@ class ExtractionData(LMData):
         if not parsed.strict:
             return "", "invalid", parsed.error or "not JSON"
         schema = meta.get("schema")
-        fault = first_fault(parsed.value, schema) if schema else None
+        fault = first_fault(parsed.value, schema) if schema is not None else None
         if fault:
             return "", "invalid", fault
         return as_text(parsed.value), "ok", ""
@@ -76,39 +76,35 @@ class ExtractionData(LMData):
     def restated(self, example: Example, text: str, reference: Any) -> Example:
         """Return a variant of an example; its strings keep their form where the schema refuses that of the text."""
         schema = example.meta.get("schema")
-        if reference == example.reference or (schema and first_fault(reference, schema)):
+        refused = schema is not None and first_fault(reference, schema)
+        if reference == example.reference or refused:
             return replace(example, text=text)
         return replace(example, text=text, answer=as_text(reference), reference=reference)
 
     def _example(self, record: Record) -> Example:
-        value, schema = record.values["json"], record.values.get("schema") or self.schema
-        if value is not None and schema:
+        value, schema = record.values["json"], self._schema(record)
+        if value is not None and schema is not None:
             fault = first_fault(value, schema)
             if fault:
                 raise DataError(f"{record.place}: field '{self.json_field}' {fault}: mend the record or the schema")
-            value = _in_order(value, schema)
+            value = in_schema_form(value, schema)
         answer = as_text(value) if value is not None else None
-        meta = {"schema": schema} if schema else {}
+        meta = {} if schema is None else {"schema": schema}
         return Example(record.id, record.values["text"], answer, value, record.place, meta)
 
+    def _schema(self, record: Record) -> Schema | None:
+        """Return the record's own schema, be it one that allows everything, else the file's."""
+        own = record.values.get("schema")
+        if own is None:
+            return self.schema
+        try:
+            return cleaned(own)
+        except DataError as error:
+            raise DataError(f"{record.place}: field '{self.schema_field}' is no JSON schema ({error})") from error
 
-def _read_schema(path: str) -> dict[str, Any]:
+
+def _read_schema(path: str) -> Schema:
     try:
-        schema: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
-        first_fault(None, schema)
-    except (OSError, ValueError, DataError) as error:
-        first = str(error).splitlines()[0]
-        raise ConfigError(f"data.init_args.schema: {path!r} is no JSON schema ({first})") from error
-    return schema
-
-
-def _in_order(value: Any, schema: Any) -> Any:
-    """Return the value with the keys of its objects in the order of the schema's properties."""
-    schema = schema if isinstance(schema, dict) else {}
-    if isinstance(value, list):
-        return [_in_order(item, schema.get("items")) for item in value]
-    if not isinstance(value, dict):
-        return value
-    properties = schema.get("properties", {})
-    keys = [key for key in properties if key in value] + [key for key in value if key not in properties]
-    return {key: _in_order(value[key], properties.get(key)) for key in keys}
+        return read_schema(path)
+    except DataError as error:
+        raise ConfigError(f"data.init_args.schema: {path!r} is no JSON schema ({error})") from error

@@ -184,7 +184,21 @@ def test_number_format_touches_only_numbers_of_the_target(text: str, value: Any,
 
 def test_units_negations_and_values_have_no_synonyms() -> None:
     table = Augmenter().thesaurus.table
-    untouchable = {"no", "sin", "ni", "nunca", "kilo", "kilos", "caja", "cajas", "litro", "litros", "metros", "pesos", "menos"}
+    untouchable = {
+        "no",
+        "sin",
+        "ni",
+        "nunca",
+        "kilo",
+        "kilos",
+        "caja",
+        "cajas",
+        "litro",
+        "litros",
+        "metros",
+        "pesos",
+        "menos",
+    }
     assert untouchable.isdisjoint(table)
     text = "No quiero kilos, sin total; quiero Casa Pedido"
     for changed in variants(only("synonyms"), text, {"cliente": "Casa Pedido"}):
