@@ -12,7 +12,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 
 from lit_llm.arguments import Parser, check_all, configuration_errors, unbuilt
-from lit_llm.callbacks import RunCheckpoint
+from lit_llm.callbacks import PredictionWriter, RunCheckpoint
 from lit_llm.callbacks.essential import complete
 from lit_llm.data.base import LMData
 from lit_llm.errors import ConfigError
@@ -42,6 +42,8 @@ class LitCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the arguments of run folders."""
         parser.add_argument("--predictions", type=str | None, help="CSV file that predict writes")
+        parser.add_argument("--flat", type=bool, default=False, help="predict: also FILE.flat.csv, meta as columns")
+        parser.add_argument("--excel", type=bool, default=False, help="predict: also FILE.excel.csv for spreadsheets")
         parser.add_argument("--overwrite", type=bool, default=False, help="let fit replace a run in its folder")
 
     @property
@@ -93,8 +95,9 @@ class LitCLI(LightningCLI):
                 f"{sorted(unmeasured)[0]!r}: use metrics of that task"
             )
         for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
-            if hasattr(callback, "predictions_path") and self._get(self.config, "predictions"):
-                callback.predictions_path = self._get(self.config, "predictions")
+            for option, attribute in (("predictions", "predictions_path"), ("flat", "flat"), ("excel", "excel")):
+                if isinstance(callback, PredictionWriter) and self._get(self.config, option):
+                    setattr(callback, attribute, self._get(self.config, option))
 
     def before_fit(self) -> None:
         """Refuse to train over another run.

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console, JustifyMethod
-    from rich.table import Table
     from rich.text import Text
 
 NARROWEST = 20
@@ -40,14 +39,18 @@ def show(
         styles: styles of rows by number.
         sections: numbers of rows before which a line is drawn.
     """
+    from rich.table import Table
+
     texts = {*range(labels), *texts}
     widths = [max(map(_width, column)) for column in zip(head, *rows, strict=True)]
     # Labels keep their width where half of the room is enough for them.
     own = [min(width, max(NARROWEST, console.width // 2 - FRAME)) for width in widths[:labels]]
     room = console.width - 1 - sum(own) - FRAME * labels
     least = [min(width, NARROWEST if i in texts else room - FRAME) for i, width in enumerate(widths)]
+    if title:
+        console.print(_plain(title), style="italic", soft_wrap=True)
     for block in _blocks(least, labels, room):
-        table = _new_table(title)
+        table = Table()
         for i in block:
             side: JustifyMethod = "left" if i in texts else "right"
             fixed = None if i in texts else least[i]
@@ -57,7 +60,6 @@ def show(
                 table.add_section()
             table.add_row(*(_plain(row[i]) for i in block), style=(styles or {}).get(number))
         console.print(table)
-        title = ""
 
 
 def _blocks(least: Sequence[int], labels: int, room: int) -> list[list[int]]:
@@ -72,12 +74,6 @@ def _blocks(least: Sequence[int], labels: int, room: int) -> list[list[int]]:
         blocks[-1].append(column)
         left -= needed
     return blocks or [list(range(labels))]
-
-
-def _new_table(title: str) -> Table:
-    from rich.table import Table
-
-    return Table(title=_plain(title) if title else None, title_justify="left")
 
 
 def _plain(text: str) -> Text:

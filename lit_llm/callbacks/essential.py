@@ -10,18 +10,26 @@ from typing import Any
 from jsonargparse import Namespace
 from lightning.pytorch.callbacks import Callback
 
+from lit_llm.callbacks.baselines import Baselines
 from lit_llm.callbacks.checkpoint import RunCheckpoint
 from lit_llm.callbacks.interrupt import GracefulInterrupt
 from lit_llm.callbacks.metrics_file import MetricsFile
 from lit_llm.callbacks.predictions import PredictionWriter
+from lit_llm.callbacks.progress_lines import ProgressLines
+from lit_llm.callbacks.result_table import ResultTable
 from lit_llm.callbacks.results import ResultsFile
+from lit_llm.callbacks.summary import RunSummary
 
 ESSENTIAL: tuple[type[Callback], ...] = (
     RunCheckpoint,
     GracefulInterrupt,
     MetricsFile,
+    Baselines,
     ResultsFile,
     PredictionWriter,
+    ProgressLines,
+    ResultTable,
+    RunSummary,
 )
 """In the order in which they are added. Each has to work without arguments, for every verb."""
 

@@ -95,6 +95,13 @@ def read_ids(path: Path) -> list[str]:
     return [cells[0] for _, cells in records(path.read_bytes())][1:]
 
 
+def has_references(path: Path) -> bool:
+    """Whether a predictions file is there and any of its rows has an expected answer."""
+    place = COLUMNS.index("reference")
+    rows = records(path.read_bytes()) if path.exists() else iter(())
+    return any(cells[place] for _, cells in list(rows)[1:])
+
+
 def partial_path(path: Path, rank: int = 0) -> Path:
     """Return where one process keeps its rows until the file is complete."""
     return path.with_name(f"{path.name}.partial" + (f".{rank}" if rank else ""))

@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_info
 
 from lit_llm.callbacks.prediction_file import PartialFile, assemble, partial_files, partial_path, read_ids, repair
+from lit_llm.callbacks.spreadsheet import write_copy
 from lit_llm.errors import ConfigError
 from lit_llm.storage import write_atomically
 
@@ -32,10 +33,13 @@ class PredictionWriter(Callback):
 
     Args:
         path: the file to write; by default ``predictions.csv`` in the run folder.
+        flat: also write ``predictions.flat.csv``, with a column for each fact of ``meta``.
+        excel: also write ``predictions.excel.csv``, which spreadsheets show as it is; with ``flat``, in such columns.
     """
 
-    def __init__(self, path: str | None = None) -> None:
+    def __init__(self, path: str | None = None, flat: bool = False, excel: bool = False) -> None:
         self.predictions_path = path
+        self.flat, self.excel = flat, excel
         self._target = Path()
         self._order: list[str] = []
         self._fingerprint: dict[str, str] = {}
@@ -114,6 +118,11 @@ class PredictionWriter(Callback):
             self._finish(trainer)
 
     @property
+    def target(self) -> Path:
+        """The file that is written."""
+        return self._target
+
+    @property
     def _sidecar(self) -> Path:
         return self._target.with_name(f"{self._target.name}.run.json")
 
@@ -132,8 +141,18 @@ class PredictionWriter(Callback):
         elif trainer.is_global_zero:
             assemble(self._target, self._order)
             rank_zero_info(f"{self._target}: {len(self._order)} rows")
+        if not missing and trainer.is_global_zero:
+            self._write_copies()
         trainer.strategy.barrier("PredictionWriter.finish")
         self._done = True
+
+    def _write_copies(self) -> None:
+        kinds = [False, True] if self.flat and self.excel else [True] if self.excel else [False] if self.flat else []
+        for excel in kinds:
+            copy, long = write_copy(self._target, flat=self.flat, excel=excel)
+            rank_zero_info(
+                f"{copy}: the same rows" + (f"; {long} cells are too long for a spreadsheet" if long else "")
+            )
 
     def _finished(self) -> set[str]:
         files = [self._target] if self._target.exists() else partial_files(self._target)

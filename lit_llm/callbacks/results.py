@@ -110,7 +110,6 @@ class ResultsFile(Callback):
         self.result.checkpoint = _checkpoint(trainer.ckpt_path)
         path = write_result(self.result, Path(trainer.default_root_dir))
         rank_zero_info(f"results: {path}")
-        self.result = None
 
 
 def _by_test(logged: Any, prefix: str, splits: list[str]) -> dict[str, dict[str, float]]:

@@ -38,4 +38,4 @@ class TrainableTable(Callback):
         if trainer.is_global_zero:
             from rich.console import Console
 
-            show(Console(stderr=True), HEADER, rows)
+            show(Console(stderr=True), HEADER, [[row[0].removesuffix(".weight"), *row[1:]] for row in rows])

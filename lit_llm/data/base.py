@@ -63,6 +63,8 @@ class LMData(TableData):
     """
 
     task: str = "text"
+    reads_texts: bool = True
+    """Whether the text of an example is what the model reads, and not a name for it."""
 
     def __init__(
         self,

@@ -160,6 +160,9 @@ def outcomes(rows: Sequence[Translation]) -> dict[str, int]:
 
 _OUTCOMES = ("empty", "copied", "thinking", "unstopped", "truncated", "exact", "empty_references")
 
+COUNTS = frozenset({"rows", "n", *_OUTCOMES})
+"""Names of the values that count rows; all others are scores."""
+
 
 class CorpusMetric(LineMetric):
     """Scores of whole corpora, of all rows and of groups of them.

@@ -10,40 +10,20 @@ micro F1 there; the test file is looked at once. Prints a Markdown table with th
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from neighbours import Measure, Nearness, Neighbours
-
 from lit_llm.data import ExtractionData
+from lit_llm.data.hygiene.baselines import commonest_answer, nearest_answers
+from lit_llm.data.hygiene.neighbours import Measure, Nearness
 from lit_llm.data.tokens.dataset import Example
 from lit_llm.errors import UserError
 from lit_llm.metrics import ExtractionMetrics
 
 MEASURES: tuple[Measure, ...] = ("jaccard", "cosine", "tfidf")
 CANDIDATES = [Nearness(measure, *span) for measure in MEASURES for span in ((1, 5), (2, 4), (3, 5))]
-
-
-def majority(train: Sequence[Example]) -> str:
-    """Return the commonest whole answer, the order of keys aside; of equally common ones the first."""
-    forms = [json.dumps(example.reference, sort_keys=True) for example in train]
-    (commonest, _), *_ = Counter(forms).most_common(1)
-    return answer(train[forms.index(commonest)])
-
-
-def answer(example: Example) -> str:
-    """Return the expected answer as text."""
-    return example.answer or ""
-
-
-def neighbour_answers(train: Sequence[Example], texts: Sequence[str], nearness: Nearness) -> list[str]:
-    """Return for each text the answer of the nearest training text."""
-    nearest = Neighbours([example.text for example in train], nearness).nearest(texts)
-    return [answer(train[index]) for index in nearest]
 
 
 def score(answers: Sequence[str], rows: Sequence[Example]) -> dict[str, float]:
@@ -56,7 +36,7 @@ def score(answers: Sequence[str], rows: Sequence[Example]) -> dict[str, float]:
 def choose(train: Sequence[Example], valid: Sequence[Example], candidates: Sequence[Nearness]) -> Nearness:
     """Return the candidate with the best micro F1 on the validation rows; of equals the first."""
     texts = [row.text for row in valid]
-    reached = {one: score(neighbour_answers(train, texts, one), valid)["field_f1"] for one in candidates}
+    reached = {one: score(nearest_answers(train, texts, one), valid)["field_f1"] for one in candidates}
     for one, value in reached.items():
         print(f"validation: {one}: micro F1 {value:.3f}", file=sys.stderr)
     return max(candidates, key=lambda one: reached[one])
@@ -95,8 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     nearness = choose(train, valid, CANDIDATES) if valid else Nearness()
     answers: dict[str, Any] = {
-        "commonest answer": [majority(train)] * len(test),
-        f"nearest training text ({nearness})": neighbour_answers(train, [row.text for row in test], nearness),
+        "commonest answer": [commonest_answer(train)] * len(test),
+        f"nearest training text ({nearness})": nearest_answers(train, [row.text for row in test], nearness),
     }
     print(table({name: score(texts, test) for name, texts in answers.items()}))
     return 0

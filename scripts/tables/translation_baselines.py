@@ -17,11 +17,10 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from neighbours import Nearness, Neighbours
-
 from lit_llm.batch import Prediction
 from lit_llm.callbacks.prediction_file import COLUMNS, cells, encode
 from lit_llm.data import TranslationData
+from lit_llm.data.hygiene.neighbours import Nearness, Neighbours
 from lit_llm.data.tokens.dataset import Example
 from lit_llm.errors import UserError
 

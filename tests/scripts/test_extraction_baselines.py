@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 import random
 import sys
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -15,7 +13,6 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-MEASURES = ["jaccard", "cosine", "tfidf"]
 
 
 @pytest.fixture(scope="module")
@@ -39,59 +36,11 @@ def words(rng: random.Random, count: int) -> list[str]:
     return [" ".join("".join(rng.choices("aábc", k=rng.randint(1, 4))) for _ in range(3)) for _ in range(count)]
 
 
-def likeness(measure: str, train: list[Counter[str]], a: Counter[str], b: Counter[str]) -> float:
-    """Compare two texts by the definitions, n-gram by n-gram."""
-    if measure == "jaccard":
-        return len(a.keys() & b.keys()) / len(a.keys() | b.keys())
-
-    def weight(gram: str) -> float:
-        held = sum(gram in one for one in train)
-        # What no training text holds has no part in a training text's weights.
-        return (math.log((1 + len(train)) / (1 + held)) + 1) * (held > 0) if measure == "tfidf" else 1.0
-
-    weights = {gram: weight(gram) for gram in a.keys() | b.keys()}
-    product = sum(weights[gram] ** 2 * a[gram] * b[gram] for gram in a.keys() & b.keys())
-    lengths = [math.sqrt(sum((weights[gram] * count) ** 2 for gram, count in one.items())) for one in (a, b)]
-    return product / math.prod(lengths) if all(lengths) else 0.0
-
-
-def test_ngrams_ignore_case_and_the_amount_of_white_space(script: ModuleType) -> None:
-    assert sys.modules["neighbours"].ngrams("  Sí\tNo", 1, 1) == Counter({" ": 3, "s": 1, "í": 1, "n": 1, "o": 1})
-    assert sys.modules["neighbours"].ngrams("abab", 2, 3) == Counter(
-        [" a", "ab", "ba", "ab", "b ", " ab", "aba", "bab", "ab "]
-    )
-
-
 def test_the_commonest_answer_is_a_whole_one_whatever_the_order_of_its_keys(script: ModuleType, tmp_path: Path) -> None:
     values = [{"a": 1}, {"b": 2, "a": 3}, {"a": 4}, {"a": 3, "b": 2}]
     rows = examples(script, tmp_path / "train.jsonl", [(f"t{i}", value) for i, value in enumerate(values)])
-    assert script.majority(rows) == '{"b":2,"a":3}'
-    assert script.majority(rows[:2]) == '{"a":1}', "of equally common ones the first"
-
-
-@pytest.mark.parametrize("measure", MEASURES)
-@pytest.mark.parametrize("span", [(1, 3), (2, 2)])
-def test_neighbours_are_nearest_by_the_definitions(script: ModuleType, measure: str, span: tuple[int, int]) -> None:
-    rng = random.Random(f"{measure}{span}")
-    train, queries = words(rng, 30), words(rng, 20)
-    found = script.Neighbours(train, script.Nearness(measure, *span)).nearest(queries)
-    grams = [sys.modules["neighbours"].ngrams(text, *span) for text in train]
-    for query, index in zip(queries, found, strict=True):
-        own = sys.modules["neighbours"].ngrams(query, *span)
-        likenesses = [round(likeness(measure, grams, own, one), 9) for one in grams]
-        assert likenesses[index] == pytest.approx(max(likenesses), abs=2e-9)
-
-
-@pytest.mark.parametrize("measure", MEASURES)
-def test_a_training_text_is_nearest_to_itself_and_the_first_of_equals_is_taken(
-    script: ModuleType, measure: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys.modules["neighbours"], "BLOCK", 2)
-    train = ["pon una alarma", "borra la alarma", "va a llover", "Borra la  alarma", "qué tiempo hace"]
-    neighbours = script.Neighbours(train, script.Nearness(measure, 1, 4))
-    assert neighbours.nearest(train) == [0, 1, 2, 1, 4]
-    strange = script.Neighbours(train, script.Nearness(measure, 3, 4)).nearest(["ŵŷ"])
-    assert strange == [0], "a text that shares nothing has a neighbour too"
+    assert script.commonest_answer(rows) == '{"b":2,"a":3}'
+    assert script.commonest_answer(rows[:2]) == '{"a":1}', "of equally common ones the first"
 
 
 def test_the_validation_rows_choose(script: ModuleType, tmp_path: Path) -> None:
@@ -102,7 +51,7 @@ def test_the_validation_rows_choose(script: ModuleType, tmp_path: Path) -> None:
     )
     texts = [row.text for row in valid]
     reached = {
-        one: script.score(script.neighbour_answers(train, texts, one), valid)["field_f1"] for one in script.CANDIDATES
+        one: script.score(script.nearest_answers(train, texts, one), valid)["field_f1"] for one in script.CANDIDATES
     }
     assert len(set(reached.values())) > 1
     assert reached[script.choose(train, valid, script.CANDIDATES)] == max(reached.values())
@@ -137,7 +86,7 @@ def test_what_the_nearest_neighbour_reaches_on_real_utterances(script: ModuleTyp
         script.ExtractionData().read(real_data / f"data/extraction/es_asistente_{name}.jsonl")
         for name in ("train", "test")
     )
-    answers = script.neighbour_answers(train, [row.text for row in test], script.Nearness("cosine", 3, 5))
+    answers = script.nearest_answers(train, [row.text for row in test], script.Nearness("cosine", 3, 5))
     reached = script.score(answers, test)
     assert reached["field_f1"] == pytest.approx(0.615, abs=0.005)
     assert reached["exact_match"] == pytest.approx(0.150, abs=0.005)

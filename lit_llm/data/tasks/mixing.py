@@ -329,6 +329,10 @@ class MixedData(LMData):
         limits = (float(self.trainer.max_epochs or 0), self.trainer.max_steps * rows / total)
         return min((limit for limit in limits if limit > 0), default=1.0)
 
+    def serves(self, stage: str) -> bool:
+        """Whether any source names a file for a stage."""
+        return bool(self._serving(stage))
+
     def _serving(self, stage: str) -> dict[str, LMData]:
         """Return the sources that a stage is about: all that are trained on, elsewhere those with a file for it."""
         return {name: part for name, part in self.parts.items() if stage == "fit" or part.serves(stage)}

@@ -68,6 +68,7 @@ class SignData(LMData):
     """
 
     task = "sign"
+    reads_texts = False
 
     def __init__(
         self,

@@ -1,0 +1,130 @@
+"""What a person reads at the end of a verb: how it went, where the results lie, and what to type next."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from lightning.pytorch.callbacks import Callback
+
+from lit_llm.batch import Batch
+from lit_llm.callbacks.checkpoint import RunCheckpoint, moment
+from lit_llm.callbacks.prediction_file import has_references
+from lit_llm.callbacks.predictions import PredictionWriter
+from lit_llm.callbacks.progress_lines import span
+from lit_llm.callbacks.throughput import GIB, TokenClock, peak_memory
+
+if TYPE_CHECKING:
+    from lightning.pytorch import LightningModule, Trainer
+
+
+class RunSummary(Callback):
+    """Ends ``fit`` with its best score, where the weights lie and how long it took, and every verb with what is next.
+
+    Tokens per second and memory are those of ``Throughput``, over the whole run. The commands that are named work as
+    they are printed.
+    """
+
+    def __init__(self) -> None:
+        self._clock = TokenClock()
+        self._begun = (0, time.monotonic())
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clocks."""
+        self._begun = trainer.global_step, time.monotonic()
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock of training; a resumed run has its step only now."""
+        self._begun = trainer.global_step, self._begun[1]
+        self._clock.restart()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Count the tokens."""
+        if isinstance(batch, Batch):
+            self._clock.add(batch)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stop the clock of training."""
+        self._clock.stop()
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Let it go on."""
+        self._clock.go_on()
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stop it for good."""
+        self._clock.stop()
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Print the summary of a training."""
+        counts = self._clock.counts
+        # Every process has to come by.
+        learned = float(trainer.strategy.reduce(counts, reduce_op="sum")[1]) if counts is not None else 0.0
+        if not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
+        first, begun = self._begun
+        took = span(time.monotonic() - begun)
+        speed = f"{learned / self._clock.seconds:,.0f} target tokens/s, " if learned else ""
+        memory = f"at most {peak_memory(pl_module.device) / GIB:.2f} GiB of memory"
+        lines = [f"trained  {trainer.global_step - first:,} steps in {took}; {speed}{memory}"]
+        lines += [f"{name:<8} {value}" for name, value in _kept(trainer, pl_module).items()]
+        _say([*lines, *_next(trainer, ("test", "predict"))])
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Say how to see the answers that a test measured, and how to score those of a complete prediction."""
+        if not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
+        writers: Any = [c for c in trainer.callbacks if isinstance(c, PredictionWriter)]  # type: ignore[attr-defined]
+        if stage == "test":
+            _say(_next(trainer, ("predict",)))
+        elif stage == "predict" and writers and has_references(writers[0].target):
+            _say(["next", f"  python -m lit_llm compare {_shown(writers[0].target)}"])
+
+
+def _kept(trainer: Trainer, module: Any) -> dict[str, str]:
+    """Return the best score and the places of what was kept, by what they are."""
+    checkpoint = next((c for c in trainer.checkpoint_callbacks if isinstance(c, RunCheckpoint)), None)
+    if checkpoint is None:
+        return {}
+    folder = Path(trainer.default_root_dir)
+    found = {}
+    score = checkpoint.best_model_score
+    step = moment(folder / "best.ckpt")[0]
+    at = f" at step {step:,}" if step >= 0 else ""
+    if score is None:
+        found["best"] = f"the last weights{at}: {checkpoint.monitor} was never measured"
+    else:
+        found["best"] = f"{checkpoint.monitor} {float(torch.as_tensor(score)):.4g}{at}"
+    weights = folder / str(getattr(getattr(module, "adapter", None), "folder", "adapter"))
+    found["weights"] = f"{_shown(weights)}, and {_shown(folder / 'best.ckpt')} to test and predict with"
+    found["to go on"] = f"{_shown(folder / 'last.ckpt')}, with --ckpt_path last"
+    return found
+
+
+def _next(trainer: Trainer, verbs: tuple[str, ...]) -> list[str]:
+    """Return the commands of the verbs that this run's data have files for, as they can be typed."""
+    config = Path(trainer.default_root_dir) / "config.yaml"
+    data: Any = getattr(trainer, "datamodule", None)
+    serves = getattr(data, "serves", None)
+    if not config.exists() or serves is None:
+        return []
+    commands = [f"  python -m lit_llm {verb} --config {_shown(config)}" for verb in verbs if serves(verb)]
+    return ["next", *commands] if commands else []
+
+
+def _shown(path: Path) -> str:
+    """Return a path as a shell takes it, short where it lies in the current folder."""
+    absolute = Path(os.path.abspath(path))
+    inside = absolute.is_relative_to(Path.cwd())
+    return shlex.quote(str(absolute.relative_to(Path.cwd()) if inside else absolute))
+
+
+def _say(lines: list[str]) -> None:
+    if lines:
+        print("\n".join(["", *lines]), flush=True)
