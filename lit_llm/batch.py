@@ -78,6 +78,7 @@ class Batch(_Movable):
         texts: the source text of each row, for people (a clip's id where the source is not text).
         references: what metrics compare with: a parsed JSON value for extraction, a string for translation.
         meta: a dict per row (schema, direction, dialect, …), written to predictions.csv as JSON.
+        failed: why each row cannot be answered, in a batch of such rows, which has no prompt; else empty.
     """
 
     ids: list[str]
@@ -94,6 +95,7 @@ class Batch(_Movable):
     texts: list[str] = field(default_factory=list)
     references: list[Any] = field(default_factory=list)
     meta: list[dict[str, Any]] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from lightning.pytorch.utilities import rank_zero_info
 
 from lit_llm.batch import Batch
 from lit_llm.data.batches.batching import PlannedLoader, eval_loader, plan, rounded_up, sorted_batches
@@ -22,7 +22,7 @@ from lit_llm.data.settings import positive, stage_name
 from lit_llm.data.table import TableData
 from lit_llm.data.tokens.dataset import Example, Row, Split
 from lit_llm.data.tokens.encoding import Encoder
-from lit_llm.data.tokens.prompting import ChatFormat, Learn, Overflow
+from lit_llm.data.tokens.prompting import ChatFormat, Encoded, Learn, Overflow
 from lit_llm.data.variants.augmentation import Augmenter
 from lit_llm.errors import ConfigError, DataError
 from lit_llm.seeding import global_seed
@@ -34,14 +34,14 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
+UNLIMITED = 1 << 40
+"""Tokens that a tokenizer names no limit for."""
+
+
 class LMData(TableData):
     """Reads files of one task and serves batches.
 
     Args:
-        train: file of the training split.
-        valid: file of the validation split.
-        test: test files by name; each gets its own metrics ``test/<name>/…``.
-        predict: file that ``predict`` answers; without it, the test files are answered.
         batch_size: rows of one forward pass in training, on one process.
         eval_batch_size: rows generated together.
         max_length: most tokens of prompt and answer together, in training and validation.
@@ -68,10 +68,6 @@ class LMData(TableData):
 
     def __init__(
         self,
-        train: str | None = None,
-        valid: str | None = None,
-        test: dict[str, str] | None = None,
-        predict: str | None = None,
         batch_size: int = 8,
         eval_batch_size: int = 32,
         max_length: int = 512,
@@ -89,10 +85,6 @@ class LMData(TableData):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if reserved := [name for name in test or {} if name in ("train", "valid", "predict")]:
-            raise ConfigError(f"data.init_args.test: {reserved[0]!r} is the name of a split; name the test otherwise")
-        self.files = {"train": train, "valid": valid, "predict": predict}
-        self.test_files = dict(test or {})
         self.batch_size = positive("batch_size", batch_size)
         self.eval_batch_size = positive("eval_batch_size", eval_batch_size)
         self.max_length = positive("max_length", max_length)
@@ -136,26 +128,9 @@ class LMData(TableData):
         """Return the files that a stage reads, by what batches call their split."""
         return {self.label(name): path for name, path in self._files_of(stage).items() if path}
 
-    @abstractmethod
-    def read(self, path: Path) -> list[Example]:
-        """Return the validated records of a file; raises DataError naming file, line and field."""
-
-    def select(self, name: str, examples: list[Example]) -> list[Example]:
-        """Return the examples of a split to use; what is left out has to be counted in ``counts``."""
-        return examples
-
     def sides(self, example: Example) -> dict[str, str]:
         """Return the texts of an example that no other split may hold, by name; the answer may be a common one."""
         return {"text": example.text}
-
-    def read_splits(self) -> dict[str, list[Example]]:
-        """Return the examples of all configured splits as they are used, but not encoded."""
-        files = {name: path for name, path in (self.files | self.test_files).items() if path}
-        return {name: self.select(name, self.read(Path(path))) for name, path in files.items()}
-
-    def serves(self, stage: str) -> bool:
-        """Whether this data names a file for a stage."""
-        return any(self._files_of(stage).values())
 
     def ask(self, text: str) -> list[int]:
         """Return the prompt of a text that comes from no file, as token ids."""
@@ -175,7 +150,8 @@ class LMData(TableData):
         # A validation row is measured whatever its length: it is never dropped. No prompt is cut elsewhere.
         whole = name not in ("train", "valid") or (name == "valid" and self.overflow == "drop")
         rows = Encoder(self.format, None if whole else self.max_length, self.overflow, self.learn)
-        return Split(name, examples, rows.encode, vary, self.augmentation_factor)
+        encode = self._within_context(rows) if self.lenient else rows.encode
+        return Split(name, examples, encode, vary, self.augmentation_factor, lenient=self.lenient)
 
     def setup(self, stage: str) -> None:
         """Read and encode the files that a stage needs.
@@ -188,6 +164,7 @@ class LMData(TableData):
             DataError: if a record cannot be used.
         """
         self._take_tokenizer()
+        self.lenient = stage_name(stage) == "predict"
         for name, path in self._needed(stage).items():
             if name not in self.splits:
                 self.splits[name] = self._load(name, Path(path))
@@ -226,7 +203,7 @@ class LMData(TableData):
     def fingerprint(self) -> dict[str, str]:
         """Return what decides the rows of ``predict``: their content, how they are written and batched."""
         rows = [
-            (e.id, e.text, e.meta, str(e.context or ""))
+            (e.id, e.text, e.meta, str(e.context or ""), e.error)
             for name in self._needed("predict")
             for e in self.splits[name].examples
         ]
@@ -279,6 +256,7 @@ class LMData(TableData):
         steps = accumulated * world
         planned = plan(lengths, self.batch_size, steps, self.seed, self.pad_to_multiple_of, self.max_batch_tokens, draw)
         self.progress.check(planned.fingerprint(), planned.count(world))
+        self.note_skipped()
         return PlannedLoader(
             rows,
             batches=lambda epoch: planned.batches(epoch, rank, world),
@@ -289,22 +267,6 @@ class LMData(TableData):
             pin_memory=torch.cuda.is_available(),
         )
 
-    def _files_of(self, stage: str) -> dict[str, str | None]:
-        """Return the files that a stage reads; None where one is not configured."""
-        if stage == "test" or (stage == "predict" and not self.files["predict"]):
-            return dict(self.test_files)
-        if stage == "predict":
-            return {"predict": self.files["predict"]}
-        return {name: self.files[name] for name in ("train", "valid")[stage == "validate" :]}
-
-    def _needed(self, stage: str) -> dict[str, str]:
-        needed = self._files_of(stage)
-        missing = [name for name, path in needed.items() if path is None and not (stage == "fit" and name == "valid")]
-        if missing or (stage in ("test", "predict") and not needed):
-            key = missing[0] if missing else stage
-            raise ConfigError(f"data.init_args.{key} is not set, and `{stage_name(stage)}` needs it: name a file there")
-        return {name: path for name, path in needed.items() if path is not None}
-
     def _load(self, name: str, path: Path) -> Split:
         read = self.read(path)
         examples = self.select(name, read)
@@ -314,9 +276,28 @@ class LMData(TableData):
             long = f"all {len(examples)} are too long: raise data.init_args.max_length" if examples else reasons
             raise DataError(f"{path}: no row is left of {len(read)}; {long}")
         self.counts.update(row_counts(split))
+        if failed := len(split.failed()):
+            rank_zero_info(f"{path}: {failed} of {len(split.rows)} rows cannot be answered and get the status error")
         if name == "train" and (empty := unlabelled(split)) and empty[0].example:
             raise DataError(f"{empty[0].example.place}: nothing is learned from this row: it has no labelled token")
         return split
+
+    def _within_context(self, rows: Encoder) -> Callable[[Example], Encoded | None]:
+        """Return an encoding that refuses prompts longer than the model was made for."""
+        most = int(min(self.format.tokenizer.model_max_length, UNLIMITED))
+
+        def encode(example: Example) -> Encoded | None:
+            encoded = rows.encode(example)
+            if encoded and encoded.prompt_length > most:
+                raise DataError(f"its prompt of {encoded.prompt_length:,} tokens exceeds the {most:,} of the model")
+            return encoded
+
+        return encode
+
+    def note_skipped(self) -> None:
+        """Write the rows that were left out to the run folder, once the run is sure to go on."""
+        if self.skipped and self.trainer is not None and self.trainer.is_global_zero:
+            self.write_skipped(Path(self.trainer.default_root_dir))
 
     def _vary(self, example: Example, epoch: int, index: int, variant: int) -> Row | None:
         if self.augmenter is None:
@@ -334,9 +315,10 @@ class LMData(TableData):
         return Row(other, encoded) if encoded else None
 
     def _eval_loader(self, name: str) -> Any:
+        self.note_skipped()
         split = self.splits[name]
         # Batches are fixed before finished rows are taken out: a resumed run must meet the same neighbours.
-        batches = sorted_batches(split.lengths(prompt=True), self.eval_batch_size)
+        batches = sorted_batches(split.lengths(prompt=True), self.eval_batch_size, split.failed())
         unfinished = [b for b in batches if any(split.examples[i].id not in self.finished_ids for i in b)]
         rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         label = self.label(name)

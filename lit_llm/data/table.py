@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from lightning.pytorch import LightningDataModule
 from lit_llm.data.records.faults import Fault, Faults, write_faults
 from lit_llm.data.records.layout import Layout, Quoting
 from lit_llm.data.records.reading import MAX_LINE_BYTES, Column, Reader, Record, read_parallel, read_records
+from lit_llm.data.settings import stage_name
 from lit_llm.data.tokens.dataset import Example
 from lit_llm.errors import ConfigError, DataError
 
@@ -29,6 +31,10 @@ class TableData(LightningDataModule):
     """Reads files of named columns.
 
     Args:
+        train: file of the training split.
+        valid: file of the validation split.
+        test: test files by name; each gets its own metrics ``test/<name>/…``.
+        predict: file that ``predict`` answers; without it, the test files are answered.
         delimiter: what separates the cells of CSV and TSV files, such as ``;``; by default a comma in ``.csv`` and a
             tab in ``.tsv``.
         encoding: how text files write letters as bytes: ``utf-8``, ``utf-16``, ``windows-1252``, ….
@@ -47,6 +53,10 @@ class TableData(LightningDataModule):
 
     def __init__(
         self,
+        train: str | None = None,
+        valid: str | None = None,
+        test: dict[str, str] | None = None,
+        predict: str | None = None,
         delimiter: str | None = None,
         encoding: str = "utf-8",
         quoting: Quoting = "auto",
@@ -56,6 +66,10 @@ class TableData(LightningDataModule):
         bad_rows: BadRows = "error",
     ) -> None:
         super().__init__()
+        if reserved := [name for name in test or {} if name in ("train", "valid", "predict")]:
+            raise ConfigError(f"data.init_args.test: {reserved[0]!r} is the name of a split; name the test otherwise")
+        self.files = {"train": train, "valid": valid, "predict": predict}
+        self.test_files = dict(test or {})
         named = header if isinstance(header, bool) else tuple(header)
         self.layout = Layout(delimiter, encoding, quoting, named)
         self.id_field, self.keep, self.bad_rows = id_field, list(keep or []), bad_rows
@@ -66,6 +80,30 @@ class TableData(LightningDataModule):
         self.max_line_bytes = MAX_LINE_BYTES
         self.counts: Counter[str] = Counter()
         self.skipped: dict[str, list[Fault]] = {}
+        self.lenient = False
+
+    @abstractmethod
+    def read(self, path: Path) -> list[Example]:
+        """Return the validated records of a file; raises DataError naming file, line and field."""
+
+    def select(self, name: str, examples: list[Example]) -> list[Example]:
+        """Return the examples of a split to use; what is left out has to be counted in ``counts``."""
+        return examples
+
+    def read_splits(self) -> dict[str, list[Example]]:
+        """Return the examples of all configured splits as they are used, but not encoded."""
+        files = {name: path for name, path in (self.files | self.test_files).items() if path}
+        found = {}
+        for name, path in files.items():
+            self.lenient = name == "predict"
+            rows = self.select(name, self.read(Path(path)))
+            found[name] = [example for example in rows if not example.error]
+            self.counts[f"{name}: rows that cannot be answered"] += len(rows) - len(found[name])
+        return found
+
+    def serves(self, stage: str) -> bool:
+        """Whether this data names a file for a stage."""
+        return any(self._files_of(stage).values())
 
     def read_table(
         self,
@@ -88,25 +126,60 @@ class TableData(LightningDataModule):
         Raises:
             DataError: if the file cannot be used, or has bad rows that are not to be skipped.
         """
-        faults = Faults(keep=self.bad_rows == "skip")
+        faults = Faults(keep=self.lenient or self.bad_rows == "skip")
         found = self._records(path, columns, faults, either, expect)
-        examples = []
+        made: list[tuple[int, list[Example]]] = []
         for record in found:
             try:
-                examples += [self._kept(example, record) for example in make(record)]
+                made.append((record.line, [self._kept(example, record) for example in make(record)]))
             except DataError as error:
                 message = str(error).removeprefix(f"{record.place}: ")
                 faults.add(Fault(record.path, record.line, message, row=record.values, id=record.id))
-        faults.settle(len(found), SKIP)
-        if faults:
+        faults.settle(SKIP)
+        if faults and self.lenient:
+            made = self._with_failed(made, faults, columns)
+        elif faults:
             self.skipped[path.name] = list(faults)
             self.counts[f"{path.name}: bad rows, left out"] = len(faults.by_row())
-        return examples
+        return [example for _, examples in made for example in examples]
+
+    def _with_failed(
+        self, made: list[tuple[int, list[Example]]], faults: Faults, columns: Mapping[str, Column]
+    ) -> list[tuple[int, list[Example]]]:
+        """Add the rows that cannot be answered where they stand in the file."""
+        taken = {example.id for _, examples in made for example in examples}
+        failed: list[tuple[int, list[Example]]] = []
+        for (path, line), found in faults.by_row().items():
+            own = found[0].id if found[0].id not in taken else f"{path.stem}-{line}"
+            taken.add(own)
+            error = "; ".join(str(fault).removeprefix(f"{fault.path}:{fault.line}: ") for fault in found)
+            row = found[0].row if isinstance(found[0].row, dict) else {}
+            texts = [row.get(key) or row.get(column.name) for key, column in columns.items() if column.kind == "text"]
+            text = next((text for text in texts if isinstance(text, str)), "")
+            meta = {name: row.get(name, row.get(f"keep {name}")) for name in self.keep if row}
+            failed.append((line, [Example(own, text, None, None, f"{path}:{line}", meta, error=error)]))
+        return sorted([*made, *failed], key=lambda pair: pair[0])
 
     def write_skipped(self, folder: Path) -> None:
         """Write the rows that were left out to ``bad_rows`` in a folder, a file for each of the data's files."""
         for name, faults in self.skipped.items():
             write_faults(faults, folder / "bad_rows" / f"{name}.jsonl")
+
+    def _files_of(self, stage: str) -> dict[str, str | None]:
+        """Return the files that a stage reads; None where one is not configured."""
+        if stage == "test" or (stage == "predict" and not self.files["predict"]):
+            return dict(self.test_files)
+        if stage == "predict":
+            return {"predict": self.files["predict"]}
+        return {name: self.files[name] for name in ("train", "valid")[stage == "validate" :]}
+
+    def _needed(self, stage: str) -> dict[str, str]:
+        needed = self._files_of(stage)
+        missing = [name for name, path in needed.items() if path is None and not (stage == "fit" and name == "valid")]
+        if missing or (stage in ("test", "predict") and not needed):
+            key = missing[0] if missing else stage
+            raise ConfigError(f"data.init_args.{key} is not set, and `{stage_name(stage)}` needs it: name a file there")
+        return {name: path for name, path in needed.items() if path is not None}
 
     def _records(
         self,

@@ -116,6 +116,8 @@ class CausalLM(LitLM):
 
     def predict_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> list[Prediction]:
         """Answer the rows of a batch."""
+        if batch.failed:
+            return _failures(batch)
         if batch.prompt is None:
             return []
         return self.predictions(batch, self.answers(batch, self.generator))
@@ -222,3 +224,21 @@ class CausalLM(LitLM):
     def _postprocess(self, raw: str, meta: dict[str, Any]) -> tuple[str, str, str]:
         datamodule: Any = getattr(self.trainer, "datamodule", None)
         return datamodule.postprocess(raw, meta) if datamodule is not None else (raw, "ok", "")
+
+
+def _failures(batch: Batch) -> list[Prediction]:
+    """Return the rows of predictions.csv for a batch that cannot be answered."""
+    rows = zip(batch.ids, batch.texts, batch.references, batch.failed, batch.meta, strict=True)
+    return [
+        Prediction(
+            id=row_id,
+            text=text,
+            prediction="",
+            reference=as_text(reference),
+            status="error",
+            error=reason,
+            meta={"split": batch.split} | {k: value for k, value in meta.items() if k != "schema"},
+        )
+        for row_id, text, reference, reason, meta in rows
+        if row_id != FILLER
+    ]

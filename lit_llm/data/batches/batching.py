@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -185,10 +185,16 @@ def _hash(*parts: Any) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
-def sorted_batches(lengths: Sequence[int], batch_size: int) -> list[list[int]]:
-    """Return batches of rows sorted longest first, so that a batch that does not fit in memory is met at once."""
-    rows = sorted(range(len(lengths)), key=lambda row: (-lengths[row], row))
-    return [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
+def sorted_batches(lengths: Sequence[int], batch_size: int, apart: Collection[int] = ()) -> list[list[int]]:
+    """Return batches of rows sorted longest first, so that a batch that does not fit in memory is met at once.
+
+    Args:
+        lengths: of all rows.
+        batch_size: rows of a batch.
+        apart: rows that are put into batches of their own, behind the others.
+    """
+    rows = sorted((row for row in range(len(lengths)) if row not in apart), key=lambda row: (-lengths[row], row))
+    return [part[i : i + batch_size] for part in (rows, sorted(apart)) for i in range(0, len(part), batch_size)]
 
 
 def _share(batches: list[list[int]], rank: int, world_size: int) -> list[list[int]]:

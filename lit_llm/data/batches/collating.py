@@ -35,7 +35,12 @@ def collate(
         multiple: the width ``T`` is a multiple of this.
         generate: whether prompts are needed.
         downsample: how many frames of a row's features a position stands for; 0 where rows are text alone.
+
+    Rows that cannot be answered are never joined with others: they have neither a prompt nor features.
     """
+    failed = [row.example.error for row in rows if row.example and row.example.error]
+    if failed:
+        generate, downsample = False, 0
     longest = max(len(row.encoded.input_ids) for row in rows)
     width = -(-longest // multiple) * multiple
     real = [row.example for row in rows]
@@ -53,6 +58,7 @@ def collate(
         texts=[e.text if e else "" for e in real],
         references=[e.reference if e else None for e in real],
         meta=[_meta(row) for row in rows],
+        failed=[row.example.error if row.example else "" for row in rows] if failed else [],
     )
 
 

@@ -56,6 +56,8 @@ class ClipSplit(Split):
     def __getitem__(self, key: tuple[int, int]) -> Row:
         epoch, index = key
         row = self.rows[max(0, index)]
+        if row.example and row.example.error:
+            return row if index >= 0 else replace(row, example=None)
         features = self._load(self, epoch, max(0, index))
         filled = Row(row.example, self._spread(row.encoded, len(features)), features)
         return filled if index >= 0 else replace(filled, example=None)

@@ -68,10 +68,14 @@ class Faults:
 
     Args:
         keep: whether faults are kept for the caller to judge; else they end in an error.
+
+    Attributes:
+        rows: how many rows were read in all; 0 where that is not known.
     """
 
     def __init__(self, *, keep: bool = False) -> None:
         self.keep = keep
+        self.rows = 0
         self.found: list[Fault] = []
 
     def __iter__(self) -> Iterator[Fault]:
@@ -97,11 +101,10 @@ class Faults:
             rows.setdefault((fault.path, fault.line), []).append(fault)
         return rows
 
-    def settle(self, rows: int = 0, remedy: str = "") -> None:
+    def settle(self, remedy: str = "") -> None:
         """Raise what was found, unless faults are kept.
 
         Args:
-            rows: how many rows were read in all, for the count; 0 where it is not known.
             remedy: what else may be done about bad rows.
 
         Raises:
@@ -110,14 +113,15 @@ class Faults:
         """
         if not self.found or self.keep:
             return
+        self.found.sort(key=lambda fault: (str(fault.path), fault.line))
         if len(self.found) == 1:
             raise DataError(str(self.found[0]))
-        raise DataError(self._table(rows, remedy))
+        raise DataError(self._table(remedy))
 
-    def _table(self, rows: int, remedy: str) -> str:
+    def _table(self, remedy: str) -> str:
         listed = write_faults(self.found)
         bad = len(self.by_row())
-        of = f" of {rows:,}" if rows else ""
+        of = f" of {self.rows:,}" if self.rows else ""
         first, *others = self.found[:SHOWN]
         width = max(len(f"{fault.path.name}:{fault.line}") for fault in self.found[:SHOWN])
         lines = [str(first), f"and {len(self.found) - 1:,} more faults; {bad:,}{of} rows are bad:"]

@@ -57,7 +57,7 @@ class Reader:
     Attributes:
         layout: how text files are written.
         max_line_bytes: longest line of a text file.
-        faults: gathers what is wrong; by default it ends in an error.
+        faults: gathers what is wrong, for the caller to settle; by default it ends in an error.
     """
 
     layout: Layout = field(default_factory=Layout)
@@ -127,7 +127,8 @@ def read_rows(
             found.append((record, row))
     _refuse_empty(file, rows)
     _unique([record for record, _ in found], "id", faults)
-    faults.settle(len(rows))
+    faults.rows = len(rows)
+    faults.settle()
     return [{"id": record.id} | row | {"id": record.id} for record, row in found]
 
 
@@ -143,7 +144,7 @@ def read_parallel(
         DataError: if a file cannot be read, or the files differ in their number of lines.
     """
     reader = reader or Reader(max_line_bytes=max_line_bytes)
-    faults = reader.faults or Faults()
+    faults = Faults() if reader.faults is None else reader.faults
     paths = {name: Path(pattern.replace("{lang}", name)) for name in names}
     texts = {name: _text_rows(path, reader) for name, path in paths.items()}
     counts = {paths[name]: len(lines) for name, lines in texts.items()}
@@ -161,7 +162,9 @@ def read_parallel(
         if not broken:
             found = {name: text if str(text).strip() else None for name, text in values.items()}
             records.append(Record(first, line, own, found))
-    faults.settle(len(records))
+    faults.rows += len(next(iter(texts.values())))
+    if reader.faults is None:
+        faults.settle()
     return records
 
 
@@ -178,9 +181,8 @@ def _read(
     expect: Sequence[Collection[str]],
 ) -> list[Record]:
     stems = [file.stem for file in files]
-    faults = reader.faults or Faults()
+    faults = Faults() if reader.faults is None else reader.faults
     records: list[Record] = []
-    count = 0
     for file in files:
         prefix = file.stem if stems.count(file.stem) == 1 else f"{file.parent.name}/{file.stem}"
         rows = _rows(file, columns, reader)
@@ -188,9 +190,10 @@ def _read(
         _refuse_absent(file, rows, columns, expect or [[name] for name in either])
         found = [_record(file, prefix, line, row, columns, faults) for line, row in rows]
         records += [record for record in found if record is not None and _has_one(record, either, columns, faults)]
-        count += len(rows)
+        faults.rows += len(rows)
     records = _unique(records, columns["id"].name if "id" in columns else "id", faults)
-    faults.settle(count)
+    if reader.faults is None:
+        faults.settle()
     return records
 
 

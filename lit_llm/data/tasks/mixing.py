@@ -226,6 +226,11 @@ class MixedData(LMData):
                     replace(row, example=self._named(name, row.example)) if row.example else row for row in rows
                 ]
 
+    def note_skipped(self) -> None:
+        """Write what each source left out."""
+        for part in self.parts.values():
+            part.note_skipped()
+
     def plan(self) -> list[Share]:
         """Return the share of every source in an epoch."""
         sizes = {name: len(part.splits["train"]) for name, part in self.parts.items()}

@@ -20,9 +20,9 @@ from lit_llm.data.batches.collating import collate
 from lit_llm.data.clips import ClipChanges, Corruption, clip_length, corrupted, read_clip, sampled, vectors
 from lit_llm.data.clips.pose import read_pose
 from lit_llm.data.clips.rows import ClipExample, ClipSplit
-from lit_llm.data.records.reading import Column, Record, read_records
+from lit_llm.data.records.reading import Column, Record
 from lit_llm.data.settings import positive
-from lit_llm.data.tokens.dataset import Example, Row
+from lit_llm.data.tokens.dataset import NOTHING, Example, Row
 from lit_llm.data.tokens.prompting import Context, Encoded
 from lit_llm.errors import ConfigError, DataError
 from lit_llm.seeding import derive
@@ -33,7 +33,7 @@ INSTRUCTION = "Translate the sign language video into {lang}:"
 ALIASES = {"valid": ("val", "dev", "validation")}
 """What manifests call a split besides its own name."""
 
-OPTIONAL = ("id", "lang", "split", "video_id", "length", "key")
+OPTIONAL = ("lang", "split", "video_id", "length", "key")
 """Columns that a manifest may have."""
 
 CHUNK = 2048
@@ -104,7 +104,7 @@ class SignData(LMData):
         split = next(iter(self.splits.values()), None)
         if split is None:
             raise ConfigError("data: the size of features is known after setup()")
-        return int(self._frames_of(split.examples[0]).shape[1])
+        return int(self._frames_of(next(example for example in split.examples if not example.error)).shape[1])
 
     def read(self, path: Path) -> list[Example]:
         """Return the rows of a manifest.
@@ -112,19 +112,19 @@ class SignData(LMData):
         Raises:
             DataError: if a row has no path or no text, or too many files are missing.
         """
-        return list(self.read_manifest(path))
+        return list(self.read_manifest(path, self.lenient))
 
     def select(self, name: str, examples: list[Example]) -> list[Example]:
         """Return the rows of a split, where the manifest tells them apart."""
         if not any("split" in example.meta for example in examples):
             return examples
-        if blank := [example for example in examples if not example.meta.get("split")]:
+        if blank := [example for example in examples if not example.meta.get("split") and not example.error]:
             raise DataError(f"{blank[0].place}: field 'split' is empty, but other rows name theirs: fill it in")
         known = {name, *ALIASES.get(name, ())}
         kept = [
             replace(e, meta={k: v for k, v in e.meta.items() if k != "split"})
             for e in examples
-            if e.meta.get("split") in known
+            if e.meta.get("split") in known or e.error
         ]
         if not kept:
             found = sorted({str(e.meta.get("split")) for e in examples})
@@ -219,21 +219,29 @@ class SignData(LMData):
         instruction = (self.instruction or INSTRUCTION).replace("{lang}", lang)
         return Context(self.system, instruction)
 
-    def _read_manifest(self, path: Path) -> tuple[Example, ...]:
+    def _read_manifest(self, path: Path, lenient: bool) -> tuple[Example, ...]:
         to_answer = self.files["predict"] is not None and path == Path(self.files["predict"])
         columns = {
             "path": Column("path"),
             "text": Column("text", required=not to_answer),
             **{name: Column(name, kind="id", required=False) for name in OPTIONAL},
         }
-        records = read_records(path, columns)
         folder = Path(self.clips) if self.clips else path.parent
-        present = {name: (folder / name).exists() for name in {record.values["path"] for record in records}}
-        kept = [record for record in records if present[record.values["path"]]]
-        if lost := [record for record in records if not present[record.values["path"]]]:
-            self._refuse_lost(lost, len(records))
+        lost: list[Record] = []
+
+        def make(record: Record) -> list[Example]:
+            if (folder / record.values["path"]).exists():
+                return [self._example(record, folder)]
+            if lenient:
+                raise DataError(f"field 'path': {record.values['path']!r} does not exist")
+            lost.append(record)
+            return []
+
+        examples = self.read_table(path, columns, make)
+        if lost:
+            self._refuse_lost(lost, len(examples) + len(lost))
         self.counts[f"{path.name} without a clip"] = len(lost)
-        return tuple(self._example(record, folder) for record in kept)
+        return tuple(examples)
 
     def _refuse_lost(self, lost: Sequence[Record], rows: int) -> None:
         what = f"{lost[0].place}: field 'path': {lost[0].values['path']!r} does not exist"
@@ -259,7 +267,8 @@ class SignData(LMData):
         if length is not None and not (str(length).isdecimal() and int(length) > 0):
             raise DataError(f"{record.place}: field 'length': {length!r} is not a number of frames")
         frames = int(length) if length is not None else clip_length(Path(clip), values.get("key"))
-        return ClipExample(record.id, record.id, text, text, record.place, meta, None, clip, values.get("key"), frames)
+        where: dict[str, Any] = {"path": clip, "key": values.get("key"), "length": frames}
+        return ClipExample(record.id, record.id, text, text, record.place, meta, **where)
 
     def _encoded(self, examples: list[Example]) -> list[Row]:
         # Sentences are cut into tokens on their own, many at once: a template rendered for each would take minutes.
@@ -267,6 +276,9 @@ class SignData(LMData):
         ends = {lang: self._around(lang) for lang in {e.meta.get("lang") or self.lang for e in examples}}
         rows = []
         for example, answer in zip(examples, answers, strict=True):
+            if example.error:
+                rows.append(Row(example, NOTHING))
+                continue
             try:
                 self.format.refuse_control_tokens(example.answer)
             except DataError as error:

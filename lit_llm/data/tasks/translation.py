@@ -117,7 +117,9 @@ class TranslationData(LMData):
         if name == "train":
             return self._select_clean(examples)
         answered = name != "predict"
-        kept = [e for e in examples if e.text.strip() and (e.answer or not answered)]
+        if not answered:
+            examples = self._with_missing(examples)
+        kept = [e for e in examples if e.error or (e.text.strip() and (e.answer or not answered))]
         self.counts[f"{name} without text or reference"] = len(examples) - len(kept)
         if len(kept) < len(examples):
             rank_zero_info(f"{name}: {len(examples) - len(kept)} of {len(examples)} rows have no text or no reference")
@@ -194,6 +196,17 @@ class TranslationData(LMData):
         changes = self.cleaner.counts - before
         self.counts.update({f"train cleaned, {step}": count for step, count in changes.items()})
         return kept
+
+    def _with_missing(self, examples: list[Example]) -> list[Example]:
+        """Return the rows to answer; one without a text in a direction that others have a text in cannot be."""
+        served = {example.meta.get("direction") for example in examples if example.text.strip() and not example.error}
+        found = []
+        for example in examples:
+            direction = str(example.meta.get("direction"))
+            blank = not example.error and not example.text.strip() and direction in served
+            source = self.sides_of[direction][0] if blank else ""
+            found.append(replace(example, error=f"field {source!r}: has no text") if blank else example)
+        return found
 
     def _written(self, example: Example, text: str, answer: str) -> Example:
         if self.orthography and self.sides_of[example.meta["direction"]][1] == self.varied:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
+from lit_llm.batch import IGNORE
 from lit_llm.data.tokens.prompting import Context, Encoded
+from lit_llm.errors import DataError
+
+NOTHING = Encoded([0], [IGNORE], 1)
+"""Stands for the tokens of a row that cannot be answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +30,7 @@ class Example:
         place: ``file:line``, for errors.
         meta: facts about the row for metrics, reports and predictions.csv.
         context: what stands before the text, where rows differ in it; by default the data module's.
+        error: why it cannot be answered; empty where it can.
     """
 
     id: str
@@ -34,6 +40,7 @@ class Example:
     place: str
     meta: dict[str, Any] = field(default_factory=dict)
     context: Context | None = None
+    error: str = ""
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -70,6 +77,7 @@ class Split(Dataset[Row]):
         vary: makes a variant for ``(example, epoch, index, variant)``, or None where the example itself is to be used;
             without it nothing is augmented.
         factor: rows per example; the first is the example itself, the others are variants of it.
+        lenient: keep what cannot be encoded as a row whose example has an ``error``.
     """
 
     def __init__(
@@ -79,16 +87,18 @@ class Split(Dataset[Row]):
         encode: Callable[[Example], Encoded | None],
         vary: Callable[[Example, int, int, int], Row | None] | None = None,
         factor: int = 1,
+        *,
+        lenient: bool = False,
     ) -> None:
         self.name = name
         self.rows: list[Row] = []
         self.dropped = 0
         for example in examples:
-            encoded = encode(example)
-            if encoded is None:
+            row = _row(example, encode, lenient=lenient)
+            if row is None:
                 self.dropped += 1
             else:
-                self.rows.append(Row(example, encoded))
+                self.rows.append(row)
         self._vary = vary
         self.factor = factor if vary else 1
 
@@ -110,7 +120,23 @@ class Split(Dataset[Row]):
         own = [row.encoded.prompt_length if prompt else len(row.encoded.input_ids) for row in self.rows]
         return own * self.factor
 
+    def failed(self) -> set[int]:
+        """Return the places of the rows that cannot be answered."""
+        return {at for at, row in enumerate(self.rows) if row.example and row.example.error}
+
     @property
     def examples(self) -> list[Example]:
         """The records that were kept."""
         return [row.example for row in self.rows if row.example]
+
+
+def _row(example: Example, encode: Callable[[Example], Encoded | None], *, lenient: bool) -> Row | None:
+    if example.error:
+        return Row(example, NOTHING)
+    try:
+        encoded = encode(example)
+    except DataError as error:
+        if not lenient:
+            raise
+        return Row(replace(example, error=str(error).removeprefix(f"{example.place}: ")), NOTHING)
+    return None if encoded is None else Row(example, encoded)
