@@ -234,3 +234,14 @@ def test_tab_completion(words: list[str], wanted: str, tmp_path: Path):
         ["bash", "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
     )
     assert done.stdout.split() == [wanted], done.stderr
+
+
+def test_an_extra_is_installed_from_this_folder():
+    extras = set(re.findall(r"^([a-z]+) = \[", read("pyproject.toml").partition("optional-dependencies]")[2], re.M))
+    named = {
+        str(path.relative_to(ROOT)): re.findall(r"pip install ([^`\n]*?)\[(\w+)\]", path.read_text(encoding="utf-8"))
+        for path in [*PAGES, *(ROOT / "lit_llm").rglob("*.py"), *(ROOT / "configs").rglob("*.yaml")]
+    }
+    found = {(place, extra) for pairs in named.values() for place, extra in pairs}
+    assert {place for place, _ in found} == {"-e '."}
+    assert {extra for _, extra in found} <= extras

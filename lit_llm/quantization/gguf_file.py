@@ -41,7 +41,7 @@ def write_gguf(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, path:
     try:
         import gguf
     except ImportError as error:
-        raise ConfigError("--gguf: it needs the package gguf: pip install 'lit-llm[quantization]'") from error
+        raise ConfigError("--gguf: it needs the package gguf: pip install -e '.[quantization]'") from error
     config: Any = model.config
     if config.model_type not in ARCHITECTURES:
         raise ConfigError(f"--gguf: {config.model_type} is not supported; it is one of {', '.join(ARCHITECTURES)}")

@@ -58,7 +58,7 @@ class IntFormat:
         """
         for package in ("torchao", "compressed_tensors"):
             if find_spec(package) is None:
-                raise ConfigError(f"bits: it needs the package {package}: pip install 'lit-llm[quantization]'")
+                raise ConfigError(f"bits: it needs the package {package}: pip install -e '.[quantization]'")
         linears = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear)}
         head = model.get_output_embeddings()
         for pattern in self.layers:

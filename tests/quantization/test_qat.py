@@ -365,7 +365,7 @@ def test_what_has_no_merged_weight_is_refused(settings: dict[str, Any], message:
 
 def test_a_missing_package_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lit_llm.quantization.integers.find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=re.escape("torchao: pip install 'lit-llm[quantization]'")):
+    with pytest.raises(ConfigError, match=re.escape("torchao: pip install -e '.[quantization]'")):
         model(root, qat=QAT())
 
 

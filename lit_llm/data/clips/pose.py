@@ -41,7 +41,7 @@ def read_pose(content: bytes) -> PoseFile:
     try:
         from pose_format import Pose
     except ImportError:
-        raise DataError(".pose files need an extra: pip install 'lit-llm[sign]'") from None
+        raise DataError(".pose files need an extra: pip install -e '.[sign]'") from None
     pose = Pose.read(content)
     data, confidence = pose.body.data, np.asarray(pose.body.confidence)
     if not len(data) or not data.shape[1]:

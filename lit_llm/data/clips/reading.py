@@ -174,7 +174,7 @@ def _hdf5(path: Path, key: str | None, length: int | None) -> Clip:
     try:
         import h5py
     except ImportError:
-        raise DataError("HDF5 files need an extra: pip install 'lit-llm[sign]'") from None
+        raise DataError("HDF5 files need an extra: pip install -e '.[sign]'") from None
     with h5py.File(path, "r") as file:
         names: list[str] = []
         file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)

@@ -37,7 +37,7 @@ class NahuatlOrthography:
             from elotl.nahuatl.orthography import Normalizer
         except ImportError as error:
             raise ConfigError(
-                "data.init_args.orthography: it needs the package elotl: pip install 'lit-llm[nahuatl]'"
+                "data.init_args.orthography: it needs the package elotl: pip install -e '.[nahuatl]'"
             ) from error
         return Normalizer(self.name)
 

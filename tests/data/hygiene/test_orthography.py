@@ -14,7 +14,7 @@ from lit_llm.errors import ConfigError
 
 @pytest.fixture(scope="module")
 def ack() -> NahuatlOrthography:
-    pytest.importorskip("elotl", reason="pip install 'lit-llm[nahuatl]'")
+    pytest.importorskip("elotl", reason="pip install -e '.[nahuatl]'")
     return NahuatlOrthography("ack")
 
 
