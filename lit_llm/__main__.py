@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import os
 import sys
 from collections.abc import Sequence
 
 from lit_llm import __version__
+from lit_llm.arguments import early, short_help
+from lit_llm.arguments.misplaced import TAKES_CONFIG, wrong_verb
 from lit_llm.errors import UserError
 from lit_llm.quiet import quiet
 
@@ -31,6 +32,7 @@ VERBS: dict[str, tuple[str, str]] = {
 }
 """Module and one-line help of each verb; ``lit_llm.cli`` is handed the verb too, a command only its options."""
 
+LOOPS = "lit_llm.cli"
 USAGE = "usage: python -m lit_llm VERB [options]"
 USAGE_STATUS = 2
 INTERRUPTED_STATUS = 130
@@ -46,6 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0, 1 for an error that the user can mend, 2 for a wrong command line, 130 after Ctrl-C.
         Errors of the user are shown without a traceback unless ``LIT_LLM_DEBUG=1``.
     """
+    if argv is None and not sys.flags.safe_path and os.getcwd() not in sys.path:
+        # The installed command finds classes of the current folder as ``python -m`` does.
+        sys.path.insert(0, os.getcwd())
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(_help())
@@ -54,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"lit_llm {__version__}")
         return 0
     if arguments[0] not in VERBS:
-        print(_unknown(arguments[0]), file=sys.stderr)
+        print(f"error: {wrong_verb(arguments[0], VERBS)}\n{USAGE}", file=sys.stderr)
         return USAGE_STATUS
     quiet()
     try:
@@ -71,8 +76,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(verb: str, *options: str) -> int:
     name, _ = VERBS[verb]
+    is_loop, typed = name == LOOPS, list(options)
+    if is_loop and short_help.is_asked(typed):
+        print(short_help.text(verb))
+        return 0
+    typed = short_help.in_full(typed)
+    if verb in TAKES_CONFIG:
+        early.check_run(verb, typed)
+    else:
+        early.check_command(typed)
     module = importlib.import_module(name)
-    status = module.main([verb, *options] if name == "lit_llm.cli" else list(options))
+    status = module.main([verb, *typed] if is_loop else typed)
     return status if isinstance(status, int) else 0
 
 
@@ -83,14 +97,6 @@ def _help() -> str:
         f"{USAGE}\n\nFine-tune Qwen3-family language models from YAML files.\n\nverbs:\n{verbs}\n\n"
         "`python -m lit_llm VERB --help` lists the options of one; `--version` prints the version."
     )
-
-
-def _unknown(verb: str) -> str:
-    if verb.startswith("-"):
-        return f"error: the verb comes before its options, got {verb!r} first\n{USAGE}"
-    near = difflib.get_close_matches(verb.lower(), VERBS, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(VERBS)}"
-    return f"error: unknown verb {verb!r}; {hint}\n{USAGE}"
 
 
 if __name__ == "__main__":

@@ -68,7 +68,7 @@ def parts(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    "options", [["--help"], ["--config", DEMO, "--config", "PARTS", "--print_config"]], ids=["help", "print_config"]
+    "options", [["--help=all"], ["--config", DEMO, "--config", "PARTS", "--print_config"]], ids=["help", "print_config"]
 )
 def test_nothing_heavy_is_imported(options: list[str], parts: Path, root: Path, tmp_path: Path) -> None:
     options = [str(parts) if option == "PARTS" else option for option in options]

@@ -108,7 +108,7 @@ CONFIGURATION = {
     "shortened option": typed("--data.batchsize 3", "data.init_args.batchsize", "did you mean 'batch_size'?"),
     "option of the trainer": typed("--trainer.max_epoch 3", "trainer.max_epoch", "did you mean 'trainer.max_epochs'?"),
     "first word": typed("--modle.init_args.merge true", "did you mean 'model.init_args.merge'?"),
-    "option of another class": typed("--batch_size 3", "it is an option of lit_llm.data.ExtractionData"),
+    "option of other tools": typed("--batch_size 3", "type --data.batch_size 3"),
     "no value": typed("--trainer.max_epochs", "trainer.max_epochs (on the command line): needs a value"),
     "text for a number": typed(
         "--data.init_args.batch_size many", "data.init_args.batch_size", "must be a whole number, got many"

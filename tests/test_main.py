@@ -64,6 +64,12 @@ def test_version(capsys):
         ("PREDICT", "did you mean 'predict'?"),
         ("exprot", "did you mean 'export'?"),
         ("zzzz", "choose from fit, validate"),
+        ("Fine-Tune", "it is called 'fit' here"),
+        ("evaluate", "it is called 'test' here"),
+        ("merge-lora", "'export --run checkpoints/mine --merged FOLDER'"),
+        ("my run.yaml", "python -m lit_llm fit --config 'my run.yaml'"),
+        ("corpus.csv", "--data.train corpus.csv"),
+        ("checkpoints/qwen3-tiny", "--model.backbone checkpoints/qwen3-tiny"),
         ("--config", "the verb comes before its options, got '--config' first"),
     ],
 )
@@ -75,8 +81,8 @@ def test_a_wrong_verb_gets_the_nearest(capsys, argument, answer):
 def test_a_command_gets_what_follows_its_verb(verb):
     seen = []
     verb(seen.append)
-    assert main(["echo", "--run", "x"]) == 0
-    assert seen == [["--run", "x"]]
+    assert main(["echo", "--near", "x"]) == 0
+    assert seen == [["--near", "x"]]
 
 
 def test_the_status_of_a_command_is_returned(verb):

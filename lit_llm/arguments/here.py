@@ -1,16 +1,10 @@
-"""``{here}`` in run files: a path that starts with it is relative to the folder of the file that says so.
-
-Importing this module lets jsonargparse resolve it in every run file and fragment that is read.
-"""
+"""``{here}`` in run files: a path that starts with it is relative to the folder of the file that says so."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 from typing import Any
-
-from jsonargparse import get_loader, set_loader
-from yaml import YAMLError
 
 HERE = "{here}"
 
@@ -31,12 +25,11 @@ def resolved(value: Any, folder: Path) -> Any:
     return value
 
 
-_plain = get_loader("yaml")
+def teach_jsonargparse() -> None:
+    """Let jsonargparse resolve it in every run file and fragment that it reads."""
+    from jsonargparse import get_loader, set_loader
+    from yaml import YAMLError
 
-
-def _load(stream: str) -> Any:
+    plain = get_loader("yaml")
     # While a file is read, jsonargparse's working folder is the file's.
-    return resolved(_plain(stream), Path.cwd())
-
-
-set_loader("yaml", _load, exceptions=(YAMLError,))
+    set_loader("yaml", lambda stream: resolved(plain(stream), Path.cwd()), exceptions=(YAMLError,))

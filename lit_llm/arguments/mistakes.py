@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
+from lit_llm.arguments.foreign import find as foreign
 from lit_llm.arguments.run_files import SUFFIXES
 
 WORDS: dict[Any, str] = {
@@ -127,6 +128,10 @@ def _unknown(parser: argparse.ArgumentParser, owner: Any, message: str) -> Probl
 
 def _right_option(parser: argparse.ArgumentParser, owner: Any, name: str) -> str:
     """Return the nearest option, or else the classes that have one of this name, or else all options."""
+    last = name.rpartition(".")[2]
+    classes = [public_name(kind) for kind in _classes() if last in _arguments(kind)]
+    if (owner or last != name) and not classes and (here := foreign(last, _typed_value(last))):
+        return f"type {here.said(_typed_value(last))}"
     options = list(dict.fromkeys(_options(parser)))
     firsts = {option.partition(".")[0] for option in options}
     first, _, rest = name.partition(".")
@@ -137,10 +142,18 @@ def _right_option(parser: argparse.ArgumentParser, owner: Any, name: str) -> str
     near = nearest(name, [option for option in options if not rest or option.startswith(f"{first}.")] + list(extra))
     if near:
         return f"did you mean '{near}'?"
-    classes = [public_name(kind) for kind in _classes() if name.split(".")[-1] in _arguments(kind)]
     if classes:
         return f"it is an option of {', '.join(classes[:3])}"
     return f"the options are {_clipped(', '.join(options if owner else sorted(firsts)))}"
+
+
+def _typed_value(name: str) -> str:
+    """Return the value typed for an option, found by the last part of its name; nothing where it stands in a file."""
+    for word, following in zip(sys.argv, [*sys.argv[1:], ""], strict=False):
+        typed, equals, value = word.partition("=")
+        if typed.rpartition(".")[2] == name:
+            return value if equals else following
+    return ""
 
 
 def _absent(owner: Any, key: str, message: str) -> Problem | None:

@@ -17,9 +17,13 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser
 
+from lit_llm.arguments.here import teach_jsonargparse
 from lit_llm.arguments.mistakes import Problem, explain, nearest
-from lit_llm.arguments.run_files import find, named_in, similar
+from lit_llm.arguments.run_files import find, named_in
 from lit_llm.errors import ConfigError, UserError
+from lit_llm.paths import similar
+
+teach_jsonargparse()
 
 
 class Refused(argparse.ArgumentError):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 
 import yaml
 
 from lit_llm.arguments.here import HERE, resolved
 from lit_llm.errors import ConfigError
+from lit_llm.paths import similar
 
 SUFFIXES = (".yaml", ".yml")
 
@@ -39,9 +39,11 @@ def check(path: Path) -> None:
         ConfigError: if a run file or a fragment that it names is absent, is no UTF-8 or YAML, holds no mapping, or
             gives one key twice.
     """
+    if (path / "config.yaml").is_file():
+        raise ConfigError(f"config: {path} is a run folder; name the file in it: --config {path / 'config.yaml'}")
     if not path.is_file():
         raise ConfigError(f"config: there is no file {path}{similar(path)}")
-    root = _compose(path)
+    root = compose(path)
     if not isinstance(root, yaml.MappingNode):
         found = "nothing" if root is None else type(root).__name__.removesuffix("Node").lower()
         raise ConfigError(f"{path}:1: must hold keys such as model, data and trainer, but holds {found}")
@@ -61,27 +63,18 @@ def find(path: Path, key: str, needle: str | None = None) -> list[str]:
         key: with dots; the steps through lists are left out of it.
         needle: a key or value that must stand there; its line is then the place.
     """
-    root = _compose(path)
+    root = compose(path)
     found = _follow(path, root, key.split("."), 1) if root else iter(())
     lines = [(file, _line(node, needle, line)) for file, node, line in found]
     return [f"{file}:{line}" for file, line in lines if line]
 
 
-def similar(path: Path) -> str:
-    """Say which file of a folder was probably meant."""
-    folder = Path(os.path.normpath(path.parent))
-    if not folder.is_dir():
-        return f"; its folder {folder} does not exist either"
-    names = [file.name for file in folder.glob(f"*{path.suffix}") if not file.name.startswith(".")]
-    near = get_close_matches(path.name, names, n=1, cutoff=0.5)
-    return f"; did you mean {folder / near[0]}?" if near else f"; {folder.resolve()} has {_some(names)}"
+def compose(path: Path) -> yaml.Node | None:
+    """Return a run file as YAML's nodes, which know their lines; None for an empty file.
 
-
-def _some(names: list[str]) -> str:
-    return ", ".join(sorted(names)[:6]) + (", …" if len(names) > 6 else "") if names else "none of that kind"
-
-
-def _compose(path: Path) -> yaml.Node | None:
+    Raises:
+        ConfigError: if it cannot be read, is no UTF-8 or no YAML.
+    """
     try:
         text = path.read_text(encoding="utf-8-sig")
         return yaml.compose(text, Loader=yaml.SafeLoader)
@@ -105,7 +98,7 @@ def _compose(path: Path) -> yaml.Node | None:
 def _check_node(path: Path, node: yaml.Node, seen: set[Path]) -> None:
     fragment = _fragment(path, node)
     if fragment and fragment.resolve() not in seen:
-        root = _compose(fragment)
+        root = compose(fragment)
         _check_node(fragment, root or yaml.SequenceNode("", []), seen | {fragment.resolve()})
     if isinstance(node, yaml.MappingNode):
         _check_keys(path, node)
@@ -138,7 +131,7 @@ def _follow(path: Path, node: yaml.Node, parts: list[str], line: int) -> Iterato
         yield path, node, line
         return
     fragment = _fragment(path, node)
-    if fragment and (inner := _compose(fragment)):
+    if fragment and (inner := compose(fragment)):
         yield from _follow(fragment, inner, parts, 1)
     if isinstance(node, yaml.SequenceNode):
         for item in node.value:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lit_llm.errors import UserError
+from lit_llm.paths import base
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -24,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 if every check passes, else 1.
     """
     parser = argparse.ArgumentParser(prog="python -m lit_llm check", description=__doc__)
-    parser.add_argument("--backbone", required=True, help="hub id or folder")
+    parser.add_argument("--backbone", type=base, required=True, help="hub id or folder")
     parser.add_argument("--tokenizer", help="hub id or folder, where it is not beside the weights")
     parser.add_argument("--random_init", action="store_true", help="check the architecture without its weights")
     parser.add_argument("--trust_remote_code", action="store_true", help="run code that comes with the model")

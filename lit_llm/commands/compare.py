@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lit_llm.errors import ConfigError
+from lit_llm.paths import existing, predictions
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,6 +27,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     options = _options(argv)
     names = [name for name in options.scores.split(",") if name]
+    for file in options.files:
+        existing(file) if options.measure else predictions(file)
     if len(set(options.files)) < len(options.files):
         raise ConfigError(f"compare: {options.files[0]} is named twice")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lit_llm.errors import ConfigError
+from lit_llm.paths import predictions
 
 if TYPE_CHECKING:
     from lit_llm.report.gates import Check
@@ -27,14 +28,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m lit_llm gate", description="Fail where a run is not good enough.")
     kinds = parser.add_subparsers(dest="kind", required=True, metavar="quality|latency|leakage")
     quality = kinds.add_parser("quality", help="a floor for a score, and a drop from a baseline")
-    quality.add_argument("predictions", help="predictions.csv or run folder")
+    quality.add_argument("predictions", type=predictions, help="predictions.csv or run folder")
     quality.add_argument("--score", default="chrf", help="chrf (default), chrfpp, bleu or ter")
     quality.add_argument("--least", type=float, help="the floor, such as 48; a ceiling of TER")
     quality.add_argument("--baseline", help="predictions of the same rows, or a JSON file of scores by name")
     quality.add_argument("--most_drop", type=float, default=5.0, help="points below the baseline (5)")
     quality.add_argument("--most_flawed", type=float, default=0.02, help="share empty, copied or unstopped (0.02)")
     leakage = kinds.add_parser("leakage", help="exact matches of long references")
-    leakage.add_argument("predictions", help="predictions.csv or run folder")
+    leakage.add_argument("predictions", type=predictions, help="predictions.csv or run folder")
     leakage.add_argument("--most", type=float, default=0.05, help="share of long references (0.05)")
     latency = kinds.add_parser("latency", help="time of one answer of a forced length")
     latency.add_argument("--run", required=True, help="run folder")

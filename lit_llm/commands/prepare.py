@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lit_llm.errors import ConfigError, DataError
+from lit_llm.paths import existing
 
 if TYPE_CHECKING:
     from lit_llm.data.clips import Clip
@@ -34,7 +35,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m lit_llm prepare", description="Prepare raw data for training.")
     kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND")
     sign = kinds.add_parser("sign", help="clips of sign language: poses or features and their sentences")
-    sign.add_argument("table", type=Path, help="JSONL, CSV or TSV with a column of ids or paths, and one of sentences")
+    sign.add_argument(
+        "table", type=existing, help="JSONL, CSV or TSV with a column of ids or paths, and one of sentences"
+    )
     sign.add_argument(
         "--clips", type=Path, required=True, help="folder or zip file of clips; of one in parts, any part"
     )

@@ -45,7 +45,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--run", required=True, help="run folder, such as checkpoints/extraction_tiny")
     parser.add_argument("--output", required=True, type=Path, help="folder to write; must not exist")
     parser.add_argument("--checkpoint", default="best", choices=["best", "last"], help="which weights of the run")
-    parser.add_argument("--method", choices=METHODS, help="by default qat for a run with model.qat, else rtn")
+    parser.add_argument(
+        "--method",
+        choices=METHODS,
+        metavar="METHOD",
+        help=f"{', '.join(METHODS)}; by default qat for a run with model.qat, else rtn",
+    )
     parser.add_argument("--bits", type=int, help=f"of a weight, for {', '.join(TUNABLE)}: 2, 3, 4 or 8 (4)")
     parser.add_argument("--group_size", type=int, help="weights that share a scale, for the same (32); 0: a row")
     parser.add_argument(

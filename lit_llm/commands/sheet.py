@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from lit_llm.paths import existing, predictions
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Make a sheet, or score a filled-in one.
@@ -19,14 +21,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m lit_llm sheet", description="Let people judge translations.")
     kinds = parser.add_subparsers(dest="kind", required=True, metavar="make|score")
     make = kinds.add_parser("make", help="write a blinded sheet")
-    make.add_argument("files", nargs="+", help="predictions.csv or run folders, one for each system")
+    make.add_argument("files", nargs="+", type=predictions, help="predictions.csv or run folders, one for each system")
     make.add_argument("--rows", type=int, default=50, help="rows to judge (50)")
     make.add_argument("--by", default="dialect,length", help="facts that the rows are spread over (dialect,length)")
     make.add_argument("--seed", type=int, default=0, help="of the draw and of the codes")
     make.add_argument("--overwrite", action="store_true", help="replace a sheet, with what people filled in")
     make.add_argument("--output", type=Path, default=Path("sheet.csv"), help="CSV file to fill in (sheet.csv)")
     score = kinds.add_parser("score", help="score a filled-in sheet")
-    score.add_argument("sheet", type=Path, help="the filled-in CSV file")
+    score.add_argument("sheet", type=existing, help="the filled-in CSV file")
     score.add_argument("--least", type=float, help="mean adequacy that every system must reach")
     for kind in (make, score):
         kind.add_argument("--key", type=Path, help="JSON file with the systems' names; by default beside the sheet")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lit_llm.errors import ConfigError
+from lit_llm.paths import existing
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -20,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="python -m lit_llm split",
         description="Split a file so that exact and near duplicates, and rows of one document, stay together.",
     )
-    parser.add_argument("file", help="JSONL, CSV, TSV or Parquet file of all rows")
+    parser.add_argument("file", type=existing, help="JSONL, CSV, TSV or Parquet file of all rows")
     parser.add_argument("--fields", required=True, help="texts to compare, each by itself, such as es,nah")
     parser.add_argument("--output", type=Path, required=True, help="folder for train.jsonl, valid.jsonl, test.jsonl")
     parser.add_argument("--valid", type=float, default=0.05, help="share of the rows (0.05); 0 for none")

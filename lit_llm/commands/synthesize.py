@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lit_llm.paths import existing, predictions
+
 if TYPE_CHECKING:
     from lit_llm.data import TranslationData
 
@@ -24,14 +26,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="python -m lit_llm synthesize",
         description="Turn predictions over monolingual text into training rows (back-translation, distillation).",
     )
-    parser.add_argument("predictions", help="predictions.csv or run folder of the teacher")
+    parser.add_argument("predictions", type=predictions, help="predictions.csv or run folder of the teacher")
     parser.add_argument("--output", type=Path, required=True, help="JSONL file to write")
     parser.add_argument("--origin", required=True, help="tag of the rows, such as back_translation")
     parser.add_argument("--teacher", help="tag that names the teacher; by default where its predictions lie")
     parser.add_argument("--ask_back", action="store_true", help="only write the answers, to be translated back")
-    parser.add_argument("--back", help="predictions.csv of the way back: the same ids, predictions as texts")
+    parser.add_argument(
+        "--back", type=predictions, help="predictions.csv of the way back: the same ids, predictions as texts"
+    )
     parser.add_argument("--least_chrf", type=float, default=40.0, help="sentence chrF of the way back (40)")
-    parser.add_argument("--against", action="append", default=[], help="test file that no row may share text with")
+    parser.add_argument(
+        "--against", type=existing, action="append", default=[], help="test file that no row may share text with"
+    )
     parser.add_argument("--languages", default="es,nah", help="columns of the test files (es,nah)")
     options = parser.parse_args(argv)
 

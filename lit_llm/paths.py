@@ -1,0 +1,112 @@
+"""Whether what a command line or run file names is there, found without importing anything heavy."""
+
+from __future__ import annotations
+
+import os
+import re
+from difflib import get_close_matches
+from pathlib import Path
+
+from lit_llm.errors import ConfigError, DataError
+
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+"""``organisation/name``, or ``name`` alone; anything else can only be a folder."""
+
+BASES = "checkpoints"
+"""Folder of the base that comes with the project, beside which runs are written."""
+
+
+def similar(path: Path, folders: bool = False) -> str:
+    """Say which file beside one that is not there was probably meant; of ``folders``, which folder."""
+    folder = Path(os.path.normpath(path.parent))
+    if not folder.is_dir():
+        return f"; its folder {folder} does not exist either"
+    pattern = "*" if folders else f"*{path.suffix}"
+    found = [file for file in folder.glob(pattern) if not file.name.startswith(".") and (file.is_dir() or not folders)]
+    names = [file.name for file in found]
+    near = get_close_matches(path.name, names, n=1, cutoff=0.5)
+    return f"; did you mean {folder / near[0]}?" if near else f"; {folder.resolve()} has {_some(names)}"
+
+
+def run_folder(given: str) -> str:
+    """Return the path of a run folder as it was given.
+
+    Raises:
+        ConfigError: if there is none, with the nearest.
+    """
+    path = Path(given)
+    if path.is_file() and path.name == "config.yaml":
+        raise ConfigError(f"{path} is the configuration of a run; name its folder: {path.parent}")
+    if not path.is_dir():
+        raise ConfigError(f"there is no run folder {path}{similar(path, folders=True)}")
+    if not (path / "config.yaml").is_file():
+        runs = sorted(str(file.parent) for file in path.glob("*/config.yaml"))
+        hint = f"did you mean {_some(runs, ' or ')}?" if runs else "name one that fit wrote into"
+        raise ConfigError(f"{path} is no run folder, there is no config.yaml in it; {hint}")
+    return given
+
+
+def predictions(given: str) -> str:
+    """Return the path of a file of predictions, or of a run folder that holds one, as it was given.
+
+    Raises:
+        DataError: if there is none, with the nearest or the command that writes it.
+    """
+    path = Path(given)
+    if not path.exists():
+        raise DataError(f"{given}: no such file or run folder{similar(path)}")
+    if path.is_dir() and not (path / "predictions.csv").exists():
+        config = path / "config.yaml" if (path / "config.yaml").exists() else "…"
+        raise DataError(
+            f"{path / 'predictions.csv'}: no such file; write it with python -m lit_llm predict --config {config}"
+        )
+    return given
+
+
+def existing(given: str) -> Path:
+    """Return the path of a file or folder to read.
+
+    Raises:
+        ConfigError: if it is not there, with the nearest.
+    """
+    if not Path(given).exists():
+        raise ConfigError(f"{given}: no such file{similar(Path(given))}")
+    return Path(given)
+
+
+def missing_base(name: str) -> str:
+    """Say what is wrong with the name of a base that can only be that of a folder, and is not there.
+
+    Args:
+        name: hub id or folder.
+
+    Returns:
+        What is wrong, with the nearest; nothing for a folder that is there, or for what may be a hub id.
+    """
+    path = Path(name).expanduser()
+    if path.exists():
+        return ""
+    beside = Path(BASES) / name
+    if beside.is_dir():
+        return f"there is no folder {name} here; did you mean {beside}?"
+    parent = path.parent
+    begins_here = "/" in name and parent.is_dir()
+    near = similar(path, folders=True) if begins_here or not HUB_ID.fullmatch(name) else ""
+    if HUB_ID.fullmatch(name) and parent != Path(BASES) and "did you mean" not in near:
+        return ""
+    return f"there is no folder {name}{near or similar(path, folders=True)}"
+
+
+def base(given: str) -> str:
+    """Return the name of a base as it was given.
+
+    Raises:
+        ConfigError: if it can only be that of a folder, and is not there.
+    """
+    if wrong := missing_base(given):
+        raise ConfigError(wrong)
+    return given
+
+
+def _some(names: list[str], joined: str = ", ") -> str:
+    return joined.join(sorted(names)[:6]) + (", …" if len(names) > 6 else "") if names else "none of that kind"
