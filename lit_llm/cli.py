@@ -7,29 +7,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch import Trainer
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import TensorBoardLogger
 
 from lit_llm.arguments import Parser, check_all, configuration_errors, unbuilt
+from lit_llm.arguments.resuming import changes
 from lit_llm.callbacks import PredictionWriter, RunCheckpoint
 from lit_llm.callbacks.essential import complete
+from lit_llm.callbacks.replacing import REPLACED, held
+from lit_llm.callbacks.run_folder import Resumption, RunFolder
+from lit_llm.callbacks.waiting import Events, hold_back
 from lit_llm.data.base import LMData
 from lit_llm.errors import ConfigError
 from lit_llm.models.base import LitLM
-
-
-class RunConfig(SaveConfigCallback):
-    """Writes ``config.yaml`` into the run folder on ``fit`` alone, so that it stays the truth about the weights."""
-
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Write the configuration once the run begins."""
-        if stage == "fit" and trainer.is_global_zero:
-            folder = Path(trainer.default_root_dir)
-            folder.mkdir(parents=True, exist_ok=True)
-            # One file: a run must not depend on fragments that may change later.
-            options: Any = {"overwrite": True, "multifile": False, "skip_unset": False}
-            self.parser.save(self.config, folder / "config.yaml", **options)
+from lit_llm.storage import present
 
 
 class LitCLI(LightningCLI):
@@ -76,14 +70,12 @@ class LitCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Put the events of ``fit`` into the run folder, unless the run file says otherwise."""
-        from lightning.pytorch.loggers import TensorBoardLogger
-
         config = self._get(self.config_init, "trainer")
         if self.subcommand != "fit":
             # What other verbs find is in results/: TensorBoard would show each as one more run.
             kwargs["logger"] = [x for x in _loggers(config.get("logger")) if not isinstance(x, TensorBoardLogger)]
         elif config.get("logger") in (None, True):
-            kwargs["logger"] = TensorBoardLogger(config.get("default_root_dir") or ".", name="", version="")
+            kwargs["logger"] = Events(config.get("default_root_dir") or ".", name="", version="")
         return super().instantiate_trainer(**kwargs)
 
     def after_instantiate_classes(self) -> None:
@@ -94,25 +86,42 @@ class LitCLI(LightningCLI):
                 f"model.init_args.metrics measure {sorted(tasks)}, but the task of {type(self.datamodule).__name__} is "
                 f"{sorted(unmeasured)[0]!r}: use metrics of that task"
             )
-        for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
+        callbacks = self.trainer.callbacks  # type: ignore[attr-defined]
+        # The first to be called: what others write belongs to the run that it begins.
+        callbacks.sort(key=lambda callback: not isinstance(callback, RunFolder))
+        hold_back(self.trainer)
+        for callback in callbacks:
             for option, attribute in (("predictions", "predictions_path"), ("flat", "flat"), ("excel", "excel")):
                 if isinstance(callback, PredictionWriter) and self._get(self.config, option):
                     setattr(callback, attribute, self._get(self.config, option))
 
     def before_fit(self) -> None:
-        """Refuse to train over another run.
+        """Refuse to train over another run, or to go on with other settings than it has.
 
         Raises:
-            ConfigError: if the run folder holds a run and neither resuming nor overwriting was asked for.
+            ConfigError: if the folder holds a run and neither resuming nor overwriting was asked for, or both were, or
+                a setting that cannot change has changed.
         """
-        held = [name for name in ("last.ckpt", "best.ckpt") if (self.folder / name).exists()]
-        resuming = self._get(self.config, "ckpt_path") not in (None, "none")
-        if held and not resuming and not self._get(self.config, "overwrite"):
+        if self.trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
+        overwrite = self._get(self.config, "overwrite")
+        checkpoint = self._checkpoint(self._get(self.config, "ckpt_path"))
+        own = checkpoint is not None and _within(Path(checkpoint), self.folder)
+        if own and overwrite:
             raise ConfigError(
-                f"trainer.default_root_dir: {self.folder} already holds a run ({held[0]}): continue it with "
+                f"--overwrite true replaces the run that --ckpt_path {checkpoint} goes on with: leave one of them out"
+            )
+        kept = held(self.folder)
+        if kept and not own and not overwrite:
+            raise ConfigError(
+                f"trainer.default_root_dir: {self.folder} already holds a run ({kept[0]}): continue it with "
                 "--ckpt_path last, replace it with --overwrite true, or name another folder with "
                 "--trainer.default_root_dir"
             )
+        begun = next(c for c in self.trainer.callbacks if isinstance(c, RunFolder))  # type: ignore[attr-defined]
+        if own:
+            settings = yaml.safe_load(begun.parser.dump(begun.config, skip_unset=False))
+            begun.resumption = Resumption(Path(str(checkpoint)), changes(self.folder, settings))
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
         kwargs = super()._prepare_subcommand_kwargs(subcommand)
@@ -128,12 +137,23 @@ class LitCLI(LightningCLI):
         if name == "none":
             return None
         path = self.folder / f"{name}.ckpt" if name in ("best", "last") else Path(name)
-        if not path.exists():
+        if found := present(path):
+            return str(found)
+        if name == "best" and present(self.folder / "last.ckpt"):
             raise ConfigError(
-                f"ckpt_path: there is no {path}: train the run first (python -m lit_llm fit --config …), name a "
-                "checkpoint file, or use --ckpt_path none for the base as it is"
+                f"ckpt_path: there is no {path}: the run was stopped before its first validation: use --ckpt_path last "
+                "to take the weights as they are, or go on with fit --ckpt_path last"
             )
-        return str(path)
+        raise ConfigError(
+            f"ckpt_path: there is no {path}: train the run first (python -m lit_llm fit --config …), name a "
+            "checkpoint file, or use --ckpt_path none for the base as it is"
+        )
+
+
+def _within(path: Path, folder: Path) -> bool:
+    """Whether a checkpoint is one of the run in a folder, not of an earlier one that was replaced."""
+    path, replaced = path.resolve(), (folder / REPLACED).resolve()
+    return path.is_relative_to(folder.resolve()) and not path.is_relative_to(replaced)
 
 
 def _loggers(configured: Any) -> list[Any]:
@@ -157,7 +177,7 @@ def main(args: Sequence[str] | None = None) -> None:
             LMData,
             subclass_mode_model=True,
             subclass_mode_data=True,
-            save_config_callback=RunConfig,
+            save_config_callback=RunFolder,
             trainer_defaults={"use_distributed_sampler": False},
             seed_everything_default=0,
             auto_configure_optimizers=False,

@@ -13,6 +13,9 @@ from typing import Any
 from lit_llm.errors import DataError
 from lit_llm.storage import write_atomically
 
+CHECKPOINT = "checkpoint"
+"""The key of the record beside predictions that says which weights made them."""
+
 FOLDER = "results"
 """Where results lie in a run folder."""
 
@@ -117,6 +120,35 @@ def content_hash(path: Path) -> str:
         f"{file.relative_to(path)} {content_hash(file)}\n" for file in sorted(path.rglob("*")) if file.is_file()
     )
     return hashlib.sha256(inner.encode()).hexdigest()
+
+
+def weights_mark(path: str | Path | None) -> str:
+    """Return by what a record of predictions knows the weights that made them: ``none`` is the base as it is."""
+    return content_hash(Path(path))[:16] if path else "none"
+
+
+def check_predictions(folder: Path) -> None:
+    """Refuse the ``predictions.csv`` of a run folder that its weights have not made.
+
+    Nothing is said of a folder without checkpoints, whose weights are not there to be compared.
+
+    Raises:
+        DataError: that names the file, what made it, and the remedy.
+    """
+    file, present = folder / "predictions.csv", present_weights(folder)
+    if not present or not file.exists():
+        return
+    record = folder / "predictions.csv.run.json"
+    try:
+        made_by = json.loads(record.read_text(encoding="utf-8"))["fingerprint"][CHECKPOINT]
+    except (OSError, ValueError, KeyError, TypeError):
+        made_by = "unknown"
+    if made_by not in {mark[:16] for mark in present}:
+        whose = {"none": "by the base as it is", "unknown": "by nobody knows what"}.get(made_by, "by other weights")
+        raise DataError(
+            f"{file}: was made {whose}, not by those that {folder} holds now ({', '.join(present.values())}): delete "
+            f"it with {record.name} and predict again, or move it elsewhere and name the file itself"
+        )
 
 
 def as_rows(per_field: Mapping[str, Any]) -> list[dict[str, Any]]:

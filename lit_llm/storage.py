@@ -35,6 +35,11 @@ def swap_into_place(new: Path, final: Path) -> None:
     sync_folder(final.parent)
 
 
+def present(final: Path) -> Path | None:
+    """Return where ``final`` lies, which a crash amid ``swap_into_place`` may have moved; None if nowhere."""
+    return next((path for path in (final, _retired(final)) if path.exists()), None)
+
+
 def recover(final: Path) -> None:
     """Bring back what was at ``final`` if ``swap_into_place`` was killed after moving it away."""
     old = _retired(final)

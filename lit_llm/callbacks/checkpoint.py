@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,7 +14,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from lit_llm.errors import ConfigError
-from lit_llm.storage import recover, swap_into_place
+from lit_llm.storage import present, recover, swap_into_place
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
@@ -28,6 +30,9 @@ class RunCheckpoint(ModelCheckpoint):
     A checkpoint is written only where a resumed run neither repeats nor skips a batch or a validation: after an
     optimizer step that no validation follows and that does not end an epoch, before a validation, or after one.
     Files and folders are replaced in one step: a crash leaves the old one or the new one.
+
+    Attributes:
+        with_next: called once, on the first process, when the next checkpoint is about to take its place.
 
     Args:
         monitor: name of the logged metric that decides which checkpoint is best; by default the model's main one, such
@@ -54,9 +59,11 @@ class RunCheckpoint(ModelCheckpoint):
         self._asked = (monitor, mode)
         self.every_n_steps = every_n_steps
         self.strict = strict
+        self.with_next: Callable[[], None] | None = None
         self._due = False
         self._validation_pending = False
         self._saving = False
+        self._unmeasured = False
 
     @property
     def state_key(self) -> str:
@@ -73,7 +80,7 @@ class RunCheckpoint(ModelCheckpoint):
         self._due = True
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Place both files in the run folder and mend what a crash left there."""
+        """Find both files in the run folder; nothing is written yet."""
         folder = Path(trainer.default_root_dir)
         self.dirpath = str(folder)
         monitor, mode = self._asked
@@ -81,17 +88,20 @@ class RunCheckpoint(ModelCheckpoint):
         self.mode = mode or ("min" if self.monitor.endswith("loss") else "max")
         if stage != "fit" or _dry(trainer):
             return
-        if trainer.is_global_zero:
+        # Without its file the best is unknown: it would be lost to a later, worse one.
+        self.best_model_path = str(folder / "best.ckpt") if present(folder / "best.ckpt") else ""
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Mend what a crash left in the run folder, and count the steps to the next checkpoint from here."""
+        if trainer.is_global_zero and not _dry(trainer):
+            folder = Path(trainer.default_root_dir)
             folder.mkdir(parents=True, exist_ok=True)
             for name in ("best.ckpt", "last.ckpt", _weights_folder(pl_module)):
                 recover(folder / name)
-        trainer.strategy.barrier("RunCheckpoint.setup")
-        # Without its file the best is unknown: it would be lost to a later, worse one.
-        best = folder / "best.ckpt"
-        self.best_model_path = str(best) if best.exists() else ""
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Count the steps to the next checkpoint from here."""
+        trainer.strategy.barrier("RunCheckpoint.start")
+        if not (self.best_model_path and Path(self.best_model_path).exists()):
+            # It has been set aside, as that of another run.
+            self.best_model_path, self.best_model_score = "", None
         self._last_global_step_saved = trainer.global_step
 
     def on_train_batch_end(
@@ -130,7 +140,7 @@ class RunCheckpoint(ModelCheckpoint):
         """Write what is not yet written; without any validation, the last weights are the best."""
         if self._idle(trainer):
             return
-        if not self.best_model_path:
+        if not self.best_model_path or (self._unmeasured and self.best_model_score is None):
             rank_zero_info(f"RunCheckpoint: {self.monitor!r} was never measured, so the last weights are kept as best")
             self._keep_best(trainer, pl_module, None)
         if self._due or self._last_global_step_saved != trainer.global_step:
@@ -177,6 +187,7 @@ class RunCheckpoint(ModelCheckpoint):
         """Take over the best score if it measures the same."""
         if (state_dict["monitor"], state_dict["mode"]) == (self.monitor, self.mode):
             self.best_model_score = state_dict["best_model_score"] if self.best_model_path else None
+            self._unmeasured = state_dict["best_model_score"] is None
         else:
             rank_zero_warn(
                 f"RunCheckpoint: the best so far was by {state_dict['mode']} {state_dict['monitor']!r}, now it is by "
@@ -184,9 +195,8 @@ class RunCheckpoint(ModelCheckpoint):
             )
 
     def _find_last_checkpoints(self, trainer: Trainer) -> set[str]:
-        last = Path(trainer.default_root_dir) / "last.ckpt"
-        recover(last)
-        return {str(last)} if last.exists() else set()
+        last = present(Path(trainer.default_root_dir) / "last.ckpt")
+        return {str(last)} if last else set()
 
     def _idle(self, trainer: Trainer) -> bool:
         return _dry(trainer) or trainer.sanity_checking or trainer.state.fn != "fit"
@@ -220,34 +230,42 @@ class RunCheckpoint(ModelCheckpoint):
     def _keep_best(self, trainer: Trainer, module: Any, score: torch.Tensor | None) -> None:
         self.best_model_score = self.current_score = score
         self.best_model_path = str(Path(self.dirpath or "") / "best.ckpt")
+        weights = None
         if trainer.is_global_zero and hasattr(module, "save_adapter"):
-            final = Path(self.dirpath or "") / _weights_folder(module)
-            new = final.with_name(f".{final.name}.new")
+            weights = Path(self.dirpath or "") / _weights_folder(module)
+            new = _new(weights)
             shutil.rmtree(new, ignore_errors=True)
             module.save_adapter(new)
-            swap_into_place(new, final)
-        self._save(trainer, "best.ckpt")
+            _sign(new, trainer.global_step)
+        # Both are whole before either takes its place, so that a crash hardly ever comes between them.
+        self._save(trainer, "best.ckpt", weights)
 
-    def _save(self, trainer: Trainer, name: str) -> None:
+    def _save(self, trainer: Trainer, name: str, weights: Path | None = None) -> None:
         final = Path(self.dirpath or "") / name
-        new = final.with_name(f".{name}.new")
         self._saving = True
         try:
-            trainer.save_checkpoint(new, weights_only=False)
+            trainer.save_checkpoint(_new(final), weights_only=False)
         finally:
             self._saving = False
         if trainer.is_global_zero:
-            swap_into_place(new, final)
+            if self.with_next:
+                self.with_next()
+            for path in [final, *([weights] if weights else [])]:
+                swap_into_place(_new(path), path)
+        self.with_next = None
         trainer.strategy.barrier(f"RunCheckpoint {name}")
 
 
-def moment(path: Path) -> tuple[int, int]:
-    """Return the optimizer steps and the epochs that were done when a checkpoint was written; -1 if it does not say."""
-    file = path / "meta.pt" if path.is_dir() else path
-    if not file.exists():
-        return -1, -1
-    state = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
-    return int(state.get("global_step", -1)), int(state.get("epoch", -1))
+def _new(path: Path) -> Path:
+    return path.with_name(f".{path.name}.new")
+
+
+def _sign(weights: Path, step: int) -> None:
+    """Note in a folder of weights at which step they were written."""
+    record = weights / "lit_llm.json"
+    if record.exists():
+        facts = json.loads(record.read_text(encoding="utf-8"))
+        record.write_text(json.dumps(facts | {"step": step}, indent=2) + "\n", encoding="utf-8")
 
 
 def _followed_by_more(trainer: Trainer) -> bool:

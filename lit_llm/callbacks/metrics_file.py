@@ -121,7 +121,9 @@ class CsvLogger(Logger):
         if self.path.exists():
             lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)[1:]
             rows = [row for row in csv.reader(line for line in lines if line.endswith("\n")) if len(row) == len(HEAD)]
-            write_atomically(self.path, _encode([HEAD, *(row for row in rows if int(row[0]) < step)]))
+            content = _encode([HEAD, *(row for row in rows if int(row[0]) < step)])
+            if content != self.path.read_bytes():
+                write_atomically(self.path, content)
 
 
 def _encode(rows: list[list[str]]) -> bytes:

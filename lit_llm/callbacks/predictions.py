@@ -14,13 +14,13 @@ from lightning.pytorch.utilities import rank_zero_info
 from lit_llm.callbacks.prediction_file import PartialFile, assemble, partial_files, partial_path, read_ids, repair
 from lit_llm.callbacks.spreadsheet import write_copy
 from lit_llm.errors import ConfigError
+from lit_llm.results import CHECKPOINT, weights_mark
 from lit_llm.storage import write_atomically
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
 
 REMEDY = "delete {path} and what stands beside it under that name, or name another file with --predictions OTHER.csv"
-CHECKPOINT = "checkpoint"
 
 
 class PredictionWriter(Callback):
@@ -47,7 +47,7 @@ class PredictionWriter(Callback):
         self._done = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Mend what a killed run left and tell the data module which rows are finished.
+        """Tell the data module which rows are finished; nothing is written before the weights are known.
 
         Raises:
             ConfigError: if the file was made with another configuration, or not by ``predict`` at all.
@@ -64,20 +64,19 @@ class PredictionWriter(Callback):
         self._check_ids()
         self._fingerprint = _fingerprint(pl_module, data, self._order)
         self._check_fingerprint(self._fingerprint)
-        trainer.strategy.barrier("PredictionWriter.check")
-        if trainer.is_global_zero:
-            self._target.parent.mkdir(parents=True, exist_ok=True)
-            for part in partial_files(self._target):
-                repair(part)
-        trainer.strategy.barrier("PredictionWriter.repair")
         data.finished_ids = self._finished()
         self._done = False
         if data.finished_ids:
             rank_zero_info(f"{self._target}: {len(data.finished_ids)} of {len(self._order)} rows are already there")
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Open the partial file, now that the weights are known."""
+        """Mend what a killed run left and open the partial file, now that the weights are known."""
         self._check_weights(trainer)
+        trainer.strategy.barrier("PredictionWriter.check")
+        if trainer.is_global_zero:
+            self._target.parent.mkdir(parents=True, exist_ok=True)
+            for part in partial_files(self._target):
+                repair(part)
         if trainer.is_global_zero and not self._sidecar.exists():
             record = json.dumps({"fingerprint": self._fingerprint}, ensure_ascii=False, indent=1, sort_keys=True)
             write_atomically(self._sidecar, record.encode())
@@ -174,7 +173,7 @@ class PredictionWriter(Callback):
             seen.add(name)
 
     def _check_weights(self, trainer: Trainer) -> None:
-        self._fingerprint[CHECKPOINT] = _file_hash(trainer.ckpt_path)
+        self._fingerprint[CHECKPOINT] = weights_mark(trainer.ckpt_path)
         self._check_fingerprint(self._fingerprint)
 
     def _check_fingerprint(self, mine: dict[str, str]) -> None:
@@ -205,14 +204,3 @@ def _read_sidecar(path: Path, remedy: str) -> dict[str, str]:
         return dict(json.loads(path.read_text())["fingerprint"])
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{path} cannot be read ({error}): {remedy}") from None
-
-
-def _file_hash(path: str | Path | None) -> str:
-    if not path:
-        return "none"
-    digest = hashlib.sha256()
-    root = Path(path)
-    for file in [root] if root.is_file() else sorted(p for p in root.rglob("*") if p.is_file()):
-        with file.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
-    return digest.hexdigest()[:16]

@@ -16,7 +16,7 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from lit_llm import __version__
 from lit_llm.batch import FILLER
-from lit_llm.callbacks.checkpoint import moment
+from lit_llm.callbacks.replacing import recorded
 from lit_llm.results import Result, as_rows, content_hash, place, write_result
 
 if TYPE_CHECKING:
@@ -132,9 +132,14 @@ def _checkpoint(path: Any) -> dict[str, Any] | None:
     if not path:
         return None
     path = Path(path)
-    step, epoch = moment(path)
-    where = os.path.abspath(path)
-    return {"name": path.stem, "path": where, "sha256": content_hash(path), "step": step, "epoch": epoch}
+    then, where = recorded(path), os.path.abspath(path)
+    return {
+        "name": path.stem,
+        "path": where,
+        "sha256": content_hash(path),
+        "step": then["step"],
+        "epoch": then["epoch"],
+    }
 
 
 def _file(path: str) -> dict[str, Any]:

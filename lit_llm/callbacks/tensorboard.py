@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from lit_llm.callbacks.waiting import Waiting
+
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer
 
@@ -14,7 +16,9 @@ def writers(trainer: Trainer) -> list[Any]:
 
     if not trainer.is_global_zero:
         return []
-    return [logger.experiment for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
+    # What is drawn before the first step waits for it.
+    waiting = [logger.experiment for logger in trainer.loggers if isinstance(logger, Waiting) and logger.draws]
+    return waiting + [logger.experiment for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
 
 
 def cell(text: str, limit: int = 400) -> str:

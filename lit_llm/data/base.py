@@ -218,7 +218,8 @@ class LMData(TableData):
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint must agree on: how conversations are written and which rows there are."""
         train = self.splits.get("train")
-        facts = {"template": self.template_fingerprint(), "task": self.task, "rows": len(train) if train else 0}
+        rows = {"rows": len(train) if train else 0, "content": train.content if train else ""}
+        facts = {"template": self.template_fingerprint(), "task": self.task} | rows
         return facts | self.progress.state_dict(self._position()[1])
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lit_llm.batch import Prediction
 from lit_llm.errors import ConfigError, DataError
+from lit_llm.results import check_predictions
 
 NEEDED = ("id", "prediction", "reference", "status")
 """Columns without which nothing can be scored."""
@@ -18,9 +19,12 @@ def read_predictions(path: str | Path) -> list[Prediction]:
     """Return the rows of a file, or of ``predictions.csv`` in a run folder.
 
     Raises:
-        DataError: if there is no such file, it lacks a column, or a row is not as ``predict`` writes it.
+        DataError: if there is no such file, the weights of the run folder have not made it, it lacks a column, or a
+            row is not as ``predict`` writes it.
     """
     file = Path(path)
+    if file.is_dir():
+        check_predictions(file)
     file = file / "predictions.csv" if file.is_dir() else file
     if not file.exists():
         raise DataError(f"{file}: no such file; write it with python -m lit_llm predict --config …")

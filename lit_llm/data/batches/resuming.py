@@ -70,3 +70,9 @@ def check_same_rows(mine: dict[str, Any], saved: dict[str, Any], *, trains: bool
             f"data.init_args.train: the run to resume had {saved['rows']} rows in an epoch, this one has "
             f"{mine['rows']}: resume with the same file and augmentation_factor, or start a new run"
         )
+    # Checkpoints of an earlier version do not say it.
+    if trains and saved.get("content", mine["content"]) != mine["content"]:
+        raise ConfigError(
+            f"data.init_args.train: the run to resume was trained on other rows (content {saved['content']}, here "
+            f"{mine['content']}): resume with the file as it was, read as it was, or start a new run"
+        )

@@ -303,7 +303,8 @@ class MixedData(LMData):
         """Return what a checkpoint must agree on: how conversations are written and how many rows an epoch has."""
         trained = all("train" in part.splits for part in self.parts.values())
         rows = sum(share.effective for share in self.plan()) if trained else 0
-        facts = {"template": self.template_fingerprint(), "task": self.task, "rows": rows}
+        content = " ".join(part.splits["train"].content for part in self.parts.values()) if trained else ""
+        facts = {"template": self.template_fingerprint(), "task": self.task, "rows": rows, "content": content}
         return facts | self.progress.state_dict(self._position()[1])
 
     def audit(self, samples: int = 3) -> AuditReport:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -123,6 +126,12 @@ class Split(Dataset[Row]):
     def failed(self) -> set[int]:
         """Return the places of the rows that cannot be answered."""
         return {at for at, row in enumerate(self.rows) if row.example and row.example.error}
+
+    @cached_property
+    def content(self) -> str:
+        """A hash of what its records say, in their order; of features, it knows the ids alone."""
+        said = [[e.id, e.text, e.answer, str(e.context or "")] for e in self.examples]
+        return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
 
     @property
     def examples(self) -> list[Example]:

@@ -1,0 +1,137 @@
+"""Begins a run: until its first step nothing on disk has changed, and from then on all files are of one run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from lightning.pytorch.cli import SaveConfigCallback
+from lightning.pytorch.utilities import rank_zero_info
+
+from lit_llm.callbacks.checkpoint import RunCheckpoint
+from lit_llm.callbacks.monitors import check_monitors
+from lit_llm.callbacks.replacing import HISTORY, ahead, remove_traces, run_files, set_aside
+from lit_llm.callbacks.resumed import OptimizerSettings
+from lit_llm.callbacks.waiting import release
+from lit_llm.storage import recover, write_atomically
+
+if TYPE_CHECKING:
+    from lightning.pytorch import LightningModule, Trainer
+
+RUN_ALONE = {"ckpt_path": None, "overwrite": False, "predictions": None, "flat": False, "excel": False}
+"""Options of one command, which a saved configuration must not repeat."""
+
+
+@dataclass
+class Resumption:
+    """A run that goes on in its own folder.
+
+    Attributes:
+        checkpoint: that it goes on from.
+        changed: settings that are other than those of the run so far, as key, old value and new value.
+    """
+
+    checkpoint: Path
+    changed: Sequence[tuple[str, Any, Any]] = field(default_factory=list)
+
+
+class RunFolder(SaveConfigCallback):
+    """Writes ``config.yaml`` and ``history.jsonl``, and keeps what a run folder holds together.
+
+    A command that is refused, or fails before its first step, has changed nothing. A new run sets the files of an
+    earlier one aside first, its weights before all others. A resumed run sets aside the checkpoints that it has not
+    come to, applies the optimizer's settings of its configuration, and writes that with its first checkpoint.
+    """
+
+    resumption: Resumption | None = None
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Refuse what is waited for in vain, before the model is loaded; write nothing."""
+        if stage == "fit":
+            check_monitors(trainer, pl_module)
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note the optimizer's settings before those of a checkpoint take their place."""
+        check_monitors(trainer, pl_module)
+        self._settings = OptimizerSettings(trainer)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin: everything that can be refused has been looked at."""
+        if trainer.is_global_zero:
+            folder = Path(trainer.default_root_dir)
+            folder.mkdir(parents=True, exist_ok=True)
+            for name in ("best.ckpt", "last.ckpt", "adapter", "model"):
+                recover(folder / name)
+            remove_traces(folder)
+            if self.resumption:
+                self._go_on(trainer, folder, self.resumption)
+            else:
+                self._begin(trainer, folder)
+        trainer.strategy.barrier("RunFolder.begin")
+        if trainer.ckpt_path:
+            self._settings.apply(trainer)
+        if trainer.global_step < trainer.estimated_stepping_batches:
+            release(trainer, trainer.global_step if self.resumption else 0)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Let the loggers of ``validate`` begin."""
+        if trainer.state.fn == "validate":
+            release(trainer)
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Let the loggers of ``test`` begin."""
+        release(trainer)
+
+    def _begin(self, trainer: Trainer, folder: Path) -> None:
+        if (folder / "config.yaml").exists() or (folder / "metrics.csv").exists() or (folder / "last.ckpt").exists():
+            target = set_aside(folder, run_files(folder))
+            rank_zero_info(f"the earlier run is in {target}: delete it when you need it no longer")
+        note = {"from": str(trainer.ckpt_path)} if trainer.ckpt_path else {}
+        self._write(folder, trainer.global_step, note)
+
+    def _go_on(self, trainer: Trainer, folder: Path, resumption: Resumption) -> None:
+        weights = str(getattr(getattr(trainer.lightning_module, "adapter", None), "folder", "adapter"))
+        if left := set_aside(folder, ahead(folder, resumption.checkpoint, weights)):
+            rank_zero_info(f"checkpoints that this run has not come to are in {left}")
+        step, changed = trainer.global_step, resumption.changed
+        total = trainer.estimated_stepping_batches
+        rank_zero_info(f"going on from {resumption.checkpoint} after step {step} of {total:.0f}")
+        if step >= total:
+            rank_zero_info("  no step is left: raise trainer.max_epochs or trainer.max_steps to train longer")
+        for key, old, new in changed:
+            rank_zero_info(f"  {key}: {_short(old)} → {_short(new)}")
+        note = {"from": resumption.checkpoint.name, "changed": {key: [old, new] for key, old, new in changed}}
+        checkpoint = next((c for c in trainer.checkpoint_callbacks if isinstance(c, RunCheckpoint)), None)
+        if checkpoint:
+            # What a checkpoint was made with is on the disk when the checkpoint is, and not before.
+            checkpoint.with_next = lambda: self._write(folder, step, note)
+        else:
+            self._write(folder, step, note)
+
+    def _write(self, folder: Path, step: int, note: dict[str, Any]) -> None:
+        """Write the configuration where it has changed, and a line of what happened."""
+        history, config = folder / HISTORY, folder / "config.yaml"
+        line = {"time": f"{datetime.now(UTC).isoformat(timespec='seconds')}", "step": step} | note
+        before = history.read_bytes() if history.exists() else b""
+        write_atomically(history, before + (json.dumps(line, ensure_ascii=False, default=str) + "\n").encode())
+        saved = self.config.clone()
+        for key, value in RUN_ALONE.items():
+            if key in saved:
+                saved[key] = value
+        with TemporaryDirectory() as elsewhere:
+            new = Path(elsewhere) / config.name
+            # One file: a run must not depend on fragments that may change later.
+            self.parser.save(saved, new, multifile=False, skip_unset=False)
+            content = new.read_bytes()
+        if not config.exists() or config.read_bytes() != content:
+            write_atomically(config, content)
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 60 else text[:59] + "…"
