@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from lit_llm.callbacks.spreadsheet import copy_path
 from lit_llm.results import FOLDER, result_files
 from lit_llm.storage import sync_folder
 
@@ -129,7 +130,8 @@ def _predictions(folder: Path) -> list[Path]:
     """Return prediction files, which have their record beside them, and files that are not finished yet."""
     targets = [folder / path.name.removesuffix(".run.json") for path in folder.glob("*.run.json")]
     kinds = ("", ".run.json", ".partial", ".partial.*")
-    return [path for target in targets for kind in kinds for path in sorted(folder.glob(f"{target.name}{kind}"))]
+    own = [path for target in targets for kind in kinds for path in sorted(folder.glob(f"{target.name}{kind}"))]
+    return own + [copy_path(target, excel=excel) for target in targets for excel in (False, True)]
 
 
 def _metrics(folder: Path) -> list[Path]:

@@ -12,10 +12,11 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from lit_llm.batch import Batch
-from lit_llm.callbacks.checkpoint import RunCheckpoint, moment
+from lit_llm.callbacks.checkpoint import RunCheckpoint
 from lit_llm.callbacks.prediction_file import has_references
 from lit_llm.callbacks.predictions import PredictionWriter
 from lit_llm.callbacks.progress_lines import span
+from lit_llm.callbacks.replacing import recorded
 from lit_llm.callbacks.throughput import GIB, TokenClock, peak_memory
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def _kept(trainer: Trainer, module: Any) -> dict[str, str]:
     folder = Path(trainer.default_root_dir)
     found = {}
     score = checkpoint.best_model_score
-    step = moment(folder / "best.ckpt")[0]
+    step = recorded(folder / "best.ckpt")["step"]
     at = f" at step {step:,}" if step >= 0 else ""
     if score is None:
         found["best"] = f"the last weights{at}: {checkpoint.monitor} was never measured"

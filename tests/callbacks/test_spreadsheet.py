@@ -62,9 +62,7 @@ def test_a_spreadsheet_knows_the_encoding_and_runs_nothing(tmp_path: Path, flat:
     ]
 
 
-@pytest.mark.parametrize(
-    "cell", ["=A1", "+1+cmd", "-2-3", "@x", "\t=1", "\r=1", "\n=1", "  =1", "＝1", "-", "+52 5"]
-)
+@pytest.mark.parametrize("cell", ["=A1", "+1+cmd", "-2-3", "@x", "\t=1", "\r=1", "\n=1", "  =1", "＝1", "-", "+52 5"])
 def test_what_would_run_is_guarded(cell: str) -> None:
     assert guarded(cell) == f"'{cell}"
 
