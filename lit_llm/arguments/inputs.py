@@ -170,6 +170,4 @@ def _check_checkpoint(leaf: Any) -> None:
     if not isinstance(leaf, Leaf) or leaf.value in (None, "best", "last", "none") or Path(leaf.value or "").exists():
         return
     path = Path(leaf.value or "")
-    raise ConfigError(
-        f"ckpt_path: there is no {path}{similar(path)}; best, last and none are those of the run folder"
-    )
+    raise ConfigError(f"ckpt_path: there is no {path}{similar(path)}; best, last and none are those of the run folder")
