@@ -14,6 +14,7 @@ from lit_llm.errors import UserError
 from lit_llm.quiet import quiet
 
 VERBS: dict[str, tuple[str, str]] = {
+    "init": ("lit_llm.commands.init", "make a folder with a run file from your own data"),
     "fit": ("lit_llm.cli", "fine-tune the model of a run file"),
     "validate": ("lit_llm.cli", "measure a checkpoint on the validation split"),
     "test": ("lit_llm.cli", "measure a checkpoint on the test splits"),

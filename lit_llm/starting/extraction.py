@@ -1,0 +1,214 @@
+"""A table of texts and JSON values becomes the data of a run."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from importlib.util import find_spec
+from typing import Any
+
+from lit_llm.batch import as_text
+from lit_llm.data.hygiene.duplicates import fold
+from lit_llm.data.records.faults import Fault
+from lit_llm.data.records.reading import Column, Record
+from lit_llm.errors import ConfigError
+from lit_llm.starting.columns import by_name, json_columns, present, schema_column, text_columns
+from lit_llm.starting.oddities import oddities
+from lit_llm.starting.plan import Plan
+from lit_llm.starting.schemas import Bounds, Schema, infer, looser
+from lit_llm.starting.tables import Table
+
+SHOWN_CHOICES = 6
+LOOSEST = Bounds(numbers=False, texts=False, choices=False)
+
+
+def plan_extraction(table: Table, text: str | None, json_field: str | None, identity: str | None) -> Plan:
+    """Return how texts and values of a table are learned from.
+
+    Args:
+        table: the file.
+        text: column of the text; by default guessed.
+        json_field: column of the value; by default guessed.
+        identity: column of ids; by default guessed.
+
+    Raises:
+        ConfigError: if a column is not there or cannot be guessed.
+    """
+    target = _target(table, json_field)
+    own_schema = schema_column(table.sample(), [c for c in table.columns if c not in (target, text)])
+    taken = [name for name in (target, own_schema, identity) if name]
+    source = _source(table, text, taken)
+    identity = table.identity(identity, [source, *taken])
+    columns = {"text": Column(source), "json": Column(target, "json")}
+    records = table.records(columns | ({"id": Column(identity, "id")} if identity else {}))
+    keep = table.kept([source, target, own_schema, identity])
+    settings: dict[str, Any] = {"text_field": source, "json_field": target}
+    if own_schema:
+        settings["schema_field"] = own_schema
+    if identity and identity != "id":
+        settings["id_field"] = identity
+    plan = Plan(
+        "extraction",
+        [table.path],
+        "lit_llm.data.ExtractionData",
+        settings | table.settings(keep),
+        [_row(table, record, [own_schema, *keep], source, target, identity) for record in records],
+        [record.line for record in records],
+        compared=[source],
+        faults=list(table.faults),
+        findings=[*table.findings, *_said(table, source, target, identity, own_schema, keep)],
+    )
+    _take_out_odd_rows(plan, table, target, records)
+    if not own_schema and plan.rows:
+        _add_schema(plan, table, target)
+    plan.findings += _repeated(plan, source, target)
+    plan.example = _short(plan, source)
+    return plan
+
+
+def _target(table: Table, named: str | None) -> str:
+    if named:
+        return present("--json", named, table.columns)
+    found = json_columns(table.sample(), table.columns)
+    schema = schema_column(table.sample(), table.columns)
+    found = [column for column in found if column != schema] or found
+    if not found:
+        listed = ", ".join(map(repr, table.columns))
+        raise ConfigError(
+            f"{table.path}: no column holds JSON objects or arrays (there are {listed}): name it with --json, mend its "
+            "values, or use `init translation` where answers are plain text"
+        )
+    return found[0]
+
+
+def _source(table: Table, named: str | None, taken: Sequence[str]) -> str:
+    if named:
+        return present("--text", named, table.columns)
+    found = text_columns(table.sample(), table.columns, taken)
+    if not found:
+        listed = ", ".join(map(repr, table.columns))
+        raise ConfigError(f"{table.path}: no column but those of JSON holds text (there are {listed}): name it with --text")
+    return found[0]
+
+
+def _row(
+    table: Table, record: Record, others: Sequence[str | None], source: str, target: str, identity: str | None
+) -> dict[str, Any]:
+    raw = table.raw[record.line]
+    row = {identity or "id": record.id, source: record.values["text"], target: record.values["json"]}
+    return row | {name: raw.get(name) for name in others if name}
+
+
+def _said(
+    table: Table, source: str, target: str, identity: str | None, schema: str | None, keep: Sequence[str]
+) -> list[str]:
+    said = [f"texts are in {source!r} (--text names another column), their JSON in {target!r} (--json)"]
+    said.append(f"ids are in {identity!r} (--id)" if identity else f"rows are called {table.path.stem}-LINE")
+    if schema:
+        said.append(f"each row brings its own schema in {schema!r}")
+    if keep:
+        said.append(f"kept for predictions.csv: {', '.join(map(repr, keep))}")
+    return said
+
+
+def _take_out_odd_rows(plan: Plan, table: Table, target: str, records: Sequence[Record]) -> None:
+    odd = oddities([row[target] for row in plan.rows])
+    plan.drop(
+        {
+            place: Fault(
+                table.path,
+                plan.lines[place],
+                f"{f'{field} ' if field else ''}{reason}",
+                target,
+                table.raw[plan.lines[place]],
+                records[place].id,
+            )
+            for place, (field, reason) in sorted(odd.items())
+        }
+    )
+
+
+def _add_schema(plan: Plan, table: Table, target: str) -> None:
+    unwritable = refused_by_grammar(infer([row[target] for row in plan.rows], LOOSEST), [row[target] for row in plan.rows])
+    reason = "holds something that a model held to a schema cannot write, such as a control character"
+    plan.drop({k: Fault(table.path, plan.lines[k], reason, target, plan.rows[k], "") for k in unwritable})
+    values = [row[target] for row in plan.rows]
+    bounds: Bounds | None = Bounds()
+    schema = infer(values, bounds)
+    while bounds and refused_by_grammar(schema, values):
+        bounds = looser(bounds)
+        schema = infer(values, bounds or LOOSEST)
+    plan.schema = schema
+    plan.findings += [f"schema: {line}" for line in described(schema)]
+
+
+def refused_by_grammar(schema: Schema, values: Sequence[Any]) -> list[int]:
+    """Return the places of values that a model held to the schema could not write; none where llguidance is absent."""
+    if find_spec("llguidance") is None:
+        return []
+    from llguidance import LLMatcher, LLTokenizer
+
+    from lit_llm.generation.constraint import COMPACT
+
+    # Bytes for tokens: what a tokenizer makes of them does not matter to the grammar.
+    grammar = LLMatcher.grammar_from_json_schema(json.dumps(schema, ensure_ascii=False), overrides=COMPACT)
+    fresh = LLMatcher(LLTokenizer("byte"), grammar, log_level=0)
+    if fresh.is_error():
+        return list(range(len(values)))
+    known: dict[str, bool] = {}
+    for text in map(as_text, (ordered(value, schema) for value in values)):
+        if text not in known:
+            matcher = fresh.deep_copy()
+            known[text] = matcher.consume_tokens(list(text.encode())) and matcher.is_accepting()
+    return [place for place, value in enumerate(values) if not known[as_text(ordered(value, schema))]]
+
+
+def ordered(value: Any, schema: Schema) -> Any:
+    """Return a value with its keys in the order of an inferred schema."""
+    branches = schema.get("anyOf", [schema])
+    if isinstance(value, list):
+        part = next((branch for branch in branches if "items" in branch), {})
+        return [ordered(item, part.get("items", {})) for item in value]
+    if not isinstance(value, dict):
+        return value
+    part = next((branch for branch in branches if "object" in branch.get("type", ())), {})
+    properties = part.get("properties", {})
+    keys = [key for key in properties if key in value] + [key for key in value if key not in properties]
+    others = part.get("additionalProperties") or {}
+    return {key: ordered(value[key], properties.get(key, others)) for key in keys}
+
+
+def described(schema: Schema, path: str = "") -> list[str]:
+    """Return the fields of a schema that may only have few values, for people to check."""
+    found = []
+    if "enum" in schema:
+        shown = ", ".join(str(choice) for choice in schema["enum"][:SHOWN_CHOICES])
+        more = ", …" if len(schema["enum"]) > SHOWN_CHOICES else ""
+        found.append(f"{path or 'the value'} is one of {len(schema['enum'])}: {shown}{more}")
+    for branch in schema.get("anyOf", []):
+        found += described(branch, path)
+    for key, part in schema.get("properties", {}).items():
+        found += described(part, f"{path}.{key}".lstrip("."))
+    if isinstance(schema.get("items"), dict):
+        found += described(schema["items"], f"{path}[]")
+    return found
+
+
+def _repeated(plan: Plan, source: str, target: str) -> list[str]:
+    answers: defaultdict[str, list[int]] = defaultdict(list)
+    for place, row in enumerate(plan.rows):
+        answers[fold(row[source])].append(place)
+    twice = [places for text, places in answers.items() if text and len(places) > 1]
+    unlike = [p for p in twice if len({json.dumps(plan.rows[k][target], sort_keys=True) for k in p}) > 1]
+    said = [f"{len(twice):,} texts stand in several rows; their rows stay in one split"] if twice else []
+    if unlike:
+        lines = ", ".join(str(plan.lines[k]) for k in unlike[0][:4])
+        said.append(f"{len(unlike):,} of them have unlike answers, for example in lines {lines}: mend those that are wrong")
+    return said
+
+
+def _short(plan: Plan, source: str) -> str | None:
+    """Return a rather short text that a shell takes on one line."""
+    texts = sorted((row[source] for row in plan.rows if row[source].isprintable()), key=len)
+    return texts[len(texts) // 4] if texts else None

@@ -1,0 +1,117 @@
+"""What a person reads next: the commands that go on, how long they take, and what a base is good for."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lit_llm.starting.bases import TINY_LIMITS, Base
+from lit_llm.starting.plan import Plan
+
+
+@dataclass(frozen=True)
+class Time:
+    """How long a run will take.
+
+    Attributes:
+        seconds: of `fit`; None where nothing was measured.
+        steps: of the optimizer.
+        epochs: times that each row is learned from.
+    """
+
+    seconds: float | None
+    steps: int
+    epochs: int
+
+    def __str__(self) -> str:
+        shown = f"{self.steps:,} steps ({self.epochs} epoch{'s' * (self.epochs > 1)})"
+        if self.seconds is None:
+            return f"A first run has {shown}; how long it takes was not measured"
+        minutes = self.seconds / 60
+        about = f"{minutes / 60:.1f} hours" if minutes > 90 else f"{max(1, round(minutes))} minutes"
+        return f"A first run takes about {about.removesuffix('s') if about == '1 minutes' else about} here: {shown}"
+
+
+def program() -> str:
+    """Return how this program is called, such that it can be typed again in this shell."""
+    python = shutil.which("python")
+    ours = bool(python) and os.path.realpath(str(python)) == os.path.realpath(sys.executable)
+    same = ours and os.path.dirname(str(python)) == os.path.dirname(sys.executable)
+    return "python -m lit_llm" if same else f"{shlex.quote(sys.executable)} -m lit_llm"
+
+
+def commands(target: Path, plan: Plan) -> list[str]:
+    """Return the next commands, with paths as one types them in the current folder."""
+    folder = target if not target.resolve().is_relative_to(Path.cwd()) else Path(os.path.relpath(target))
+    config, run = shlex.quote(str(folder / "run.yaml")), shlex.quote(str(folder / "run"))
+    found = [f"{verb} --config {config}" for verb in ("fit", "test", "predict")] + [f"report {run}"]
+    if plan.example is not None:
+        found.append(f"ask --run {run} {shlex.quote(plan.example)}")
+    return [f"{program()} {command}" for command in found]
+
+
+def own_file(target: Path, plan: Plan, encoding: str) -> str:
+    """Return the command that answers another file of the same layout as the one that was read."""
+    config = commands(target, plan)[2]
+    source = plan.sources[0].name if len(plan.sources) == 1 else "FILE"
+    encoded = f" --data.encoding {encoding}" if encoding != "utf-8" else ""
+    return f"{config} --data.predict {shlex.quote(f'new_{source}')}{encoded} --predictions answers.csv"
+
+
+def limits(plan: Plan, base: Base) -> list[str]:
+    """Return what a base is not good for; nothing is known of one that the user named."""
+    if not base.embedded:
+        return []
+    return [
+        f"The base is the tiny one that comes with lit_llm ({base.reason}). It {TINY_LIMITS[plan.task]}.",
+        "On a machine with a GPU, say `init … --backbone Qwen/Qwen3-0.6B` or a larger one (docs/weights.md).",
+    ]
+
+
+def readme(target: Path, plan: Plan, base: Base, time: Time, sizes: dict[str, int], encoding: str) -> str:
+    """Return the page that lies in the folder."""
+    shown = "\n".join(commands(target, plan))
+    files = [
+        ("run.yaml", "what is trained on what with which settings; change what you like"),
+        *([("schema.json", "what answers look like, inferred from the values; open what is too narrow")] * bool(plan.schema)),
+        *((f"{name}.jsonl", f"{count:,} rows") for name, count in sizes.items()),
+        ("bad_rows.jsonl", f"{len(bad_lines(plan)):,} rows that were left out: line, field, reason, the row"),
+        ("run/", "after `fit`: weights, scores, answers"),
+    ]
+    parts = [
+        f"# {target.name}",
+        f"Made by `lit_llm init {plan.task}` from {', '.join(f'`{path.name}`' for path in plan.sources)}.",
+        "## Next",
+        f"Typed in `{Path.cwd()}`, with the environment of lit_llm active:",
+        f"```bash\n{shown}\n```",
+        f"{time}.",
+        "`fit` trains, `test` scores the rows of `test.jsonl`, `predict` writes their answers to `run/predictions.csv`, "
+        "`report` makes `run/report.html` of it all" + (", `ask` answers a text." if plan.example else "."),
+        *limits(plan, base),
+        *_more(target, plan, encoding),
+        "## What was found",
+        _bullets(plan.findings),
+        "## Files",
+        _bullets([f"`{name}`: {what}" for name, what in files]),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _more(target: Path, plan: Plan, encoding: str) -> list[str]:
+    if plan.task == "sign":
+        return []
+    return [f"Another file like the first, its answers to `answers.csv`:\n\n```bash\n{own_file(target, plan, encoding)}\n```"]
+
+
+def bad_lines(plan: Plan) -> set[tuple[str, int]]:
+    """Return the rows that were left out; one row may have several faults."""
+    return {(str(fault.path), fault.line) for fault in plan.faults}
+
+
+def _bullets(lines: Sequence[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)

@@ -1,0 +1,305 @@
+"""The way from a file to a folder: look, divide, measure, write."""
+
+from __future__ import annotations
+
+import math
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from lit_llm.data.hygiene.splitting import clusters, split
+from lit_llm.data.records.faults import Fault, write_faults
+from lit_llm.data.records.layout import Layout
+from lit_llm.errors import ConfigError, DataError, UserError
+from lit_llm.models.backbone import Loading, open_tokenizer
+from lit_llm.report.files import write_jsonl, write_report
+from lit_llm.starting import guide
+from lit_llm.starting.bases import Base, choose
+from lit_llm.starting.extraction import plan_extraction
+from lit_llm.starting.folder import check_target, written_whole
+from lit_llm.starting.lengths import Lengths, measure
+from lit_llm.starting.measuring import Pace, measure_pace
+from lit_llm.starting.plan import Plan
+from lit_llm.starting.run_file import Budget, run_file
+from lit_llm.starting.sign import plan_sign, table_of
+from lit_llm.starting.tables import read_table
+from lit_llm.starting.translation import plan_pairs, plan_parallel
+
+SHARES = {"valid": 0.1, "test": 0.1}
+FEWEST = 3
+"""Rows without which there is nothing to divide."""
+
+FEW = 200
+"""Rows below which scores say little."""
+
+PRESENTED = 12_000
+"""Rows that a tiny base has to see, each counted as often as it is learned from."""
+
+MOST_EPOCHS = 30
+VALIDATIONS = 6
+SHOWN_FAULTS = 8
+
+
+@dataclass(frozen=True)
+class Options:
+    """What was asked for.
+
+    Attributes:
+        task: ``extraction``, ``translation`` or ``sign``.
+        files: what to read.
+        output: folder to write; by default named after the file, in the current one.
+        overwrite: whether a folder in the way is moved aside.
+        columns: names of columns by role, None where they are to be guessed.
+        facts: columns of a pair's ``dialect``, ``origin`` and ``document``.
+        languages: two names, or none.
+        layout: what is known of how the files are written: ``delimiter``, ``encoding``, ``quoting``, ``header``.
+        backbone: the base, None to choose one.
+        seed: of the split and the run.
+        measure: whether a few steps are timed.
+        minutes: about how long training may take on a CPU.
+    """
+
+    task: str
+    files: Sequence[Path]
+    output: Path | None = None
+    overwrite: bool = False
+    columns: dict[str, str | None] = field(default_factory=dict)
+    facts: dict[str, str | None] = field(default_factory=dict)
+    languages: Sequence[str] = ()
+    layout: dict[str, Any] = field(default_factory=dict)
+    backbone: str | None = None
+    seed: int = 0
+    measure: bool = True
+    minutes: float = 10.0
+
+
+def start(options: Options) -> Path:
+    """Write the folder of a first run and say what was found.
+
+    Returns:
+        The folder.
+
+    Raises:
+        UserError: if the files cannot be used; nothing is written then.
+    """
+    target = options.output or Path(options.files[-1 if options.task == "sign" else 0].stem or "run")
+    check_target(target, options.files, overwrite=options.overwrite)
+    base = choose(options.backbone)
+    plan, encoding = _looked_at(options)
+    lengths = _usable(plan, base, options)
+    dealt = _deal(plan, options.seed)
+    budget = _budget(plan, base, lengths, len(dealt["train"]))
+    with written_whole(target) as folder:
+        _write_rows(folder, plan, dealt)
+        pace = _first_steps(folder, plan, base, budget) if options.measure else None
+        budget = _within(budget, pace, dealt, lengths, options.minutes if base.tiny else math.inf)
+        (folder / "run.yaml").write_text(run_file(plan, base, budget, options.seed), encoding="utf-8")
+        time = _time(budget, pace, dealt, lengths)
+        sizes = {name: len(places) for name, places in dealt.items()}
+        text = guide.readme(target, plan, base, time, sizes, encoding)
+        (folder / "README.md").write_text(text, encoding="utf-8")
+    _say(target, plan, base, time, sizes)
+    return target
+
+
+def _looked_at(options: Options) -> tuple[Plan, str]:
+    """Return the plan; what an error names as a setting of a run file is an option here."""
+    try:
+        return _plan(options)
+    except UserError as error:
+        raise type(error)(re.sub(r"data\.init_args\.(delimiter|encoding|quoting|header)", r"--\1", str(error))) from error
+
+
+def _plan(options: Options) -> tuple[Plan, str]:
+    """Return the plan, and the encoding of the files that were read."""
+    columns, files, known = options.columns, list(options.files), _layout(options)
+    if options.task == "sign":
+        if len(files) > 2:
+            raise ConfigError(f"init sign: takes a folder of clips and a table of sentences, got {len(files)} names")
+        table = read_table(files[1] if len(files) == 2 else table_of(files[0]), known)
+        return plan_sign(files[0], table, columns.get("text"), columns.get("clip")), table.layout.encoding
+    if options.task == "translation" and len(files) == 2:
+        return plan_parallel(files, options.languages, known), "utf-8"
+    if len(files) > 1:
+        raise ConfigError(f"init {options.task}: takes one file, got {len(files)}; join them first")
+    table = read_table(files[0], known)
+    identity = columns.get("id")
+    if options.task == "translation":
+        return plan_pairs(table, options.languages, options.facts, identity), table.layout.encoding
+    return plan_extraction(table, columns.get("text"), columns.get("json"), identity), table.layout.encoding
+
+
+def _layout(options: Options) -> Layout:
+    try:
+        return Layout(**options.layout)
+    except ConfigError as error:
+        raise ConfigError(str(error).replace("data.init_args.", "--")) from error
+
+
+def _usable(plan: Plan, base: Base, options: Options) -> Lengths:
+    """Take out the rows that the base cannot read, and return the lengths of the others."""
+    if not plan.rows:
+        raise _nothing_left(plan)
+    tokenizer = open_tokenizer(base.backbone, Loading())
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "all.jsonl"
+        write_jsonl(file, plan.rows)
+        data = plan.data()
+        data.tokenizer = tokenizer
+        examples = data.read(file)
+        lengths, refused = measure(data, examples, context_of(base.backbone))
+    reasons = {}
+    for place, reason in refused.items():
+        row = int(examples[place].place.rpartition(":")[2]) - 1
+        source = plan.sources[0] if plan.task != "sign" else plan.sources[-1]
+        name = str(plan.rows[row][plan.settings.get("id_field", "id")])
+        field_name = plan.compared[0] if plan.compared else ""
+        reasons[row] = Fault(source, plan.lines[row], reason, field_name, plan.rows[row], name)
+    plan.drop(reasons)
+    if len(plan.rows) < FEWEST:
+        raise _nothing_left(plan)
+    return lengths
+
+
+def context_of(backbone: str) -> int:
+    """Return how many tokens a base reads."""
+    from transformers import AutoConfig
+
+    try:
+        return int(getattr(AutoConfig.from_pretrained(backbone), "max_position_embeddings", 1 << 20))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"--backbone: {backbone} cannot be opened: {str(error).splitlines()[0][:200]}") from error
+
+
+def _nothing_left(plan: Plan) -> DataError:
+    total = len(plan.rows) + len(guide.bad_lines(plan))
+    listed = write_faults(plan.faults) if plan.faults else None
+    reasons = "; ".join(f"{count:,}: {reason}" for reason, count in _reasons(plan.faults).most_common(3))
+    where = f"; all of them: {listed}" if listed else ""
+    source = plan.sources[0]
+    needed = f"at least {FEWEST} are needed for training, validation and test"
+    said = f"; bad rows: {reasons}{where}" if reasons else ""
+    return DataError(f"{source}: {len(plan.rows)} of {total:,} rows can be used, and {needed}{said}")
+
+
+def _deal(plan: Plan, seed: int) -> dict[str, list[int]]:
+    """Return the places of the rows of each split; rows that belong together are in one."""
+    sides = {name: [str(row.get(name) or "") for row in plan.rows] for name in plan.compared}
+    together = [[str(row.get(name) or "") for row in plan.rows] for name in plan.together]
+    found = clusters(sides or {"": ["" for _ in plan.rows]}, together)
+    # Of ten rows, a tenth is one; of fewer, one is more than a tenth.
+    shares = {name: max(share, 1 / len(plan.rows)) for name, share in SHARES.items()}
+    try:
+        dealt = split(found, shares, seed)
+    except ConfigError:
+        dealt = _by_clusters(found)
+    largest = max(map(len, found))
+    if largest > 1:
+        plan.findings.append(
+            f"{len(found):,} groups of rows that are alike or belong together, the largest of {largest:,}; each is in one split"
+        )
+    return dealt
+
+
+def _by_clusters(found: Sequence[Sequence[int]]) -> dict[str, list[int]]:
+    """Deal out the largest clusters to training and one of the smallest each to the other splits."""
+    if len(found) < FEWEST:
+        raise DataError(
+            f"split: all rows form {len(found)} group{'s' * (len(found) > 1)} of texts that are nearly the same, or belong "
+            "together; three are needed for training, validation and test: add rows that differ"
+        )
+    rising = sorted(found, key=len)
+    train = sorted(place for cluster in rising[2:] for place in cluster)
+    return {"train": train, "valid": sorted(rising[0]), "test": sorted(rising[1])}
+
+
+def _budget(plan: Plan, base: Base, lengths: Lengths, rows: int) -> Budget:
+    longest, answer = max(lengths.whole), max(lengths.answers)
+    batch = 8 if plan.task == "extraction" else 16
+    if base.tiny:
+        epochs = min(MOST_EPOCHS, max(1, math.ceil(PRESENTED / rows)))
+    else:
+        epochs = 3 if rows < 5000 else 1
+    most = _rounded(longest * 1.1, 32)
+    spare = _rounded(answer * 1.2, 16) if len(plan.rows) >= FEW else _rounded(answer * 1.5, 16)
+    batch = min(batch, max(1, rows // 4))
+    eval_batch = 64 if longest <= 512 else 16
+    return Budget(most, longest, spare, answer, batch, eval_batch, epochs, math.ceil(epochs / VALIDATIONS))
+
+
+def _rounded(value: float, step: int) -> int:
+    return math.ceil(value / step) * step
+
+
+def _write_rows(folder: Path, plan: Plan, dealt: dict[str, list[int]]) -> None:
+    for name, places in dealt.items():
+        write_jsonl(folder / f"{name}.jsonl", (plan.rows[place] for place in places))
+    plan.faults.sort(key=lambda fault: (str(fault.path), fault.line))
+    write_faults(plan.faults, folder / "bad_rows.jsonl")
+    if plan.schema is not None:
+        write_report(folder / "schema.json", plan.schema)
+
+
+def _first_steps(folder: Path, plan: Plan, base: Base, budget: Budget) -> Pace:
+    """Run a few steps of the draft; what would end a run ends `init` here, before anything is in place."""
+    file = folder / "run.yaml"
+    file.write_text(run_file(plan, base, budget), encoding="utf-8")
+    print("timing a few steps of the run …", flush=True)
+    return measure_pace(file)
+
+
+def _within(
+    budget: Budget, pace: Pace | None, dealt: dict[str, list[int]], lengths: Lengths, minutes: float
+) -> Budget:
+    """Return as many epochs of the budget as the time allows, at least one."""
+    if pace is None:
+        return budget
+    while budget.epochs > 1 and _seconds(budget, pace, dealt, lengths) > 60 * minutes:
+        epochs = budget.epochs - 1
+        budget = replace(budget, epochs=epochs, validations_every=math.ceil(epochs / VALIDATIONS))
+    return budget
+
+
+def _seconds(budget: Budget, pace: Pace, dealt: dict[str, list[int]], lengths: Lengths) -> float:
+    batches = math.ceil(len(dealt["valid"]) / budget.eval_batch_size)
+    usual = sorted(lengths.answers)[int(0.95 * (len(lengths.answers) - 1))]
+    return pace.seconds(_steps(budget, dealt), budget.epochs // budget.validations_every, batches, usual)
+
+
+def _steps(budget: Budget, dealt: dict[str, list[int]]) -> int:
+    return budget.epochs * math.ceil(len(dealt["train"]) / budget.batch_size)
+
+
+def _time(budget: Budget, pace: Pace | None, dealt: dict[str, list[int]], lengths: Lengths) -> guide.Time:
+    seconds = _seconds(budget, pace, dealt, lengths) if pace else None
+    return guide.Time(seconds, _steps(budget, dealt), budget.epochs)
+
+
+def _say(target: Path, plan: Plan, base: Base, time: guide.Time, sizes: dict[str, int]) -> None:
+    for line in plan.findings:
+        print(line)
+    if plan.faults:
+        print(f"{len(guide.bad_lines(plan)):,} rows are left out and listed in {target / 'bad_rows.jsonl'}:")
+        for reason, count in _reasons(plan.faults).most_common(SHOWN_FAULTS):
+            print(f"  {count:>5,}  {reason}")
+    print(f"{target}: " + ", ".join(f"{name} {count:,}" for name, count in sizes.items()) + " rows")
+    if sum(sizes.values()) < FEW:
+        print(f"with {sum(sizes.values())} rows, scores say little: a row more or less moves them by much")
+    for line in guide.limits(plan, base):
+        print(line)
+    print(f"{time}.\n\nNext:")
+    for command in guide.commands(target, plan):
+        print(f"  {command}")
+
+
+def _reasons(faults: Sequence[Fault]) -> Counter[str]:
+    """Return how often each kind of fault occurs; what differs from row to row is left out of it."""
+    found: Counter[str] = Counter()
+    for fault in faults:
+        kind = re.split(r"[;:]|, got | at column| near | \d", fault.message)[0]
+        found[f"{fault.field.partition('.')[0]}: {kind}" if fault.field else kind] += 1
+    return found
