@@ -19,7 +19,9 @@ LAYERS = [
     {"data", "models"},
     {"callbacks", "report"},
     {"arguments"},
-    {"commands", "cli"},
+    {"cli"},
+    {"starting"},
+    {"commands"},
     {"__main__"},
 ]
 # The rooms and files inside ``data``, by the same rule.

@@ -64,8 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m lit_llm init",
-        description="Make a folder with a run file from your own data: columns are found, bad rows listed, rows divided "
-        "into training, validation and test, and a first run is timed.",
+        description="Make a folder with a run file from your own data: columns are found, bad rows listed, rows "
+        "divided into training, validation and test, and a first run is timed.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -76,7 +76,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--text", help="column of the text or sentence")
     parser.add_argument("--json", help="column of the JSON value")
     parser.add_argument("--id", help="column of ids")
-    parser.add_argument("--languages", default="", help="two columns, or what two files are in, such as es,nah")
+    parser.add_argument(
+        "--languages", default="", help="two columns or files, such as es,nah or es=español,nah=náhuatl"
+    )
     parser.add_argument("--dialect", help="column of a pair's variety")
     parser.add_argument("--origin", help="column of where a pair comes from")
     parser.add_argument("--document", help="column of the document; its rows stay in one split")
@@ -89,7 +91,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0, help="of the split and the run (0)")
     parser.add_argument("--minutes", type=float, default=10.0, help="about how long training may take on a CPU (10)")
     parser.add_argument(
-        "--measure", action=argparse.BooleanOptionalAction, default=True, help="time a few steps to tell how long a run takes"
+        "--measure",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="time a few steps to tell how long a run takes",
     )
     return parser
 
@@ -118,6 +123,6 @@ def _layout(options: argparse.Namespace) -> dict[str, Any]:
 
 def _languages(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",") if name.strip()]
-    if names and (len(names) != 2 or names[0] == names[1]):
+    if names and (len(names) != 2 or names[0].partition("=")[0] == names[1].partition("=")[0]):
         raise ConfigError(f"--languages: {text!r} is not two names such as es,nah")
     return names

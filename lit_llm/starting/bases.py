@@ -71,7 +71,9 @@ def choose(backbone: str | None = None) -> Base:
     if wanted is None:
         return _embedded(f"the GPU has {memory:.0f} GiB, too few for a larger one")
     if not (cached(wanted) or reachable(wanted)):
-        return _embedded(f"the GPU has {memory:.0f} GiB, but {wanted} is not on this machine and its hub does not answer")
+        return _embedded(
+            f"the GPU has {memory:.0f} GiB, but {wanted} is not on this machine and its hub does not answer"
+        )
     return Base(wanted, tiny=False, gpu=True, reason=f"the GPU has {memory:.0f} GiB")
 
 
@@ -131,7 +133,9 @@ def _named(backbone: str, gpu: bool) -> Base:
         home = folder.resolve() == embedded()
         return Base(str(folder.resolve()), tiny=0 < size < SMALL, gpu=gpu, reason="--backbone names it", embedded=home)
     if backbone.startswith((".", "/", "~", "checkpoints/")) or not re.fullmatch(r"[\w.-]+/[\w.-]+", backbone):
-        raise ConfigError(f"--backbone: there is no folder {backbone}{_near(folder)}; a hub id looks like Qwen/Qwen3-0.6B")
+        raise ConfigError(
+            f"--backbone: there is no folder {backbone}{_near(folder)}; a hub id looks like Qwen/Qwen3-0.6B"
+        )
     return Base(backbone, tiny=False, gpu=gpu, reason="--backbone names it")
 
 

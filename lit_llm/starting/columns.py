@@ -12,19 +12,17 @@ from typing import Any
 from lit_llm.errors import ConfigError
 from lit_llm.strict_json import JSONError, loads
 
-NAMES: dict[str, tuple[str, ...]] = {
-    "text": (
-        "text texto mensaje message input entrada prompt natural_language question pregunta instruction source "
-        "utterance sentence frase oracion contenido content body cuerpo descripcion description document documento"
-    ).split(),
-    "json": "json json_data salida output target answer respuesta label labels etiqueta result resultado completion".split(),
-    "id": "id uid uuid guid row_id identifier identificador".split(),
-    "dialect": "dialect dialecto variety variedad variant variante varieties lect region".split(),
-    "origin": "origin origen corpus provenance procedencia".split(),
-    "document": "document documento doc doc_id document_id".split(),
-    "clip": "path file clip uid id video name filename archivo key".split(),
-    "together": "signer signer_id signante video_id video speaker performer subject session".split(),
+_COMMON = {
+    "text": "text texto mensaje message input entrada prompt natural_language question pregunta instruction source"
+    " utterance sentence frase oracion contenido content body cuerpo descripcion description document documento",
+    "json": "json json_data salida output target answer respuesta label labels etiqueta result resultado completion",
+    "id": "id uid uuid guid row_id identifier identificador",
+    "dialect": "dialect dialecto variety variedad variant variante varieties lect region",
+    "origin": "origin origen corpus provenance procedencia",
+    "document": "document documento doc doc_id document_id",
+    "together": "signer signer_id signante video_id video speaker performer subject session",
 }
+NAMES = {role: names.split(" ") for role, names in _COMMON.items()}
 """What columns are commonly called, likeliest first."""
 
 LANGUAGES = {

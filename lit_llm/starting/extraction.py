@@ -6,6 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Sequence
 from importlib.util import find_spec
+from textwrap import shorten
 from typing import Any
 
 from lit_llm.batch import as_text
@@ -13,13 +14,14 @@ from lit_llm.data.hygiene.duplicates import fold
 from lit_llm.data.records.faults import Fault
 from lit_llm.data.records.reading import Column, Record
 from lit_llm.errors import ConfigError
-from lit_llm.starting.columns import by_name, json_columns, present, schema_column, text_columns
+from lit_llm.starting.columns import json_columns, present, schema_column, text_columns
 from lit_llm.starting.oddities import oddities
 from lit_llm.starting.plan import Plan
 from lit_llm.starting.schemas import Bounds, Schema, infer, looser
 from lit_llm.starting.tables import Table
 
 SHOWN_CHOICES = 6
+LONGEST_EXAMPLE = 250
 LOOSEST = Bounds(numbers=False, texts=False, choices=False)
 
 
@@ -88,7 +90,9 @@ def _source(table: Table, named: str | None, taken: Sequence[str]) -> str:
     found = text_columns(table.sample(), table.columns, taken)
     if not found:
         listed = ", ".join(map(repr, table.columns))
-        raise ConfigError(f"{table.path}: no column but those of JSON holds text (there are {listed}): name it with --text")
+        raise ConfigError(
+            f"{table.path}: no column but those of JSON holds text (there are {listed}): name it with --text"
+        )
     return found[0]
 
 
@@ -130,7 +134,9 @@ def _take_out_odd_rows(plan: Plan, table: Table, target: str, records: Sequence[
 
 
 def _add_schema(plan: Plan, table: Table, target: str) -> None:
-    unwritable = refused_by_grammar(infer([row[target] for row in plan.rows], LOOSEST), [row[target] for row in plan.rows])
+    unwritable = refused_by_grammar(
+        infer([row[target] for row in plan.rows], LOOSEST), [row[target] for row in plan.rows]
+    )
     reason = "holds something that a model held to a schema cannot write, such as a control character"
     plan.drop({k: Fault(table.path, plan.lines[k], reason, target, plan.rows[k], "") for k in unwritable})
     values = [row[target] for row in plan.rows]
@@ -168,11 +174,11 @@ def ordered(value: Any, schema: Schema) -> Any:
     """Return a value with its keys in the order of an inferred schema."""
     branches = schema.get("anyOf", [schema])
     if isinstance(value, list):
-        part = next((branch for branch in branches if "items" in branch), {})
-        return [ordered(item, part.get("items", {})) for item in value]
+        listed: Schema = next((branch for branch in branches if "items" in branch), {})
+        return [ordered(item, listed.get("items", {})) for item in value]
     if not isinstance(value, dict):
         return value
-    part = next((branch for branch in branches if "object" in branch.get("type", ())), {})
+    part: Schema = next((branch for branch in branches if "object" in branch.get("type", ())), {})
     properties = part.get("properties", {})
     keys = [key for key in properties if key in value] + [key for key in value if key not in properties]
     others = part.get("additionalProperties") or {}
@@ -204,11 +210,13 @@ def _repeated(plan: Plan, source: str, target: str) -> list[str]:
     said = [f"{len(twice):,} texts stand in several rows; their rows stay in one split"] if twice else []
     if unlike:
         lines = ", ".join(str(plan.lines[k]) for k in unlike[0][:4])
-        said.append(f"{len(unlike):,} of them have unlike answers, for example in lines {lines}: mend those that are wrong")
+        said.append(
+            f"{len(unlike):,} of them have unlike answers, for example in lines {lines}: mend those that are wrong"
+        )
     return said
 
 
 def _short(plan: Plan, source: str) -> str | None:
-    """Return a rather short text that a shell takes on one line."""
-    texts = sorted((row[source] for row in plan.rows if row[source].isprintable()), key=len)
-    return texts[len(texts) // 4] if texts else None
+    """Return a rather short text on one line, as a shell takes it."""
+    texts = sorted((" ".join(row[source].split()) for row in plan.rows), key=len)
+    return shorten(texts[len(texts) // 4], LONGEST_EXAMPLE, placeholder="…") if texts else None

@@ -78,7 +78,10 @@ def readme(target: Path, plan: Plan, base: Base, time: Time, sizes: dict[str, in
     shown = "\n".join(commands(target, plan))
     files = [
         ("run.yaml", "what is trained on what with which settings; change what you like"),
-        *([("schema.json", "what answers look like, inferred from the values; open what is too narrow")] * bool(plan.schema)),
+        *(
+            [("schema.json", "what answers look like, inferred from the values; open what is too narrow")]
+            * bool(plan.schema)
+        ),
         *((f"{name}.jsonl", f"{count:,} rows") for name, count in sizes.items()),
         ("bad_rows.jsonl", f"{len(bad_lines(plan)):,} rows that were left out: line, field, reason, the row"),
         ("run/", "after `fit`: weights, scores, answers"),
@@ -90,8 +93,9 @@ def readme(target: Path, plan: Plan, base: Base, time: Time, sizes: dict[str, in
         f"Typed in `{Path.cwd()}`, with the environment of lit_llm active:",
         f"```bash\n{shown}\n```",
         f"{time}.",
-        "`fit` trains, `test` scores the rows of `test.jsonl`, `predict` writes their answers to `run/predictions.csv`, "
-        "`report` makes `run/report.html` of it all" + (", `ask` answers a text." if plan.example else "."),
+        "`fit` trains, `test` scores the rows of `test.jsonl`, `predict` writes their answers to "
+        "`run/predictions.csv`, `report` makes `run/report.html` of it all"
+        + (", `ask` answers a text." if plan.example else "."),
         *limits(plan, base),
         *_more(target, plan, encoding),
         "## What was found",
@@ -105,7 +109,8 @@ def readme(target: Path, plan: Plan, base: Base, time: Time, sizes: dict[str, in
 def _more(target: Path, plan: Plan, encoding: str) -> list[str]:
     if plan.task == "sign":
         return []
-    return [f"Another file like the first, its answers to `answers.csv`:\n\n```bash\n{own_file(target, plan, encoding)}\n```"]
+    command = own_file(target, plan, encoding)
+    return [f"Another file like the first, its answers to `answers.csv`:\n\n```bash\n{command}\n```"]
 
 
 def bad_lines(plan: Plan) -> set[tuple[str, int]]:

@@ -39,7 +39,9 @@ def measure(data: LMData, examples: Sequence[Example], most: int) -> tuple[Lengt
         if isinstance(sizes, str):
             refused[place] = sizes
         elif sizes[0] > most:
-            refused[place] = f"has {sizes[0]:,} tokens, and the base reads {most:,}; shorten it, or take another --backbone"
+            refused[place] = (
+                f"has {sizes[0]:,} tokens, and the base reads {most:,}; shorten it, or take another --backbone"
+            )
         else:
             whole.append(sizes[0])
             answers.append(sizes[0] - sizes[1])

@@ -1,4 +1,4 @@
-"""Values that are unlike almost all others of their file: most probably slips, which would open a schema to anything."""
+"""Values that are unlike almost all others of their file: slips, most probably, which would loosen a schema."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ CROWD = 100
 """Values that a field needs before a few others are odd."""
 
 RARE = 0.005
-"""Most that odd values are of all."""
+"""Most that odd values are of all, but for one, which may always be odd."""
 
 
 def oddities(values: Sequence[Any]) -> dict[int, tuple[str, str]]:
     """Return field and reason by the place of a value that is odd.
 
-    Odd is a field whose type hardly any other value has there, and a key that stands in one value alone while that lacks
-    one which is written almost alike. Null is never odd.
+    Odd is a field whose type hardly any other value has there, and a key that stands in one value alone while that
+    lacks one which is written almost alike. Null is never odd.
     """
     kinds: defaultdict[str, defaultdict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     keys: defaultdict[str, defaultdict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
@@ -45,13 +45,13 @@ def _walk(value: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 
 def _odd_kinds(kinds: defaultdict[str, defaultdict[str, list[int]]]) -> dict[int, tuple[str, str]]:
-    found = {}
+    found: dict[int, tuple[str, str]] = {}
     for path, by_kind in kinds.items():
         whole = _merged(by_kind)
         total = sum(map(len, whole.values()))
         common = max(whole, key=lambda kind: len(whole[kind]))
         for kind, places in whole.items():
-            if kind not in ("null", common) and total >= CROWD and len(places) <= RARE * total:
+            if kind not in ("null", common) and total >= CROWD and len(places) <= max(1, RARE * total):
                 reason = f"is {_article(kind)}, where {len(whole[common]):,} others are {_article(common)}"
                 found |= {place: (path, reason) for place in places}
     return found

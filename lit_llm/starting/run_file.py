@@ -3,44 +3,21 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
 from lit_llm.starting.bases import Base, parameters
+from lit_llm.starting.budgets import Budget
 from lit_llm.starting.plan import Plan
 
 ATTENTION = ["q_proj", "k_proj", "v_proj", "o_proj"]
-CALLBACKS = ["LabelAudit", "TrainableTable", "RunCheckpoint", "GracefulInterrupt", "MetricsFile", "Throughput"]
-LAST_CALLBACKS = ["SampleTable", "FieldBars", "ClipFigures", "PredictionWriter"]
+CALLBACKS = ["LabelAudit", "TrainableTable", "Throughput", "SampleTable"]
+OWN_CALLBACKS = {"extraction": ["FieldBars"], "sign": ["ClipFigures"]}
+"""What a task shows besides; what makes a run a run is added to every list."""
+
 METRICS = {"extraction": "ExtractionMetrics", "translation": "TranslationMetrics", "sign": "SignMetrics"}
 CHECKPOINTED = 3e9
 """Parameters from which activations are computed again to save memory."""
-
-
-@dataclass(frozen=True)
-class Budget:
-    """Lengths and times of a run.
-
-    Attributes:
-        max_length: most tokens of a row.
-        longest: tokens of the longest row, for the comment.
-        max_new_tokens: most tokens of an answer.
-        longest_answer: tokens of the longest answer, for the comment.
-        batch_size: rows of a step.
-        eval_batch_size: rows answered together.
-        epochs: times that each row is learned from.
-        validations_every: epochs between two validations.
-    """
-
-    max_length: int
-    longest: int
-    max_new_tokens: int
-    longest_answer: int
-    batch_size: int = 8
-    eval_batch_size: int = 32
-    epochs: int = 1
-    validations_every: int = 1
 
 
 def run_file(plan: Plan, base: Base, budget: Budget, seed: int = 0) -> str:
@@ -48,12 +25,12 @@ def run_file(plan: Plan, base: Base, budget: Budget, seed: int = 0) -> str:
     names = ", ".join(path.name for path in plan.sources)
     return "\n".join(
         [
-            f"# {names}: {plan.task}, made by `python -m lit_llm init`. Change what you like; README.md beside it says how",
-            "# it is used. {here} is the folder of this file.",
+            f"# {names}: {plan.task}, made by `python -m lit_llm init`. Change what you like; README.md beside it says",
+            "# how it is used. {here} is the folder of this file.",
             f"seed_everything: {seed}",
             *_model(plan, base, budget),
             *_data(plan, budget),
-            *_trainer(base, budget),
+            *_trainer(plan, base, budget),
             "",
         ]
     )
@@ -83,7 +60,7 @@ def _model(plan: Plan, base: Base, budget: Budget) -> list[str]:
         "    generator:",
         "      class_path: lit_llm.generation.Generator",
         "      init_args:",
-        f"        max_new_tokens: {budget.max_new_tokens}  # the longest answer of the data has {budget.longest_answer}",
+        f"        max_new_tokens: {budget.max_new_tokens}  # the longest answer has {budget.longest_answer}",
         *_decoding(plan),
         f"    metrics: [{{class_path: lit_llm.metrics.{METRICS[plan.task]}}}]",
     ]
@@ -148,7 +125,7 @@ def _data(plan: Plan, budget: Budget) -> list[str]:
     ]
 
 
-def _trainer(base: Base, budget: Budget) -> list[str]:
+def _trainer(plan: Plan, base: Base, budget: Budget) -> list[str]:
     lines = [
         "trainer:",
         '  default_root_dir: "{here}/run"',
@@ -160,7 +137,9 @@ def _trainer(base: Base, budget: Budget) -> list[str]:
     else:
         lines += [f"  accelerator: {'auto' if base.gpu else 'cpu'}", "  devices: 1"]
     lines += ["  gradient_clip_val: 1.0", "  num_sanity_val_steps: 0", "  log_every_n_steps: 10", "  callbacks:"]
-    return lines + [f"    - class_path: lit_llm.callbacks.{name}" for name in (*CALLBACKS, *LAST_CALLBACKS)]
+    return lines + [
+        f"    - class_path: lit_llm.callbacks.{name}" for name in CALLBACKS + OWN_CALLBACKS.get(plan.task, [])
+    ]
 
 
 def _text(text: str) -> str:

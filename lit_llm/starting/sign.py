@@ -17,8 +17,12 @@ from lit_llm.starting.tables import Table
 
 KINDS = (".npy", ".npz", ".pose", ".pt", ".h5")
 TABLES = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
-USUAL = {"text", "lang", "video_id", "key"}
-"""What a manifest calls its columns, besides the path and the number of frames."""
+MANIFEST = ("id", "path", "length", "split", "key")
+"""What a manifest says itself of a clip."""
+
+VIDEO = "video_id"
+LEAST_VIDEOS = 5
+UNKNOWN = "equal sentences stay in one split; who signs is not known, so one person may be in all of them"
 
 
 def table_of(folder: Path) -> Path:
@@ -50,9 +54,9 @@ def plan_sign(folder: Path, table: Table, text: str | None, clip: str | None) ->
     clip = present("--clip", clip, table.columns) if clip else _clip_column(table, files)
     text = present("--text", text, table.columns) if text else _text_column(table, clip)
     records = table.records({"text": Column(text), "clip": Column(clip, "id")})
-    together = by_name("together", table.columns, [clip, text])
+    together = by_name("together", table.columns, [clip, text]) or _videos(records)
     usual = [name for name in ("lang", "video_id") if name in table.columns and name not in (text, clip)]
-    keep = [name for name in table.kept([text, clip, *usual]) if name not in ("id", "path", "length", "split", "key")]
+    keep = [name for name in table.kept([text, clip, *usual]) if name not in MANIFEST]
     plan = Plan(
         "sign",
         [table.path],
@@ -67,13 +71,24 @@ def plan_sign(folder: Path, table: Table, text: str | None, clip: str | None) ->
     ids = Counter(record.values["clip"] for record in records)
     for record in records:
         _add(plan, folder, files, record, table.raw[record.line], [*usual, *keep], ids)
-    grouped = f"clips of one {together!r} stay in one split" if together else "equal sentences stay in one split"
+    if together == VIDEO:
+        for row in plan.rows:
+            row.setdefault(VIDEO, row["id"].rpartition("-")[0])
     plan.findings = [
         *table.findings,
-        f"{len(files):,} clips below {folder}; sentences are in {text!r} (--text), names of clips in {clip!r} (--clip)",
-        f"{grouped}; nothing else tells who signs" if not together else grouped,
+        f"{len(set(files.values())):,} clips below {folder}",
+        f"sentences are in {text!r} (--text names another column), names of clips in {clip!r} (--clip)",
+        f"clips of one {together!r} stay in one split" if together else UNKNOWN,
     ]
     return plan
+
+
+def _videos(records: Sequence[Record]) -> str | None:
+    """Return the column that will hold the video of a clip, where names such as ``v12-3`` tell it for enough videos."""
+    names = [Path(str(record.values["clip"])).stem.rpartition("-") for record in records]
+    videos = Counter(video for video, _, number in names if video and number.isdecimal())
+    whole = sum(videos.values()) == len(names)
+    return VIDEO if whole and len(videos) >= LEAST_VIDEOS and max(videos.values()) < 0.5 * len(names) else None
 
 
 def _add(
@@ -122,12 +137,16 @@ def _files(folder: Path) -> dict[str, Path]:
 def _clip_column(table: Table, files: dict[str, Path]) -> str:
     """Return the column whose values name files."""
     rows = table.sample()
-    hits = {c: sum(Path(str(row.get(c))).stem in files or str(row.get(c)) in files for row in rows) for c in table.columns}
+    hits = {
+        c: sum(Path(str(row.get(c))).stem in files or str(row.get(c)) in files for row in rows) for c in table.columns
+    }
     best = max(hits, key=lambda column: hits[column])
     if not hits[best]:
         shown = ", ".join(repr(str(row.get(table.columns[0])))[:40] for row in rows[:3])
         stems = ", ".join(repr(stem) for stem in list(files)[:3])
-        raise ConfigError(f"{table.path}: no column names a clip (values such as {shown}; clips such as {stems}); name it with --clip")
+        raise ConfigError(
+            f"{table.path}: no column names a clip (values such as {shown}; clips such as {stems}); name it with --clip"
+        )
     return best
 
 

@@ -7,11 +7,11 @@ import re
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median_low
 from typing import Any
 
-from lit_llm.data.hygiene.splitting import clusters, split
 from lit_llm.data.records.faults import Fault, write_faults
 from lit_llm.data.records.layout import Layout
 from lit_llm.errors import ConfigError, DataError, UserError
@@ -19,28 +19,18 @@ from lit_llm.models.backbone import Loading, open_tokenizer
 from lit_llm.report.files import write_jsonl, write_report
 from lit_llm.starting import guide
 from lit_llm.starting.bases import Base, choose
+from lit_llm.starting.budgets import FEW, budget_for, seconds, within
+from lit_llm.starting.dividing import FEWEST, divide
 from lit_llm.starting.extraction import plan_extraction
 from lit_llm.starting.folder import check_target, written_whole
 from lit_llm.starting.lengths import Lengths, measure
 from lit_llm.starting.measuring import Pace, measure_pace
 from lit_llm.starting.plan import Plan
-from lit_llm.starting.run_file import Budget, run_file
+from lit_llm.starting.run_file import run_file
 from lit_llm.starting.sign import plan_sign, table_of
 from lit_llm.starting.tables import read_table
 from lit_llm.starting.translation import plan_pairs, plan_parallel
 
-SHARES = {"valid": 0.1, "test": 0.1}
-FEWEST = 3
-"""Rows without which there is nothing to divide."""
-
-FEW = 200
-"""Rows below which scores say little."""
-
-PRESENTED = 12_000
-"""Rows that a tiny base has to see, each counted as often as it is learned from."""
-
-MOST_EPOCHS = 30
-VALIDATIONS = 6
 SHOWN_FAULTS = 8
 
 
@@ -86,24 +76,33 @@ def start(options: Options) -> Path:
     Raises:
         UserError: if the files cannot be used; nothing is written then.
     """
-    target = options.output or Path(options.files[-1 if options.task == "sign" else 0].stem or "run")
+    target = options.output or Path(_stem(options))
     check_target(target, options.files, overwrite=options.overwrite)
     base = choose(options.backbone)
     plan, encoding = _looked_at(options)
     lengths = _usable(plan, base, options)
-    dealt = _deal(plan, options.seed)
-    budget = _budget(plan, base, lengths, len(dealt["train"]))
+    dealt = divide(plan, options.seed)
+    sizes = {name: len(places) for name, places in dealt.items()}
+    budget = budget_for(plan.task, base, lengths, sizes["train"])
     with written_whole(target) as folder:
         _write_rows(folder, plan, dealt)
-        pace = _first_steps(folder, plan, base, budget) if options.measure else None
-        budget = _within(budget, pace, dealt, lengths, options.minutes if base.tiny else math.inf)
+        pace = _first_steps(folder, run_file(plan, base, budget)) if options.measure else None
+        budget = within(budget, pace, sizes, lengths, options.minutes if base.tiny else math.inf)
+        time = guide.Time(
+            seconds(budget, pace, sizes, lengths) if pace else None, budget.steps(sizes["train"]), budget.epochs
+        )
         (folder / "run.yaml").write_text(run_file(plan, base, budget, options.seed), encoding="utf-8")
-        time = _time(budget, pace, dealt, lengths)
-        sizes = {name: len(places) for name, places in dealt.items()}
         text = guide.readme(target, plan, base, time, sizes, encoding)
         (folder / "README.md").write_text(text, encoding="utf-8")
     _say(target, plan, base, time, sizes)
     return target
+
+
+def _stem(options: Options) -> str:
+    """Return the name of the folder: that of the file, of both files, or of the table of clips."""
+    if options.task == "translation":
+        return "-".join(dict.fromkeys(path.stem for path in options.files))
+    return options.files[-1].stem or "run"
 
 
 def _looked_at(options: Options) -> tuple[Plan, str]:
@@ -111,7 +110,9 @@ def _looked_at(options: Options) -> tuple[Plan, str]:
     try:
         return _plan(options)
     except UserError as error:
-        raise type(error)(re.sub(r"data\.init_args\.(delimiter|encoding|quoting|header)", r"--\1", str(error))) from error
+        raise type(error)(
+            re.sub(r"data\.init_args\.(delimiter|encoding|quoting|header)", r"--\1", str(error))
+        ) from error
 
 
 def _plan(options: Options) -> tuple[Plan, str]:
@@ -160,6 +161,12 @@ def _usable(plan: Plan, base: Base, options: Options) -> Lengths:
         field_name = plan.compared[0] if plan.compared else ""
         reasons[row] = Fault(source, plan.lines[row], reason, field_name, plan.rows[row], name)
     plan.drop(reasons)
+    if lengths.whole:
+        half = median_low(lengths.whole)
+        plan.findings.append(
+            f"rows have up to {max(lengths.whole):,} tokens, half of them {half:,} or less; answers have up to "
+            f"{max(lengths.answers):,}"
+        )
     if len(plan.rows) < FEWEST:
         raise _nothing_left(plan)
     return lengths
@@ -186,55 +193,6 @@ def _nothing_left(plan: Plan) -> DataError:
     return DataError(f"{source}: {len(plan.rows)} of {total:,} rows can be used, and {needed}{said}")
 
 
-def _deal(plan: Plan, seed: int) -> dict[str, list[int]]:
-    """Return the places of the rows of each split; rows that belong together are in one."""
-    sides = {name: [str(row.get(name) or "") for row in plan.rows] for name in plan.compared}
-    together = [[str(row.get(name) or "") for row in plan.rows] for name in plan.together]
-    found = clusters(sides or {"": ["" for _ in plan.rows]}, together)
-    # Of ten rows, a tenth is one; of fewer, one is more than a tenth.
-    shares = {name: max(share, 1 / len(plan.rows)) for name, share in SHARES.items()}
-    try:
-        dealt = split(found, shares, seed)
-    except ConfigError:
-        dealt = _by_clusters(found)
-    largest = max(map(len, found))
-    if largest > 1:
-        plan.findings.append(
-            f"{len(found):,} groups of rows that are alike or belong together, the largest of {largest:,}; each is in one split"
-        )
-    return dealt
-
-
-def _by_clusters(found: Sequence[Sequence[int]]) -> dict[str, list[int]]:
-    """Deal out the largest clusters to training and one of the smallest each to the other splits."""
-    if len(found) < FEWEST:
-        raise DataError(
-            f"split: all rows form {len(found)} group{'s' * (len(found) > 1)} of texts that are nearly the same, or belong "
-            "together; three are needed for training, validation and test: add rows that differ"
-        )
-    rising = sorted(found, key=len)
-    train = sorted(place for cluster in rising[2:] for place in cluster)
-    return {"train": train, "valid": sorted(rising[0]), "test": sorted(rising[1])}
-
-
-def _budget(plan: Plan, base: Base, lengths: Lengths, rows: int) -> Budget:
-    longest, answer = max(lengths.whole), max(lengths.answers)
-    batch = 8 if plan.task == "extraction" else 16
-    if base.tiny:
-        epochs = min(MOST_EPOCHS, max(1, math.ceil(PRESENTED / rows)))
-    else:
-        epochs = 3 if rows < 5000 else 1
-    most = _rounded(longest * 1.1, 32)
-    spare = _rounded(answer * 1.2, 16) if len(plan.rows) >= FEW else _rounded(answer * 1.5, 16)
-    batch = min(batch, max(1, rows // 4))
-    eval_batch = 64 if longest <= 512 else 16
-    return Budget(most, longest, spare, answer, batch, eval_batch, epochs, math.ceil(epochs / VALIDATIONS))
-
-
-def _rounded(value: float, step: int) -> int:
-    return math.ceil(value / step) * step
-
-
 def _write_rows(folder: Path, plan: Plan, dealt: dict[str, list[int]]) -> None:
     for name, places in dealt.items():
         write_jsonl(folder / f"{name}.jsonl", (plan.rows[place] for place in places))
@@ -244,39 +202,11 @@ def _write_rows(folder: Path, plan: Plan, dealt: dict[str, list[int]]) -> None:
         write_report(folder / "schema.json", plan.schema)
 
 
-def _first_steps(folder: Path, plan: Plan, base: Base, budget: Budget) -> Pace:
+def _first_steps(folder: Path, text: str) -> Pace:
     """Run a few steps of the draft; what would end a run ends `init` here, before anything is in place."""
-    file = folder / "run.yaml"
-    file.write_text(run_file(plan, base, budget), encoding="utf-8")
+    (folder / "run.yaml").write_text(text, encoding="utf-8")
     print("timing a few steps of the run …", flush=True)
-    return measure_pace(file)
-
-
-def _within(
-    budget: Budget, pace: Pace | None, dealt: dict[str, list[int]], lengths: Lengths, minutes: float
-) -> Budget:
-    """Return as many epochs of the budget as the time allows, at least one."""
-    if pace is None:
-        return budget
-    while budget.epochs > 1 and _seconds(budget, pace, dealt, lengths) > 60 * minutes:
-        epochs = budget.epochs - 1
-        budget = replace(budget, epochs=epochs, validations_every=math.ceil(epochs / VALIDATIONS))
-    return budget
-
-
-def _seconds(budget: Budget, pace: Pace, dealt: dict[str, list[int]], lengths: Lengths) -> float:
-    batches = math.ceil(len(dealt["valid"]) / budget.eval_batch_size)
-    usual = sorted(lengths.answers)[int(0.95 * (len(lengths.answers) - 1))]
-    return pace.seconds(_steps(budget, dealt), budget.epochs // budget.validations_every, batches, usual)
-
-
-def _steps(budget: Budget, dealt: dict[str, list[int]]) -> int:
-    return budget.epochs * math.ceil(len(dealt["train"]) / budget.batch_size)
-
-
-def _time(budget: Budget, pace: Pace | None, dealt: dict[str, list[int]], lengths: Lengths) -> guide.Time:
-    seconds = _seconds(budget, pace, dealt, lengths) if pace else None
-    return guide.Time(seconds, _steps(budget, dealt), budget.epochs)
+    return measure_pace(folder / "run.yaml")
 
 
 def _say(target: Path, plan: Plan, base: Base, time: guide.Time, sizes: dict[str, int]) -> None:

@@ -48,7 +48,8 @@ class Table:
 
     def records(self, columns: Mapping[str, Column]) -> list[Record]:
         """Return the rows whose values are what they must be; the others are noted as faults."""
-        kept, seen = [], {}
+        kept: list[Record] = []
+        seen: dict[str, int] = {}
         for line, row in self.raw.items():
             try:
                 values = {key: _value(row, column) for key, column in columns.items()}
@@ -77,8 +78,7 @@ class Table:
         free = [name for name in self.columns if name not in taken]
         if refused := [name for name in free if not keepable(name)]:
             self.findings.append(
-                f"not kept: {', '.join(map(repr, refused))}, since predictions.csv has columns of that name; rename them "
-                "to keep them"
+                f"not kept: {', '.join(map(repr, refused))}, since predictions.csv uses the name; rename what you need"
             )
         return [name for name in free if keepable(name)]
 

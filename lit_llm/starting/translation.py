@@ -32,7 +32,8 @@ def plan_pairs(table: Table, languages: Sequence[str], facts: dict[str, str | No
         ConfigError: if a column is not there or cannot be guessed.
     """
     named = {fact: present(f"--{fact}", name, table.columns) for fact, name in facts.items() if name}
-    both = _languages(table, languages, list(named.values()))
+    called = {plain: name for plain, _, name in (text.partition("=") for text in languages)}
+    both = _languages(table, list(called), list(named.values()))
     for fact in FACTS:
         guess = by_name(fact, table.columns, [*both, *named.values()])
         if fact not in named and guess:
@@ -41,7 +42,7 @@ def plan_pairs(table: Table, languages: Sequence[str], facts: dict[str, str | No
     columns = {name: Column(name) for name in both} | ({"id": Column(identity, "id")} if identity else {})
     records = table.records(columns)
     keep = table.kept([*both, *named.values(), identity])
-    settings = _settings(both) | {f"{fact}_field": name for fact, name in named.items()}
+    settings = _settings(both, called) | {f"{fact}_field": name for fact, name in named.items()}
     if identity and identity != "id":
         settings["id_field"] = identity
     others = [*named.values(), *keep]
@@ -50,7 +51,7 @@ def plan_pairs(table: Table, languages: Sequence[str], facts: dict[str, str | No
         row.update({name: table.raw[record.line].get(name) for name in others})
     plan.faults = list(table.faults)
     plan.together = [named["document"]] if "document" in named else []
-    plan.findings = [*table.findings, *_said(both, named, keep)]
+    plan.findings = [*table.findings, *_said(settings["languages"], named, keep)]
     return plan
 
 
@@ -61,7 +62,8 @@ def plan_parallel(paths: Sequence[Path], languages: Sequence[str], known: Layout
         ConfigError: if the files' languages are not named by them.
         DataError: if they differ in their number of lines.
     """
-    names = list(languages) or [_called(path) for path in paths]
+    called = {plain: name for plain, _, name in (text.partition("=") for text in languages)}
+    names = list(called) or [_called(path) for path in paths]
     if names[0] == names[1]:
         raise ConfigError(f"--languages: both files are called {names[0]!r}: name their languages, such as es,nah")
     read = [read_lines(path, known) for path in paths]
@@ -69,10 +71,10 @@ def plan_parallel(paths: Sequence[Path], languages: Sequence[str], known: Layout
     if len(texts[0]) != len(texts[1]):
         raise DataError(_unlike(paths, texts))
     faults, records = _pairs(paths, names, texts)
-    plan = _plan(paths, _settings(names), records, names, "id")
+    plan = _plan(paths, _settings(names, called), records, names, "id")
     plan.faults = faults
     sizes = ", ".join(f"{path.name} ({name})" for path, name in zip(paths, names, strict=True))
-    plan.findings = [f"{sizes}: {len(texts[0]):,} lines each", *_said(names, {}, [])]
+    plan.findings = [f"{sizes}: {len(texts[0]):,} lines each", *_said(plan.settings["languages"], {}, [])]
     plan.findings += [f"{path.name} is {code}" for path, (_, code) in zip(paths, read, strict=True) if code != "utf-8"]
     return plan
 
@@ -105,8 +107,8 @@ def _plan(
     return plan
 
 
-def _settings(both: Sequence[str]) -> dict[str, Any]:
-    return {"languages": {name: language(name) or name for name in both}}
+def _settings(both: Sequence[str], called: dict[str, str]) -> dict[str, Any]:
+    return {"languages": {name: called.get(name) or language(name) or name for name in both}}
 
 
 def _languages(table: Table, named: Sequence[str], taken: Sequence[str]) -> list[str]:
@@ -125,9 +127,12 @@ def _languages(table: Table, named: Sequence[str], taken: Sequence[str]) -> list
     return long
 
 
-def _said(both: Sequence[str], named: dict[str, str], keep: Sequence[str]) -> list[str]:
-    shown = " and ".join(f"{name!r} ({language(name) or name})" for name in both)
-    said = [f"pairs of {shown}, learned in both directions (--languages A,B names other columns)"]
+def _said(languages: dict[str, str], named: dict[str, str], keep: Sequence[str]) -> list[str]:
+    shown = " and ".join(f"{column!r}, called {name!r} in the prompt" for column, name in languages.items())
+    other = ",".join(f"{column}=NAME" for column in languages)
+    said = [
+        f"pairs of {shown}, learned in both directions (--languages A,B names other columns, {other} their languages)"
+    ]
     said += [f"the {fact} of a pair is in {name!r} (--{fact})" for fact, name in named.items()]
     if keep:
         said.append(f"kept for predictions.csv: {', '.join(map(repr, keep))}")

@@ -41,6 +41,8 @@ def detect(path: Path) -> tuple[str, str]:
         return "utf-8", "plain ASCII, which is UTF-8"
     if _is_utf8(path):
         return "utf-8", "UTF-8"
+    if strays := _strays(content):
+        return "utf-8", f"UTF-8, but for {strays} bytes, whose rows are bad"
     return _single(path, content)
 
 
@@ -64,6 +66,14 @@ def _is_utf8(path: Path) -> bool:
     return True
 
 
+def _strays(content: bytes) -> int:
+    """Return how many places are not UTF-8, if these are so few that the rest cannot be of another encoding."""
+    text = content.decode("utf-8", "replace")
+    wrong = text.count("\ufffd")
+    beyond = sum(not letter.isascii() for letter in text) - wrong
+    return wrong if wrong <= (1 - _CLEAR) * beyond else 0
+
+
 def _single(path: Path, content: bytes) -> tuple[str, str]:
     """Tell encodings of one byte for a letter apart by what they make of the bytes beyond ASCII."""
     shares = {name: _share(content, name) for name in _CANDIDATES}
@@ -80,10 +90,8 @@ def _single(path: Path, content: bytes) -> tuple[str, str]:
 
 def _share(content: bytes, name: str) -> float:
     """Return the share of the letters beyond ASCII that are likely where they stand."""
-    try:
-        text = content.decode(name)
-    except UnicodeDecodeError:
-        return 0.0
+    # A few bytes that are no letter at all spoil their rows, not the file.
+    text = content.decode(name, "replace")
     beyond = sum(not letter.isascii() for letter in text)
     likely = sum(len(match[0]) for match in _LIKELY.finditer(text)) - text.count("%")
     return (likely - len(_ODD.findall(text))) / max(1, beyond)

@@ -91,3 +91,11 @@ def test_impossible_settings(settings: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         Layout(**settings)  # type: ignore[arg-type]
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(("encoding", "stray"), [("utf-8", b"\xe1"), ("windows-1252", b"\x81")])
+def test_a_byte_that_is_no_letter_spoils_its_row_alone(tmp_path: Path, encoding: str, stray: bytes) -> None:
+    rows = [f"señal número {k};está aquí\n".encode(encoding) for k in range(40)]
+    (tmp_path / "t.csv").write_bytes(b"".join([b"a;b\n", *rows[:20], b"mal" + stray + b";x\n", *rows[20:]]))
+    found = sniff(tmp_path / "t.csv")
+    assert (found.layout.encoding, found.rows, found.broken) == (encoding, 41, 1)

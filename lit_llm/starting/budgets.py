@@ -1,0 +1,108 @@
+"""How long rows, answers and a first run may be."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from lit_llm.starting.bases import Base
+from lit_llm.starting.lengths import Lengths
+from lit_llm.starting.measuring import Pace
+
+FEW = 200
+"""Rows below which scores say little."""
+
+PRESENTED = 12_000
+"""Rows that a tiny base has to see, each counted as often as it is learned from."""
+
+MOST_EPOCHS = 30
+VALIDATIONS = 6
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Lengths and times of a run.
+
+    Attributes:
+        max_length: most tokens of a row.
+        longest: tokens of the longest row, for the comment.
+        max_new_tokens: most tokens of an answer.
+        longest_answer: tokens of the longest answer, for the comment.
+        batch_size: rows of a step.
+        eval_batch_size: rows answered together.
+        epochs: times that each row is learned from.
+    """
+
+    max_length: int
+    longest: int
+    max_new_tokens: int
+    longest_answer: int
+    batch_size: int = 8
+    eval_batch_size: int = 32
+    epochs: int = 1
+
+    @property
+    def validations_every(self) -> int:
+        """Epochs between two validations."""
+        return math.ceil(self.epochs / VALIDATIONS)
+
+    def steps(self, rows: int) -> int:
+        """Return the optimizer steps over that many training rows."""
+        return self.epochs * math.ceil(rows / self.batch_size)
+
+
+def budget_for(task: str, base: Base, lengths: Lengths, rows: int) -> Budget:
+    """Return what a run of a task needs.
+
+    Args:
+        task: ``extraction``, ``translation`` or ``sign``.
+        base: what learns.
+        lengths: of all rows.
+        rows: of training.
+    """
+    longest, answer = max(lengths.whole), max(lengths.answers)
+    epochs = 3 if rows < 5000 else 1
+    if base.tiny:
+        epochs = min(MOST_EPOCHS, max(1, math.ceil(PRESENTED / rows)))
+    # Of few rows, another one is likelier to be longer than all of them.
+    room = 1.2 if len(lengths.whole) >= FEW else 1.5
+    return Budget(
+        max_length=_rounded(longest * room, 32),
+        longest=longest,
+        max_new_tokens=_rounded(answer * room, 16),
+        longest_answer=answer,
+        batch_size=min(8 if task == "extraction" else 16, max(1, rows // 4)),
+        eval_batch_size=64 if longest <= 512 else 16,
+        epochs=epochs,
+    )
+
+
+def within(budget: Budget, pace: Pace | None, sizes: Mapping[str, int], lengths: Lengths, minutes: float) -> Budget:
+    """Return as many epochs of the budget as the time allows, at least one."""
+    while pace and budget.epochs > 1 and seconds(budget, pace, sizes, lengths) > 60 * minutes:
+        budget = replace(budget, epochs=budget.epochs - 1)
+    return budget
+
+
+def seconds(budget: Budget, pace: Pace, sizes: Mapping[str, int], lengths: Lengths) -> float:
+    """Return what a run takes at a pace.
+
+    Args:
+        budget: of the run.
+        pace: what was measured.
+        sizes: rows of ``train`` and ``valid``.
+        lengths: of all rows.
+    """
+    batches = math.ceil(sizes["valid"] / budget.eval_batch_size)
+    validations = budget.epochs // budget.validations_every
+    return pace.seconds(budget.steps(sizes["train"]), validations, batches, _usual_most(lengths.answers))
+
+
+def _usual_most(lengths: Sequence[int]) -> int:
+    """Return a length that the longest of a batch commonly has."""
+    return sorted(lengths)[int(0.95 * (len(lengths) - 1))]
+
+
+def _rounded(value: float, step: int) -> int:
+    return math.ceil(value / step) * step
