@@ -13,7 +13,9 @@ from lit_llm.batch import as_text
 from lit_llm.data.hygiene.duplicates import fold
 from lit_llm.data.records.faults import Fault
 from lit_llm.data.records.reading import Column, Record
-from lit_llm.errors import ConfigError
+from lit_llm.errors import ConfigError, DataError
+from lit_llm.generation import JsonSchemaConstraint
+from lit_llm.schemas import in_schema_form
 from lit_llm.starting.columns import json_columns, present, schema_column, text_columns
 from lit_llm.starting.oddities import oddities
 from lit_llm.starting.plan import Plan
@@ -134,55 +136,34 @@ def _take_out_odd_rows(plan: Plan, table: Table, target: str, records: Sequence[
 
 
 def _add_schema(plan: Plan, table: Table, target: str) -> None:
-    unwritable = refused_by_grammar(
-        infer([row[target] for row in plan.rows], LOOSEST), [row[target] for row in plan.rows]
-    )
-    reason = "holds something that a model held to a schema cannot write, such as a control character"
-    plan.drop({k: Fault(table.path, plan.lines[k], reason, target, plan.rows[k], "") for k in unwritable})
+    unwritable = refused([row[target] for row in plan.rows], infer([row[target] for row in plan.rows], LOOSEST))
+    plan.drop({k: Fault(table.path, plan.lines[k], why, target, plan.rows[k]) for k, why in unwritable.items()})
     values = [row[target] for row in plan.rows]
     bounds: Bounds | None = Bounds()
     schema = infer(values, bounds)
-    while bounds and refused_by_grammar(schema, values):
+    while bounds and refused(values, schema):
         bounds = looser(bounds)
         schema = infer(values, bounds or LOOSEST)
     plan.schema = schema
     plan.findings += [f"schema: {line}" for line in described(schema)]
 
 
-def refused_by_grammar(schema: Schema, values: Sequence[Any]) -> list[int]:
-    """Return the places of values that a model held to the schema could not write; none where llguidance is absent."""
+def refused(values: Sequence[Any], schema: Schema) -> dict[int, str]:
+    """Return why values could not be written by a model that is held to a schema, by their places.
+
+    Without llguidance, which holds a model to it, there are none.
+    """
     if find_spec("llguidance") is None:
-        return []
-    from llguidance import LLMatcher, LLTokenizer
-
-    from lit_llm.generation.constraint import COMPACT
-
-    # Bytes for tokens: what a tokenizer makes of them does not matter to the grammar.
-    grammar = LLMatcher.grammar_from_json_schema(json.dumps(schema, ensure_ascii=False), overrides=COMPACT)
-    fresh = LLMatcher(LLTokenizer("byte"), grammar, log_level=0)
-    if fresh.is_error():
-        return list(range(len(values)))
-    known: dict[str, bool] = {}
-    for text in map(as_text, (ordered(value, schema) for value in values)):
-        if text not in known:
-            matcher = fresh.deep_copy()
-            known[text] = matcher.consume_tokens(list(text.encode())) and matcher.is_accepting()
-    return [place for place, value in enumerate(values) if not known[as_text(ordered(value, schema))]]
-
-
-def ordered(value: Any, schema: Schema) -> Any:
-    """Return a value with its keys in the order of an inferred schema."""
-    branches = schema.get("anyOf", [schema])
-    if isinstance(value, list):
-        listed: Schema = next((branch for branch in branches if "items" in branch), {})
-        return [ordered(item, listed.get("items", {})) for item in value]
-    if not isinstance(value, dict):
-        return value
-    part: Schema = next((branch for branch in branches if "object" in branch.get("type", ())), {})
-    properties = part.get("properties", {})
-    keys = [key for key in properties if key in value] + [key for key in value if key not in properties]
-    others = part.get("additionalProperties") or {}
-    return {key: ordered(value[key], properties.get(key, others)) for key in keys}
+        return {}
+    constraint = JsonSchemaConstraint()
+    known: dict[str, str | None] = {}
+    texts = [as_text(in_schema_form(value, schema)) for value in values]
+    for text in dict.fromkeys(texts):
+        try:
+            known[text] = constraint.fault(text, {"schema": schema})
+        except DataError as error:
+            known[text] = str(error)
+    return {place: why for place, text in enumerate(texts) if (why := known[text]) is not None}
 
 
 def described(schema: Schema, path: str = "") -> list[str]:

@@ -145,21 +145,21 @@ def _usable(plan: Plan, base: Base, options: Options) -> Lengths:
     """Take out the rows that the base cannot read, and return the lengths of the others."""
     if not plan.rows:
         raise _nothing_left(plan)
-    tokenizer = open_tokenizer(base.backbone, Loading())
+    data = plan.data(bad_rows="skip")
+    data.tokenizer = open_tokenizer(base.backbone, Loading())
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "all.jsonl"
         write_jsonl(file, plan.rows)
-        data = plan.data()
-        data.tokenizer = tokenizer
         examples = data.read(file)
-        lengths, refused = measure(data, examples, context_of(base.backbone))
+    lengths, refused = measure(data, examples, context_of(base.backbone))
+    wrong = {fault.line: fault.message for faults in data.skipped.values() for fault in faults}
+    wrong |= {int(examples[place].place.rpartition(":")[2]): reason for place, reason in refused.items()}
     reasons = {}
-    for place, reason in refused.items():
-        row = int(examples[place].place.rpartition(":")[2]) - 1
-        source = plan.sources[0] if plan.task != "sign" else plan.sources[-1]
-        name = str(plan.rows[row][plan.settings.get("id_field", "id")])
-        field_name = plan.compared[0] if plan.compared else ""
-        reasons[row] = Fault(source, plan.lines[row], reason, field_name, plan.rows[row], name)
+    for line, reason in sorted(wrong.items()):
+        row = plan.rows[line - 1]
+        name = str(row[plan.settings.get("id_field", "id")])
+        column = plan.compared[0] if plan.compared else "text"
+        reasons[line - 1] = Fault(plan.sources[-1], plan.lines[line - 1], reason, column, row, name)
     plan.drop(reasons)
     if lengths.whole:
         half = median_low(lengths.whole)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from lit_llm.metrics import first_fault
-from lit_llm.starting.extraction import refused_by_grammar
+from lit_llm.schemas import first_fault
+from lit_llm.starting.extraction import refused
 from lit_llm.starting.oddities import oddities
 from lit_llm.starting.schemas import Bounds, infer, key_order, looser
 
@@ -94,10 +94,10 @@ def test_every_value_satisfies_its_schema_and_can_be_written_under_it(seed: int)
     bounds: Bounds | None = Bounds()
     schema = infer(values)
     assert not [value for value in values if first_fault(value, schema)]
-    while bounds and refused_by_grammar(schema, values):
+    while bounds and refused(values, schema):
         bounds = looser(bounds)
         schema = infer(values, bounds) if bounds else schema
-    assert refused_by_grammar(schema, values) == []
+    assert refused(values, schema) == {}
     assert not [value for value in values if first_fault(value, schema)]
 
 
@@ -109,7 +109,7 @@ def test_the_grammar_is_closed() -> None:
         {"color": "rojo", "n": "4"},
         {"color": "rojo", "n": 4, "x": 1},
     ]
-    assert refused_by_grammar(schema, wrong) == [0, 1, 2, 3]
+    assert list(refused(wrong, schema)) == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize(
