@@ -63,7 +63,7 @@ def test_version(capsys):
         ("fti", "unknown verb 'fti'; did you mean 'fit'?"),
         ("PREDICT", "did you mean 'predict'?"),
         ("exprot", "did you mean 'export'?"),
-        ("zzzz", "choose from fit, validate"),
+        ("zzzz", "choose from init, fit, validate"),
         ("Fine-Tune", "it is called 'fit' here"),
         ("evaluate", "it is called 'test' here"),
         ("merge-lora", "'export --run checkpoints/mine --merged FOLDER'"),

@@ -23,7 +23,14 @@ MAP_KEYS = 30
 """Different keys from which an object may be a map, whose keys are data."""
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
-_KINDS = {str: "string", bool: "boolean", int: "integer", float: "number", list: "array", dict: "object"}
+_KINDS: dict[type, str] = {
+    str: "string",
+    bool: "boolean",
+    int: "integer",
+    float: "number",
+    list: "array",
+    dict: "object",
+}
 
 Schema = dict[str, Any]
 
@@ -63,7 +70,8 @@ def infer(values: Sequence[Any], bounds: Bounds | None = None) -> Schema:
 
 def kind_of(value: Any) -> str:
     """Return what JSON schema calls the type of a value; ``integer`` and ``number`` are told apart."""
-    return "null" if value is None else _KINDS[type(value)]
+    # Booleans are whole numbers to Python, and numbers may be of a class that keeps their digits.
+    return "null" if value is None else next(name for kind, name in _KINDS.items() if isinstance(value, kind))
 
 
 def key_order(orders: Iterable[tuple[str, ...]]) -> list[str]:

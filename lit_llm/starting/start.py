@@ -16,7 +16,7 @@ from lit_llm.data.records.faults import Fault, write_faults
 from lit_llm.data.records.layout import Layout
 from lit_llm.errors import ConfigError, DataError, UserError
 from lit_llm.models.backbone import Loading, open_tokenizer
-from lit_llm.report.files import write_jsonl, write_report
+from lit_llm.report.files import write_report
 from lit_llm.starting import guide
 from lit_llm.starting.bases import Base, choose
 from lit_llm.starting.budgets import FEW, budget_for, seconds, within
@@ -30,6 +30,7 @@ from lit_llm.starting.run_file import run_file
 from lit_llm.starting.sign import plan_sign, table_of
 from lit_llm.starting.tables import read_table
 from lit_llm.starting.translation import plan_pairs, plan_parallel
+from lit_llm.strict_json import dumps
 
 SHOWN_FAULTS = 8
 
@@ -149,7 +150,7 @@ def _usable(plan: Plan, base: Base, options: Options) -> Lengths:
     data.tokenizer = open_tokenizer(base.backbone, Loading())
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "all.jsonl"
-        write_jsonl(file, plan.rows)
+        _write(file, plan.rows)
         examples = data.read(file)
     lengths, refused = measure(data, examples, context_of(base.backbone))
     wrong = {fault.line: fault.message for faults in data.skipped.values() for fault in faults}
@@ -195,11 +196,16 @@ def _nothing_left(plan: Plan) -> DataError:
 
 def _write_rows(folder: Path, plan: Plan, dealt: dict[str, list[int]]) -> None:
     for name, places in dealt.items():
-        write_jsonl(folder / f"{name}.jsonl", (plan.rows[place] for place in places))
+        _write(folder / f"{name}.jsonl", [plan.rows[place] for place in places])
     plan.faults.sort(key=lambda fault: (str(fault.path), fault.line))
     write_faults(plan.faults, folder / "bad_rows.jsonl")
     if plan.schema is not None:
         write_report(folder / "schema.json", plan.schema)
+
+
+def _write(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    # Numbers keep the digits that they were written with.
+    path.write_text("".join(f"{dumps(row)}\n" for row in rows), encoding="utf-8", newline="\n")
 
 
 def _first_steps(folder: Path, text: str) -> Pace:

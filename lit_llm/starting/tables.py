@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -116,7 +117,7 @@ def read_table(path: Path, known: Layout) -> Table:
         if isinstance(row, Broken):
             table.faults.append(Fault(path, line, row.message, row.field, row.raw, f"{path.stem}-{line}"))
         else:
-            table.raw[line] = row
+            table.raw[line] = {name: _as_json(value) for name, value in row.items()}
     if not table.raw:
         first = f"; the first: {table.faults[0].message}" if table.faults else ""
         raise DataError(f"{path}: holds no row that can be read{first}")
@@ -135,6 +136,19 @@ def read_lines(path: Path, known: Layout) -> tuple[list[str | Broken], str]:
         for _, text in text_lines(path, MAX_LINE_BYTES, Layout(encoding=encoding))
     ]
     return lines, encoding
+
+
+def _as_json(value: Any) -> Any:
+    """Return a value of a Parquet file as JSON can hold it: days, decimals and bytes as text, no number as null."""
+    if isinstance(value, dict):
+        return {str(key): _as_json(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_as_json(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, str | int | float | None):
+        return value
+    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
 
 
 def _value(row: dict[str, Any], column: Column) -> Any:

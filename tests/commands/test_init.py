@@ -6,12 +6,15 @@ import csv
 import io
 import json
 import shlex
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow
 import pytest
 import yaml
+from pyarrow import parquet
 
 from lit_llm.__main__ import main
 from scripts.demo_data.make_messy import WAYS, make_messy
@@ -124,6 +127,13 @@ def test_one_array_of_objects_with_names_of_its_own(here: Path) -> None:
     ]
     ids = sorted(int(row["id"]) for part in ("train", "valid", "test") for row in rows_of(f"out/here/{part}.jsonl"))
     assert ids == [k for k in range(20) if k not in (3, 7)]
+
+
+def test_a_parquet_file_of_other_types(here: Path) -> None:
+    rows = [row | {"ficha": json.dumps(row["ficha"]), "alta": date(2024, 1, k + 1)} for k, row in enumerate(notes(12))]
+    parquet.write_table(pyarrow.Table.from_pylist(rows), here / "p.parquet")
+    assert init("extraction", "p.parquet") == 0
+    assert rows_of("p/train.jsonl")[0]["alta"].startswith("2024-01-")
 
 
 def test_texts_that_are_nearly_the_same_stay_together(here: Path) -> None:

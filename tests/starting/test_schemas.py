@@ -12,6 +12,7 @@ from lit_llm.schemas import first_fault
 from lit_llm.starting.extraction import refused
 from lit_llm.starting.oddities import oddities
 from lit_llm.starting.schemas import Bounds, infer, key_order, looser
+from lit_llm.strict_json import loads
 
 
 @pytest.mark.parametrize(
@@ -20,6 +21,7 @@ from lit_llm.starting.schemas import Bounds, infer, key_order, looser
         ([3, 4], "type", "integer"),
         ([3, 4.5], "type", "number"),
         ([50.0, 60.0], "type", "number"),
+        (loads("[1.50, 0.00001]"), "type", "number"),
         (["a", None], "type", ["string", "null"]),
         ([None, None], "type", "null"),
         ([True, False], "type", "boolean"),
