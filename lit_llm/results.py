@@ -95,7 +95,7 @@ def read_results(folder: Path) -> list[Result]:
     Raises:
         DataError: if a file is not as ``write_result`` writes it.
     """
-    return sorted(map(_read, result_files(folder)), key=lambda result: result.time)
+    return sorted(map(read_result, result_files(folder)), key=lambda result: result.time)
 
 
 def is_current(result: Result, folder: Path) -> bool:
@@ -160,7 +160,14 @@ def as_rows(per_field: Mapping[str, Any]) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (row["f1"], -row["support"], row["field"]))
 
 
-def _read(path: Path) -> Result:
+def read_result(path: Path) -> Result:
+    """Return one result.
+
+    Raises:
+        DataError: if there is no such file, or it is not as ``write_result`` writes it.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; results lie in {FOLDER}/ of a run folder")
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         known = {f.name for f in fields(Result)}

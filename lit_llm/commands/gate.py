@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lit_llm.errors import ConfigError
-from lit_llm.paths import predictions
+from lit_llm.paths import existing
+from lit_llm.paths import predictions as answers
 
 if TYPE_CHECKING:
     from lit_llm.report.gates import Check
@@ -27,15 +28,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(prog="python -m lit_llm gate", description="Fail where a run is not good enough.")
     kinds = parser.add_subparsers(dest="kind", required=True, metavar="quality|latency|leakage")
-    quality = kinds.add_parser("quality", help="a floor for a score, and a drop from a baseline")
-    quality.add_argument("predictions", type=predictions, help="predictions.csv or run folder")
-    quality.add_argument("--score", default="chrf", help="chrf (default), chrfpp, bleu or ter")
+    quality = kinds.add_parser("quality", help="floors for scores, and a drop from a baseline")
+    quality.add_argument("predictions", type=_scored, help="predictions.csv, run folder, or a file of its results/")
+    quality.add_argument("--score", default="chrf", help="of --least and --baseline: chrf (default), chrfpp, bleu, ter")
     quality.add_argument("--least", type=float, help="the floor, such as 48; a ceiling of TER")
+    quality.add_argument(
+        "--floor",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a floor for any score of a run's newest test, or of predictions: field_f1=0.9 (in every test file), "
+        "known/exact_match=0.8, fields/total=0.95; a ceiling of a loss; may be given several times",
+    )
     quality.add_argument("--baseline", help="predictions of the same rows, or a JSON file of scores by name")
     quality.add_argument("--most_drop", type=float, default=5.0, help="points below the baseline (5)")
     quality.add_argument("--most_flawed", type=float, default=0.02, help="share empty, copied or unstopped (0.02)")
     leakage = kinds.add_parser("leakage", help="exact matches of long references")
-    leakage.add_argument("predictions", type=predictions, help="predictions.csv or run folder")
+    leakage.add_argument("predictions", type=answers, help="predictions.csv or run folder")
     leakage.add_argument("--most", type=float, default=0.05, help="share of long references (0.05)")
     latency = kinds.add_parser("latency", help="time of one answer of a forced length")
     latency.add_argument("--run", required=True, help="run folder")
@@ -69,12 +78,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     return int(any(check.passes is False for check in checks))
 
 
-def _quality(predictions: str, least: float | None, baseline: str | None, **options: Any) -> tuple[list[Check], Any]:
+def _scored(given: str) -> str:
+    return str(existing(given))
+
+
+def _quality(
+    predictions: str, floor: list[str], least: float | None, baseline: str | None, **options: Any
+) -> tuple[list[Check], dict[str, Any]]:
+    from lit_llm.report.floors import floors
     from lit_llm.report.gates import quality
 
-    if least is None and baseline is None:
-        raise ConfigError("gate quality: nothing to hold the score to: give --least, --baseline, or both")
-    return quality(predictions, least=least, baseline=baseline, **options), {}
+    if least is None and baseline is None and not floor:
+        raise ConfigError("gate quality: nothing to hold a score to: give --floor, --least or --baseline")
+    if least is not None or baseline is not None:
+        # These look at answers, row by row.
+        answers(predictions)
+    checks, measured = floors(predictions, floor, options["only"]) if floor else ([], {})
+    if least is not None or baseline is not None:
+        checks += quality(predictions, least=least, baseline=baseline, **options)
+    return checks, measured
 
 
 def _leakage(predictions: str, **options: Any) -> tuple[list[Check], Any]:

@@ -112,7 +112,10 @@ def _scored(paths: Sequence[str], only: Sequence[str]) -> dict[str, list[Predict
     """Return the rows of files that have a reference and are asked for."""
     systems = aligned({path: rows_with(read_predictions(path), only, path) for path in paths})
     if is_extraction(next(iter(systems.values()))):
-        raise ConfigError(f"{paths[0]}: the answers are JSON; the gates score translations (compare scores JSON)")
+        raise ConfigError(
+            f"{paths[0]}: the answers are JSON, and this gate is of translations; of fields, use "
+            "gate quality --floor field_f1=0.9"
+        )
     return systems
 
 

@@ -151,8 +151,8 @@ def test_latency(tmp_path: Path, run: Path, limit: list[str], status: int) -> No
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["quality", "{a}"], "give --least, --baseline, or both"),
-        (["latency", "--run", "nowhere"], "give --most_p95, --least_rate, or both"),
+        (["quality", "{a}"], "give --floor, --least or --baseline"),
+        (["latency", "--run", "{run}"], "give --most_p95, --least_rate, or both"),
         (["quality", "{a}", "--baseline", "none.json"], "none.json holds no score 'chrf'"),
         (["quality", "{a}", "--baseline", "{a}"], "is its own baseline"),
         (["quality", "{json}", "--least", "1"], "the answers are JSON"),
@@ -168,6 +168,94 @@ def test_what_cannot_be_judged_is_an_error(
         "a": system("a", 0.3, 20),
         "json": write(tmp_path / "json.csv", json_rows),
         "short": system("short", 0.3, 20, reference="in calli"),
+        "run": str(tmp_path),
     }
+    (tmp_path / "config.yaml").touch()
     assert main(["gate", *(option.format(**files) for option in options)]) == 1
     assert message in capsys.readouterr().err
+
+
+def extraction(path: Path, right: int, rows: int = 10) -> str:
+    """Write predictions of two splits, of which so many rows of each have the right total; all have the right name."""
+    found = []
+    for split in ("norte", "sur"):
+        for number in range(rows):
+            gold = {"total": number, "cliente": f"c{number}"}
+            said = gold | ({} if number < right or split == "sur" else {"total": -1})
+            found.append(
+                {
+                    "id": f"{split}{number}",
+                    "prediction": json.dumps(said),
+                    "raw": json.dumps(said),
+                    "reference": json.dumps(gold),
+                    "meta": {"split": split},
+                }
+            )
+    return write(path, found)
+
+
+@pytest.mark.parametrize(
+    ("floors", "status"),
+    [
+        (["field_f1=0.85"], 0),
+        (["field_f1=0.86"], 1),
+        (["sur/field_f1=1"], 0),
+        (["norte/exact_match=0.7", "fields/cliente=1"], 0),
+        (["norte/exact_match=0.7", "fields/total=0.9"], 1),
+        (["norte/fields/total=0.7"], 0),
+    ],
+)
+def test_floors_of_extraction_hold_in_every_split(
+    tmp_path: Path, floors: list[str], status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # 7 of 10 totals and 10 of 10 names: 17 of 20 fields.
+    path = extraction(tmp_path / "p.csv", right=7)
+    assert main(["gate", "quality", path, *(part for floor in floors for part in ("--floor", floor))]) == status
+    assert ("FAIL" in capsys.readouterr().out) == bool(status)
+
+
+def test_only_some_rows_have_to_reach_a_floor(tmp_path: Path) -> None:
+    path = extraction(tmp_path / "p.csv", right=0)
+    assert main(["gate", "quality", path, "--floor", "exact_match=1"]) == 1
+    assert main(["gate", "quality", path, "--floor", "exact_match=1", "--only", "split=sur"]) == 0
+
+
+def test_a_floor_of_translations_from_their_text(system: System) -> None:
+    path = system("a", 0.2, 60)
+    assert main(["gate", "quality", path, "--floor", f"chrf={chrf(path) - 0.01}"]) == 0
+    assert main(["gate", "quality", path, "--floor", f"chrf={chrf(path) + 0.01}"]) == 1
+
+
+def stored(folder: Path, loss: float, weights: bytes = b"w", **scores: float) -> Path:
+    from lit_llm.results import Result, content_hash, write_result
+
+    (folder / "best.ckpt").parent.mkdir(parents=True, exist_ok=True)
+    (folder / "best.ckpt").write_bytes(weights)
+    checkpoint = {"name": "best", "step": 7, "sha256": content_hash(folder / "best.ckpt")}
+    return write_result(Result("test", checkpoint=checkpoint, scores={"mayo": {"loss": loss, **scores}}), folder)
+
+
+def test_the_newest_test_of_a_run_counts_and_a_loss_has_a_ceiling(tmp_path: Path, capsys: Any) -> None:
+    first = stored(tmp_path, 0.9, field_f1=0.5)
+    stored(tmp_path, 0.2, field_f1=0.8)
+    assert main(["gate", "quality", str(tmp_path), "--floor", "field_f1=0.75", "--floor", "mayo/loss=0.2"]) == 0
+    assert "of: test of best at step 7" in capsys.readouterr().out
+    assert main(["gate", "quality", str(tmp_path), "--floor", "loss=0.19"]) == 1
+    assert main(["gate", "quality", str(first), "--floor", "field_f1=0.75"]) == 1
+
+
+def test_what_cannot_be_held_to_a_floor_is_named(tmp_path: Path, capsys: Any) -> None:
+    def refused(*options: str) -> str:
+        assert main(["gate", "quality", *options]) == 1
+        return str(capsys.readouterr().err)
+
+    folder = tmp_path / "run"
+    stored(folder, 0.2, field_f1=0.8)
+    assert "field_f1" in refused(str(folder), "--floor", "fieldf1=0.5")
+    assert "name=value" in refused(str(folder), "--floor", "field_f1")
+    assert "name=value" in refused(str(folder), "--floor", "field_f1=high")
+    (folder / "best.ckpt").write_bytes(b"other")
+    assert "lit_llm test --config" in refused(str(tmp_path), "--floor", "field_f1=0.5")
+    assert "other weights" in refused(str(folder), "--floor", "field_f1=0.5")
+    assert "no such file" in refused(str(tmp_path / "results.json"), "--floor", "field_f1=0.5")
+    assert "--floor field_f1" in refused(extraction(tmp_path / "p.csv", 3), "--least", "4")
