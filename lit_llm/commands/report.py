@@ -17,7 +17,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from lit_llm.errors import ConfigError
     from lit_llm.report.files import refuse_existing
-    from lit_llm.report.page import write_page
+    from lit_llm.report.page.writing import write_page
 
     if options.rows < 0:
         raise ConfigError(f"--rows: {options.rows} is less than 0")
