@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch.callbacks import Callback
 
 from lit_llm.callbacks.tensorboard import cell, table, writers
 from lit_llm.errors import DataError
+from lit_llm.storage import write_atomically
 from lit_llm.terminal import show
 
 if TYPE_CHECKING:
@@ -19,6 +22,9 @@ if TYPE_CHECKING:
 Tokens = Sequence[tuple[str, bool]]
 """The tokens of a row as text, and whether each is learned."""
 
+AUDIT = "audit.json"
+"""File of a run folder that holds the counts of its audit."""
+
 NOTHING_LEARNED = "zero-label rows"
 """The count of an audit that must be 0."""
 
@@ -27,7 +33,7 @@ class LabelAudit(Callback):
     """Prints the data's counts and a few training rows before the first step.
 
     Learned tokens are green, masked ones dim; TensorBoard shows the same under ``audit``, with learned tokens in
-    bold. Counts are rows per split, truncated and dropped rows, rows without anything to learn (which stop the run),
+    bold, and ``audit.json`` in the run folder keeps the counts. Counts are rows per split, truncated and dropped rows, rows without anything to learn (which stop the run),
     repeated texts and texts that training and validation share.
 
     Args:
@@ -38,6 +44,7 @@ class LabelAudit(Callback):
     def __init__(self, samples: int = 3, most_tokens: int = 300) -> None:
         self.samples = samples
         self.most_tokens = most_tokens
+        self._counts: dict[str, int] = {}
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show the audit.
@@ -49,6 +56,7 @@ class LabelAudit(Callback):
         if not hasattr(datamodule, "audit"):
             return
         report = datamodule.audit(self.samples)
+        self._counts = dict(report.counts)
         samples = [shorten(sample, self.most_tokens) for sample in report.samples]
         if trainer.is_global_zero:
             print_report(report.counts, samples, notes=report.notes)
@@ -64,6 +72,13 @@ class LabelAudit(Callback):
                 f"data: {empty} training rows have no token to learn from: give them an answer, or raise "
                 "data.init_args.max_length if it was cut off"
             )
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keep the counts in the run folder once the run has begun, and not before."""
+        if self._counts and trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            content = json.dumps(self._counts, ensure_ascii=False, indent=1) + "\n"
+            write_atomically(Path(trainer.default_root_dir) / AUDIT, content.encode())
+        self._counts = {}
 
 
 def print_report(

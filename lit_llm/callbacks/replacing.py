@@ -67,7 +67,7 @@ def run_files(folder: Path) -> list[Path]:
         *(folder / name for name in WEIGHTS if _is_weights(folder / name)),
         *(folder / n for n in CHECKPOINTS[::-1]),
     ]
-    logged = [folder / name for name in ("signatures.json", "hparams.yaml", "report.html", HISTORY)]
+    logged = [folder / name for name in ("signatures.json", "hparams.yaml", "audit.json", "report.html", HISTORY)]
     found = [*fixed, *_predictions(folder), *result_files(folder), *_metrics(folder), *logged]
     found += [*sorted(folder.glob("events.out.tfevents.*")), folder / "config.yaml"]
     return [path for path in found if path.exists()]

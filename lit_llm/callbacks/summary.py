@@ -81,9 +81,11 @@ class RunSummary(Callback):
         """Say how to see the answers that a test measured, and how to score those of a complete prediction."""
         if not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
+        folder = Path(trainer.default_root_dir)
         writers: Any = [c for c in trainer.callbacks if isinstance(c, PredictionWriter)]  # type: ignore[attr-defined]
         if stage == "test":
-            _say(_next(trainer, ("predict",)))
+            page = [f"  python -m lit_llm report {_shown(folder)}"] if (folder / "config.yaml").exists() else []
+            _say([*(_next(trainer, ("predict",)) or ["next"][: len(page)]), *page])
         elif stage == "predict" and writers and has_references(writers[0].target):
             _say(["next", f"  python -m lit_llm compare {_shown(writers[0].target)}"])
 

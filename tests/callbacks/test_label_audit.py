@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import html
+import json
 import io
 
 import pytest
@@ -52,6 +53,7 @@ def test_it_comes_before_the_first_step_and_in_tensorboard(tiny, audited, tmp_pa
     assert net.before.count('{"n":2}<|im_end|>') == 2
     events = EventAccumulator(str(tmp_path)).Reload()
     tags = events.Tags()["tensors"]
+    assert json.loads((tmp_path / "audit.json").read_text()) == audited().audit(2).counts
     assert tags == ["audit/counts/text_summary", "audit/sample 1/text_summary", "audit/sample 2/text_summary"]
     [event] = events.Tensors("audit/sample 1/text_summary")
     page = markdown_to_safe_html(event.tensor_proto.string_val[0].decode())
@@ -64,7 +66,7 @@ def test_rows_without_labels_stop_the_run(tiny, audited, tmp_path):
     net = tiny.Net()
     with pytest.raises(DataError, match="3 training rows have no token to learn from"):
         tiny.trainer(tmp_path, [LabelAudit()]).fit(net, audited())
-    assert net.trace == []
+    assert net.trace == [] and not (tmp_path / "audit.json").exists()
 
 
 def test_long_rows_lose_their_middle():
