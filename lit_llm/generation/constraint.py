@@ -159,7 +159,7 @@ def _matcher(vocabulary: Any, schema: Schema) -> Any:
     grammar = LLMatcher.grammar_from_json_schema(json.dumps(_quoted({} if root is True else root)), overrides=COMPACT)
     matcher = LLMatcher(vocabulary, grammar)
     if matcher.is_error():
-        reason = " ".join(matcher.get_error().split())
+        reason = " ".join(matcher.get_error().split()).replace("regex parse error", "pattern: regex parse error")
         raise DataError(
             f"meta.schema: {json.dumps(schema, ensure_ascii=False)[:200]!r} cannot be held while decoding: {reason}; "
             "simplify the schema or remove the generator's constraint"

@@ -15,7 +15,7 @@ from lit_llm.generation.beams import beam_search
 from lit_llm.generation.constraint import Constraint
 from lit_llm.generation.decoding import Decoded, Sampler, decode, greedy
 from lit_llm.generation.repetition import repetition_mask
-from lit_llm.generation.stopping import Stop, StopRule
+from lit_llm.generation.stopping import Stop, StopRule, thought_ids
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -183,7 +183,8 @@ class Generator:
     def _decode(
         self, model: Any, tokenizer: PreTrainedTokenizerBase, prompt: Prompt, meta: list[dict[str, Any]]
     ) -> list[Decoded]:
-        stop, limits = Stop(tokenizer, self.stop), self._limits(tokenizer, meta)
+        ids = [] if prompt.input_ids is None else prompt.input_ids[0].tolist()
+        stop, limits = Stop(tokenizer, self.stop, prompt=ids), self._limits(tokenizer, meta)
         vocab_size = model.config.get_text_config().vocab_size
         masks = [repetition_mask(self.repetition_penalty, self.no_repeat_ngram_size)]
         masks += [self.constraint.start(tokenizer, meta, stop.end_ids, vocab_size)] if self.constraint else []
@@ -278,8 +279,14 @@ def _one_after_another(masks: list[Mask]) -> Mask | None:
 
 
 def _generation(tokenizer: PreTrainedTokenizerBase, row: Decoded) -> Generation:
-    text = tokenizer.decode(row.tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-    return Generation(str(text), len(row.tokens), row.score, row.finished)
+    # Marks of thoughts stay, whatever they are to the tokenizer: without them a draft could not be told from an answer.
+    marks = {token: mark for token, mark in thought_ids(tokenizer).items() if token in row.tokens}
+    pieces, start = [], 0
+    for at, token in [*((at, token) for at, token in enumerate(row.tokens) if token in marks), (len(row.tokens), -1)]:
+        text = tokenizer.decode(row.tokens[start:at], skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        pieces += [str(text), marks.get(token, "")]
+        start = at + 1
+    return Generation("".join(pieces), len(row.tokens), row.score, row.finished)
 
 
 @contextmanager

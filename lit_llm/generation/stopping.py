@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
 
+from lit_llm.thoughts import CLOSE, OPEN, opens_thought
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -13,6 +15,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 StopRule = Literal["eos", "json", "never"]
+
+PROMPT_END = 32
+"""Tokens at the end of a prompt that tell whether it ends within a thought."""
 
 END_TOKENS = ("<|im_end|>", "<|endoftext|>", "<|eot_id|>")
 
@@ -25,15 +30,19 @@ class JsonState(NamedTuple):
         quoted: inside a string.
         escaped: the last character was a backslash inside a string.
         closed: the first top-level object or array is complete.
+        thoughts: thoughts that are open; nothing in them counts.
+        tag: the beginning of a mark of a thought that the last characters may be.
     """
 
     depth: int = 0
     quoted: bool = False
     escaped: bool = False
     closed: bool = False
+    thoughts: int = 0
+    tag: str = ""
 
     def feed(self, piece: str) -> JsonState:
-        """Return the state after ``piece``; text before the first bracket is passed over."""
+        """Return the state after ``piece``; thoughts and text before the first bracket are passed over."""
         state = self
         for char in piece:
             if state.closed:
@@ -45,15 +54,28 @@ class JsonState(NamedTuple):
         if self.quoted:
             escaped = char == "\\" and not self.escaped
             return JsonState(self.depth, self.escaped or char != '"', escaped)
+        if not self.depth and (char == "<" or self.tag):
+            return self._marked(char)
+        if self.thoughts:
+            return self
         if char in "{[":
             return JsonState(self.depth + 1)
         if self.depth and char in "}]":
             return JsonState(self.depth - 1, closed=self.depth == 1)
         return JsonState(self.depth, quoted=True) if self.depth and char == '"' else self
 
+    def _marked(self, char: str) -> JsonState:
+        """Return the state after a character that begins or goes on with a mark of a thought, or breaks it off."""
+        tag = "<" if char == "<" else self.tag + char
+        if tag in (OPEN, CLOSE):
+            return JsonState(thoughts=self.thoughts + 1 if tag == OPEN else max(0, self.thoughts - 1))
+        if OPEN.startswith(tag) or CLOSE.startswith(tag):
+            return self._replace(tag=tag)
+        return self._replace(tag="")._after(char)
+
 
 def json_end(text: str) -> int | None:
-    """Return how many characters it takes until the first object or array of ``text`` closes; None if it does not."""
+    """Return how many characters it takes until the first object or array closes that is no part of a thought."""
     state = JsonState()
     for index, char in enumerate(text):
         state = state.feed(char)
@@ -69,6 +91,12 @@ def stop_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
     return sorted(ids)
 
 
+def thought_ids(tokenizer: PreTrainedTokenizerBase) -> dict[int, str]:
+    """Return the marks of thoughts that a tokenizer has as tokens, by id."""
+    found: list[tuple[Any, str]] = [(tokenizer.convert_tokens_to_ids(mark), mark) for mark in (OPEN, CLOSE)]
+    return {token: mark for token, mark in found if token is not None and token != tokenizer.unk_token_id}
+
+
 class Stop:
     """Tells which rows are finished after their newest token; usable as a transformers stopping criterion.
 
@@ -79,14 +107,23 @@ class Stop:
         rule: ``eos`` stops at an end token, ``json`` also where the top-level object or array closes, ``never`` at
             nothing, for measurements of a given length.
         prompt_length: leading positions that are not generated.
+        prompt: ids that generation starts from, whose end tells whether the answer begins within a thought.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, rule: StopRule, prompt_length: int = 0) -> None:
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        rule: StopRule,
+        prompt_length: int = 0,
+        prompt: Sequence[int] = (),
+    ) -> None:
         self.tokenizer = tokenizer
         self.rule = rule
         self.prompt_length = prompt_length
         self.end_ids = stop_ids(tokenizer)
-        self._silent = {*tokenizer.all_special_ids, *self.end_ids}
+        self._silent = {*tokenizer.all_special_ids, *self.end_ids} - set(thought_ids(tokenizer))
+        ending = str(tokenizer.decode(list(prompt[-PROMPT_END:]))) if rule == "json" else ""
+        self._first = JsonState(thoughts=int(opens_thought(ending)))
         self._pieces: dict[int, str] = {}
         self._states: dict[tuple[int, ...], JsonState] = {}
 
@@ -108,7 +145,7 @@ class Stop:
 
     def length(self, tokens: Sequence[int]) -> int | None:
         """Return how many of one row's generated tokens make up its answer, end token included; None if unfinished."""
-        state = JsonState()
+        state = self._first
         for index, token in enumerate(tokens):
             state = state.feed(self._piece(token))
             if token in self.end_ids or (self.rule == "json" and state.closed):
@@ -124,7 +161,7 @@ class Stop:
         return [self._states[tuple(row)].closed for row in rows]
 
     def _scan(self, row: Sequence[int]) -> JsonState:
-        return JsonState().feed("".join(map(self._piece, row)))
+        return self._first.feed("".join(map(self._piece, row)))
 
     def _piece(self, token: int) -> str:
         # Byte-level and metaspace vocabularies spell every ASCII mark of JSON as itself, so the raw token is enough.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lit_llm.strict_json import JSONError, JSONSyntaxError, loads
+from lit_llm.thoughts import after_thoughts, unfinished
 
 _FENCE = re.compile(r"```[\w-]*\s*(.*?)```", re.DOTALL)
 _OPENING = re.compile(r"[\[{]")
@@ -20,7 +21,7 @@ class Parsed:
 
     Attributes:
         value: the JSON value; None where nothing was found (and where the text is ``null``: see ``found``).
-        strict: the whole text is one JSON value.
+        strict: the whole text is one JSON value, but for thoughts before it.
         error: why it is not; empty where ``strict``.
         found: there is a value, be it strict or recovered.
     """
@@ -34,13 +35,23 @@ class Parsed:
 def parse_json(text: str) -> Parsed:
     """Read ``text`` strictly, else recover the content of the first code fence, else the first object in it.
 
-    Strict is RFC 8259: NaN, Infinity, numbers too large for a float, duplicate keys and lone surrogates are errors.
-    A truncated value is never completed, nor is a complete part of a truncated value taken for the answer.
+    Strict is RFC 8259: NaN, Infinity, numbers beyond a float, duplicate keys and lone surrogates are errors. Thoughts
+    (``<think>…</think>``) are no part of the answer, and one that does not end leaves none behind it. A truncated value
+    is never completed, nor is a complete part of a truncated value taken for the answer.
     """
-    try:
-        return Parsed(loads(text), strict=True)
-    except JSONError as error:
-        reason = str(error)
+    rest, reason = text, ""
+    for rest in (text, *after_thoughts(text)):
+        try:
+            return Parsed(loads(rest), strict=True)
+        except JSONError as error:
+            reason = str(error)
+    begin = _unfinished(rest)
+    if begin is not None:
+        rest, reason = rest[:begin], "the thought does not end, so there is no answer"
+    return _recovered(rest, reason)
+
+
+def _recovered(text: str, reason: str) -> Parsed:
     for candidate in _candidates(text):
         try:
             return Parsed(loads(candidate), strict=False, error=reason)
@@ -51,6 +62,13 @@ def parse_json(text: str) -> Parsed:
     return Parsed(None, strict=False, error=reason, found=False)
 
 
+def _unfinished(text: str) -> int | None:
+    """Return where a thought begins that does not end; a value may hold the word for it."""
+    begin = unfinished(text)
+    inside = begin is not None and any(a <= begin < b for a, b in _spans(text))
+    return None if inside else begin
+
+
 def _step(token: str) -> int:
     return 1 if token in "[{" else -1 if token in "]}" else 0
 
@@ -58,12 +76,12 @@ def _step(token: str) -> int:
 def _candidates(text: str) -> Iterator[str]:
     if fence := _FENCE.search(text):
         yield fence[1]
-    spans = list(_balanced(text))
+    spans = [text[a:b] for a, b in _spans(text)]
     yield from sorted(spans, key=lambda span: span[0] == "[")
 
 
-def _balanced(text: str) -> Iterator[str]:
-    """Yield the outermost balanced bracket spans; quotes count inside of them only, so prose may hold any."""
+def _spans(text: str) -> Iterator[tuple[int, int]]:
+    """Yield where the outermost balanced bracket spans begin and end; only inside of them do quotes count."""
     position = 0
     while opening := _OPENING.search(text, position):
         depth, end = 0, len(text)
@@ -71,6 +89,6 @@ def _balanced(text: str) -> Iterator[str]:
             depth += _step(match[0])
             if depth == 0 and match[0] in "]}":
                 end = match.end()
-                yield text[opening.start() : end]
+                yield opening.start(), end
                 break
         position = end

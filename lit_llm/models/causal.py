@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lit_llm.batch import FILLER, Batch, Prediction, as_text
-from lit_llm.generation import Generation, Generator
+from lit_llm.generation import Constraint, Generation, Generator
 from lit_llm.metrics import FieldScore, TextMetric
 from lit_llm.models.base import LitLM
 from lit_llm.models.loss import chunked_cross_entropy, labelled_states
@@ -47,6 +47,12 @@ class CausalLM(LitLM):
         self._measured: dict[str, list[TextMetric]] = {}
         self._losses: dict[str, Tensor] = {}
         self._validations = 0
+
+    @property
+    def constraints(self) -> dict[str, Constraint]:
+        """What holds answers to a grammar, by the key of its generator."""
+        ways = {"generator": self.generator, **{f"also.{name}": generator for name, generator in self.also.items()}}
+        return {f"model.init_args.{key}": way.constraint for key, way in ways.items() if way.constraint}
 
     @property
     def main_metric(self) -> str:

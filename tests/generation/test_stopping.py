@@ -1,9 +1,13 @@
+import copy
 import json
 
 import pytest
 import torch
+from transformers import AddedToken
 
 from lit_llm.generation import Stop, json_end, stop_ids
+from lit_llm.generation.decoding import Decoded
+from lit_llm.generation.engine import _generation
 from lit_llm.generation.stopping import JsonState
 
 VALUES = [
@@ -40,6 +44,44 @@ def test_state_does_not_depend_on_how_the_text_is_cut(value, size):
         assert not state.closed
         state = state.feed(text[start : start + size])
     assert state.closed
+
+
+@pytest.mark.parametrize(
+    ("text", "rest"),
+    [
+        ('<think>quizá {"a":0} o no</think>{"a":1}', " y más"),
+        ('<think>{"a":{"b":0}}</think> <think>[]</think>\n{"d":"}"}', "}"),
+        ('<think>uno <think>dos</think> {"a":0} </think>[[1]]', "{}"),
+        ('< think {"a":"<think>"}', "]"),
+        ("<<think>[]</think>[<think>]", "[]"),
+        ('<thinking>{"a":1}', ""),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 3, 7, 1000])
+def test_nothing_stops_within_a_thought(text, rest, size):
+    assert json_end(text + rest) == len(text)
+    state = JsonState()
+    for start in range(0, len(text), size):
+        assert not state.closed
+        state = state.feed(text[start : start + size])
+    assert state.closed
+
+
+@pytest.mark.parametrize("text", ['<think>{"a":0}', "<think>{}</think>", "<think><think>{}</think>{}"])
+def test_a_thought_alone_is_no_value(text):
+    assert json_end(text) is None
+
+
+@pytest.mark.parametrize("special", [True, False])
+def test_a_template_may_open_the_thought(tokenizer, special):
+    own = copy.deepcopy(tokenizer)
+    own.add_tokens([AddedToken(mark, special=special) for mark in ("<think>", "</think>")], special_tokens=special)
+    answer = 'quizá {"p":0}</think>{"p":1}'
+    tokens = _ids(own, answer)
+    for prompt, end in (("<think>\n", answer), ("<think>\n\n</think>\n\n", 'quizá {"p":0}'), ("", 'quizá {"p":0}')):
+        stop = Stop(own, "json", prompt=_ids(own, "nada" + prompt))
+        assert stop.length(tokens) == len(_ids(own, end)), prompt
+    assert _generation(own, Decoded(tokens, 0.0, True)).text == answer
 
 
 def _ids(tokenizer, text):

@@ -75,13 +75,42 @@ def test_unusable(text, why):
     assert why in parsed.error
 
 
+@pytest.mark.parametrize(
+    ("text", "value", "strict"),
+    [
+        ('<think>quizá {"a":0} o no</think>{"a":1}', {"a": 1}, True),
+        ("<think>\n\n</think>\n\n[2]", [2], True),
+        ('<think>{"a":0}</think><think>{"b":{"c":0}</think>\n{"d":"}"}', {"d": "}"}, True),
+        ('<think>uno <think>dos</think> {"a":0} </think>{"a":1}', {"a": 1}, True),
+        ('borrador {"a":0}\n</think>\n\n{"a":1}', {"a": 1}, True),
+        ('{"a":0}<think>no: mejor</think>{"a":1}', {"a": 1}, True),
+        ('<think>x</think>{"a":"</think>"}', {"a": "</think>"}, True),
+        ('{"a":"<think>"}', {"a": "<think>"}, True),
+        ('<think>{"a":0}</think>Es: {"a":1}.', {"a": 1}, False),
+        ('<think>{"a":0}</think>```json\n{"a":1}\n```', {"a": 1}, False),
+        ('Es: {"a":"<think>"}.', {"a": "<think>"}, False),
+        ('{"a":1} <think>¿o {"a":0}?', {"a": 1}, False),
+    ],
+)
+def test_what_stands_in_a_thought_is_no_answer(text, value, strict):
+    parsed = parse_json(text)
+    assert (parsed.value, parsed.strict, parsed.found) == (value, strict, True)
+
+
+@pytest.mark.parametrize(
+    "text", ['<think>{"a":0}', '<think>a</think><think>{"a":0}', '<think>{"a":0}</think> nada', '{"a":0}</think>']
+)
+def test_a_draft_is_never_taken_for_the_answer(text):
+    assert not parse_json(text).found
+
+
 def test_brackets_inside_of_strings_are_not_depth():
     assert parse_json('{"a":"' + "[" * 5000 + '"}').strict
     assert parse_json("[" * MAX_DEPTH + "]" * MAX_DEPTH).strict
     assert not parse_json("[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1)).found
 
 
-@pytest.mark.parametrize("piece", ['{"', "[", '"\\', "{", "```", '{"a":"', "} {"])
+@pytest.mark.parametrize("piece", ['{"', "[", '"\\', "{", "```", '{"a":"', "} {", '{"a":"</think>', "<think>{"])
 def test_degenerate_repetition_takes_no_time(piece):
     start = time.perf_counter()
     parse_json(piece * 20_000)

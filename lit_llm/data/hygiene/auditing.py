@@ -45,6 +45,8 @@ def row_counts(split: Split) -> dict[str, int]:
     name = split.name
     counts = {f"{name} rows": len(split.rows), f"{name} dropped": split.dropped}
     counts[f"{name} truncated"] = sum(row.encoded.truncated for row in split.rows)
+    if trimmed := sum(row.encoded.trimmed for row in split.rows):
+        counts[f"{name} texts whose outer white space the template drops"] = trimmed
     if name == "train":
         counts["zero-label rows"] = len(unlabelled(split))
     return counts

@@ -12,6 +12,7 @@ from lit_llm.data.base import LMData
 from lit_llm.data.records.reading import MAX_LINE_BYTES, Column, Record
 from lit_llm.data.tokens.dataset import Example
 from lit_llm.errors import ConfigError, DataError
+from lit_llm.generation import Constraint
 from lit_llm.metrics import parse_json
 from lit_llm.schemas import Schema, cleaned, first_fault, in_schema_form, read_schema
 
@@ -45,14 +46,31 @@ class ExtractionData(LMData):
         super().__init__(**kwargs)
         self.text_field, self.json_field, self.schema_field = text_field, json_field, schema_field
         self.max_line_bytes = max_line_bytes
+        self.schema_file = schema
         self.schema = _read_schema(schema) if schema else None
+
+    def setup(self, stage: str) -> None:
+        """Read and encode the files that a stage needs.
+
+        Raises:
+            ConfigError: also where no grammar can be made of the schema that a generator's constraint would hold.
+        """
+        for key, constraint in self._constraints.items():
+            try:
+                constraint.fault(None, {} if self.schema is None else {"schema": self.schema})
+            except DataError as error:
+                place = f"data.init_args.schema: {self.schema_file}" if self.schema_file else f"{key}.constraint"
+                raise ConfigError(f"{place}: {error}") from error
+        super().setup(stage)
 
     def read(self, path: Path) -> list[Example]:
         """Return the records of a file.
 
         Raises:
-            DataError: if one has no text, no JSON value where it is needed, or one that its schema refuses.
+            DataError: if one has no text, no JSON value where it is needed, one that its schema refuses, or one to
+                learn from that a generator's constraint could never let the model write.
         """
+        learned = path in [Path(file) for name in ("train", "valid") if (file := self.files[name])]
         to_answer = self.files["predict"] is not None and path == Path(self.files["predict"])
         columns = {
             "text": Column(self.text_field),
@@ -60,7 +78,7 @@ class ExtractionData(LMData):
         }
         if self.schema_field:
             columns["schema"] = Column(self.schema_field, kind="json", required=False, expected=not to_answer)
-        return self.read_table(path, columns, lambda record: [self._example(record)])
+        return self.read_table(path, columns, lambda record: [self._writable(self._example(record), learned)])
 
     def postprocess(self, raw: str, meta: Mapping[str, Any]) -> tuple[str, str, str]:
         """Return the JSON value in compact form, or why the text is none."""
@@ -91,6 +109,22 @@ class ExtractionData(LMData):
         answer = as_text(value) if value is not None else None
         meta = {} if schema is None else {"schema": schema}
         return Example(record.id, record.values["text"], answer, value, record.place, meta)
+
+    @property
+    def _constraints(self) -> dict[str, Constraint]:
+        """What the model's generators hold answers to; nothing without a model, as in ``audit``."""
+        model = getattr(self.trainer, "lightning_module", None)
+        return getattr(model, "constraints", {})
+
+    def _writable(self, example: Example, learned: bool) -> Example:
+        """Refuse a row that a constraint cannot hold, and an answer that would be learned and could not be written."""
+        for key, constraint in self._constraints.items():
+            if fault := constraint.fault(example.answer if learned else None, example.meta):
+                raise DataError(
+                    f"{example.place}: field '{self.json_field}' at {fault}: the grammar of {key}.constraint cannot "
+                    "write it: mend the value or the schema, or remove the constraint"
+                )
+        return example
 
     def _schema(self, record: Record) -> Schema | None:
         """Return the record's own schema, be it one that allows everything, else the file's."""

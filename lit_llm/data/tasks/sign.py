@@ -273,17 +273,19 @@ class SignData(LMData):
     def _encoded(self, examples: list[Example]) -> list[Row]:
         # Sentences are cut into tokens on their own, many at once: a template rendered for each would take minutes.
         answers = self._tokens([example.answer or "" for example in examples])
-        ends = {lang: self._around(lang) for lang in {e.meta.get("lang") or self.lang for e in examples}}
+        ends: dict[str, tuple[list[int], list[int], list[int]]] = {}
         rows = []
         for example, answer in zip(examples, answers, strict=True):
             if example.error:
                 rows.append(Row(example, NOTHING))
                 continue
+            lang = example.meta.get("lang") or self.lang
             try:
-                self.format.refuse_control_tokens(example.answer)
+                ends[lang] = ends.get(lang) or self._around(lang)
+                self.format.refuse_control_tokens(example.answer, None, self.context(lang))
             except DataError as error:
                 raise DataError(f"{example.place}: {error}") from None
-            before, behind, end = ends[example.meta.get("lang") or self.lang]
+            before, behind, end = ends[lang]
             prompt = [*before, *behind]
             learned = [*answer, *end] if example.answer is not None else []
             everything = self.learn == "text"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from lit_llm.batch import IGNORE
+from lit_llm.data.tokens.answers import altered, straddling
+from lit_llm.data.tokens.control import ControlTokens
 from lit_llm.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 Overflow = Literal["error", "drop", "truncate_input"]
 Learn = Literal["answer", "text"]
+
+_PROBE = "\ue000"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,7 @@ class Encoded:
         prompt_length: how many tokens stand before the answer.
         truncated: whether text was cut from the input to respect the length limit.
         slots: the positions that the row's features fill, of which nothing is learned; None without features.
+        trimmed: whether the template took white space off the ends of the text.
     """
 
     input_ids: list[int]
@@ -36,6 +40,7 @@ class Encoded:
     prompt_length: int
     truncated: bool = False
     slots: range | None = None
+    trimmed: bool = False
 
     @property
     def prompt_ids(self) -> list[int]:
@@ -61,12 +66,13 @@ class Context:
         """Return the turns of a conversation, the last one without its answer if ``answer`` is None."""
         turns = [{"role": "system", "content": self.system}] if self.system else []
         for shown, answered in (*self.shots, (text, answer)):
-            turns.append({"role": "user", "content": self._asked(shown)})
+            turns.append({"role": "user", "content": self.asked(shown)})
             if answered is not None:
                 turns.append({"role": "assistant", "content": answered})
         return turns
 
-    def _asked(self, text: str) -> str:
+    def asked(self, text: str) -> str:
+        """Return a user's turn: a text with what is asked."""
         if not self.instruction:
             return text
         has_place = "{text}" in self.instruction
@@ -101,9 +107,14 @@ class ChatFormat:
                 f"data.chat_template: the tokenizer of {tokenizer.name_or_path!r} has no chat template; "
                 "name a Jinja file in data.init_args.chat_template"
             )
-        self._reserved = tuple(token for token in tokenizer.get_added_vocab() if len(token) > 1)
-        # Without any, a pattern that is never found.
-        self._control = re.compile("|".join(map(re.escape, self._reserved)) or r"(?!)")
+        self.control = ControlTokens(tokenizer, self.template)
+        for name, part in (("system", system), ("instruction", instruction)):
+            if token := self.control.first(part or ""):
+                raise ConfigError(
+                    f"data.init_args.{name}: it holds the control token {token!r}: write it otherwise, or write turns "
+                    "in a Jinja file for data.init_args.chat_template"
+                )
+        self._ends: dict[Context, tuple[str, str]] = {}
 
     def render(self, text: str, answer: str | None = None, context: Context | None = None) -> str:
         """Return the conversation as a string: up to the answer if ``answer`` is None, else with it.
@@ -133,15 +144,18 @@ class ChatFormat:
             context: what stands before it; by default the format's own.
 
         Raises:
-            DataError: if the text holds one of the tokenizer's control tokens, or a token straddles the border.
+            DataError: if anything that the row brings holds a control token, the template changes the answer, or a
+                token straddles the border.
             ConfigError: if the conversation does not begin with the prompt.
         """
-        shots = (context or self.context).shots
-        self.refuse_control_tokens(text, answer, *(part for shot in shots for part in shot))
+        context = context or self.context
+        self.refuse_control_tokens(text, answer, context)
         prompt = self.render(text, context=context)
+        asked = context.asked(text)
+        trimmed = asked not in prompt and asked.strip() in prompt
         if answer is None:
             ids = self._tokenize(prompt)[0]
-            return Encoded(ids, [IGNORE] * len(ids), len(ids))
+            return Encoded(ids, [IGNORE] * len(ids), len(ids), trimmed=trimmed)
         full = self.render(text, answer, context)
         if not full.startswith(prompt):
             raise ConfigError(
@@ -149,16 +163,14 @@ class ChatFormat:
                 f"model would be asked differently than it was trained; prompt ends {prompt[-60:]!r}, "
                 f"conversation continues {full[max(0, len(prompt) - 60) : len(prompt) + 20]!r}; use another template"
             )
+        if fault := altered(answer, full[len(prompt) :], *self._around_answers(context)):
+            raise DataError(fault)
         ids, offsets = self._tokenize(self._without_trailing_space(full))
         first = next((i for i, (_, end) in enumerate(offsets) if end > len(prompt)), len(ids))
         if first < len(ids) and offsets[first][0] < len(prompt):
-            token = self.tokenizer.convert_ids_to_tokens(ids[first])
-            raise DataError(
-                f"token {token!r} straddles the end of the prompt and the answer {answer[:40]!r}: "
-                "end the instruction or template with a newline or a control token"
-            )
+            raise DataError(straddling(str(self.tokenizer.convert_ids_to_tokens(ids[first])), answer))
         learned = ids if learn == "text" else [IGNORE] * first + ids[first:]
-        return Encoded(ids, list(learned), first)
+        return Encoded(ids, list(learned), first, trimmed=trimmed)
 
     def fit(
         self,
@@ -190,15 +202,32 @@ class ChatFormat:
             )
         return self._cut(text, answer, limit, learn, context, excess)
 
-    def refuse_control_tokens(self, *parts: str | None) -> None:
-        """Refuse texts of a record that hold what the tokenizer takes for control tokens.
+    def refuse_control_tokens(self, text: str | None, answer: str | None, context: Context | None = None) -> None:
+        """Refuse a row that could write turns of its own: all that its conversation is made of is looked at here.
 
         Raises:
-            DataError: naming the token.
+            DataError: naming the token and the part that holds it.
         """
-        for part in filter(None, parts):
-            if found := self._control.search(part):
-                raise DataError(f"the text holds the control token {found[0]!r}: remove it from the data")
+        context = context or self.context
+        shots = [part for shot in context.shots for part in shot]
+        parts = [("the text", text), ("the answer", answer), ("the system turn", context.system)]
+        parts += [("the instruction", context.instruction), *(("an example", part) for part in shots)]
+        # Parts are put together, so a token may come about where each holds a piece of it.
+        parts += [(f"the {turn['role']} turn", turn["content"]) for turn in context.messages(text or "", answer)]
+        if found := self.control.in_parts(parts):
+            name, token = found
+            raise DataError(
+                f"{name} holds the control token {token!r}, which only the chat template may write: remove it from "
+                "the data"
+            )
+
+    def _around_answers(self, context: Context) -> tuple[str, str]:
+        """Return what the template writes behind the prompt, before and after an answer."""
+        if context not in self._ends:
+            prompt, full = self.render(_PROBE, context=context), self.render(_PROBE, _PROBE, context)
+            before, _, behind = full[len(prompt) :].partition(_PROBE)
+            self._ends[context] = before, behind
+        return self._ends[context]
 
     def fingerprint(self) -> str:
         """Return a hash of how a conversation is written: template, system turn, instruction and tokenizer."""
@@ -220,7 +249,7 @@ class ChatFormat:
             encoded = self.encode(shorter, answer, learn, context)
             excess = len(encoded.input_ids) - limit
             if excess <= 0:
-                return Encoded(encoded.input_ids, encoded.labels, encoded.prompt_length, truncated=True)
+                return replace(encoded, truncated=True)
         raise DataError(
             f"the answer and the template alone take {limit + excess} tokens, over max_length {limit}: "
             "raise data.init_args.max_length (an answer is never cut)"
@@ -233,7 +262,7 @@ class ChatFormat:
     def _without_trailing_space(self, full: str) -> str:
         # Templates write a newline after the token that ends a turn; it is not part of the answer.
         stripped = full.rstrip()
-        return stripped if stripped.endswith(self._reserved) else full
+        return stripped if stripped.endswith(self.control.tokens) else full
 
 
 def _read(template: Path) -> str:
