@@ -8,6 +8,7 @@ import pytest
 
 from lit_llm.errors import ConfigError, DataError
 from lit_llm.generation import Generator, JsonSchemaConstraint, generate_rows
+from lit_llm.strict_json import dumps
 
 pytest.importorskip("llguidance", reason="needs the extra: pip install -e '.[constrained]'")
 
@@ -84,11 +85,12 @@ def test_a_row_cut_by_the_limit_is_not_finished(random_model, tokenizer, prompts
 def test_rows_without_a_schema_take_the_file_s_or_any_json(random_model, tokenizer, prompts, tmp_path):
     file = tmp_path / "schema.json"
     file.write_text(json.dumps(closed(fijo={"const": "ñ"})), encoding="utf-8")
-    meta = [{}, {"schema": SCHEMAS[0]}]
+    meta = [{}, {"schema": SCHEMAS[0]}, {"schema": {}}]
     held = Generator(max_new_tokens=60, constraint=JsonSchemaConstraint(str(file)))
-    answers = generate_rows(held, random_model, tokenizer, prompts[:2], meta)
+    answers = generate_rows(held, random_model, tokenizer, prompts[:3], meta)
     assert answers[0].text == '{"fijo":"ñ"}'
     assert valid(answers[1].text, SCHEMAS[0])
+    assert "fijo" not in answers[2].text, "a row's own schema may allow everything"
     free_form = Generator(max_new_tokens=60, stop="json", constraint=JsonSchemaConstraint())
     answer = generate_rows(free_form, random_model, tokenizer, prompts[:1])[0]
     assert not answer.finished or valid(answer.text, {})
@@ -99,6 +101,40 @@ def test_a_schema_that_cannot_be_held_is_named(random_model, tokenizer, prompts,
     generator = Generator(constraint=JsonSchemaConstraint())
     with pytest.raises(DataError, match=r"meta\.schema: .*(simplify|mend) the"):
         generate_rows(generator, random_model, tokenizer, prompts[:1], [{"schema": schema}])
+
+
+@pytest.mark.parametrize(
+    ("field", "bad", "why"),
+    [
+        ({"type": "string", "format": "time"}, "10:30", "$.f: '10:30' under format 'time'"),
+        ({"type": "string", "format": "date-time"}, "2024-12-03 10:30", "format 'date-time'"),
+        ({"items": {"type": "string", "pattern": r"^\w+$"}}, ["a", "señal"], "$.f[1]: 'señal' under pattern"),
+        ({"enum": [9007199254740993]}, 9007199254740993, "$.f: 9007199254740993 under enum"),
+        ({"anyOf": [{"type": "null"}, {"type": "string", "format": "email"}]}, "ñ@x.mx", "under format 'email'"),
+        ({"properties": {"a": {}, "b": {}}}, {"b": 1, "a": 2}, "$.f"),
+    ],
+)
+def test_answers_that_a_grammar_cannot_write_are_said(field, bad, why):
+    constraint = JsonSchemaConstraint()
+    row = {"schema": closed(antes={}, f=field)}
+    assert why in constraint.fault(dumps({"antes": "ñ", "f": bad}), row)
+    assert constraint.fault(dumps({"antes": "ñ", "f": bad}), {}) is None
+    assert constraint.fault(None, row) is None
+
+
+@pytest.mark.parametrize(
+    ("schema", "why"),
+    [
+        (closed(f={"type": "string", "pattern": "^(?!x)"}), "pattern: regex parse error"),
+        ({**closed(), "if": {}, "then": {}}, '"if", "then"'),
+        ({**closed(), "propertyNames": {"maxLength": 3}}, "propertyNames"),
+        ({"type": "array", "uniqueItems": True}, "uniqueItems"),
+    ],
+)
+def test_keywords_without_a_grammar_are_named(schema, why):
+    with pytest.raises(DataError) as caught:
+        JsonSchemaConstraint().fault(None, {"schema": schema})
+    assert why in str(caught.value)
 
 
 @pytest.mark.parametrize("content", [None, "{", "\xff"])
