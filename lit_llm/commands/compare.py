@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,8 +59,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     report["systems"] = {s: {name: asdict(score) for name, score in scores.items()} for s, scores in found.items()}
     if measured:
         report["costs"] = _show_costs(console, measured, found, options.measure)
+    if keys := [key for key in options.by.split(",") if key]:
+        report |= _groups(console, systems, next(iter(next(iter(found.values())))), keys)
     if not is_extraction(first):
-        report |= _groups_and_counts(console, systems, names, [key for key in options.by.split(",") if key])
+        report |= _outcomes(console, systems)
     if options.report:
         write_report(options.report, report)
     return 0
@@ -153,35 +155,32 @@ def _cell(score: Compared) -> str:
     return f"{score.value:.2f} ±{score.half_interval:.2f}{p_value}"
 
 
-def _groups_and_counts(
-    console: Console, systems: dict[str, list[Prediction]], names: list[str], keys: list[str]
-) -> dict[str, Any]:
-    """Show scores by group, their macro average, and what hides behind them; return the same."""
-    from lit_llm.metrics.corpus import grouped, outcomes, score_rows
+def _groups(console: Console, systems: dict[str, list[Prediction]], name: str, keys: list[str]) -> dict[str, Any]:
+    """Show a score by group and its macro average; return the same."""
+    from lit_llm.report.comparison import group_scores
+    from lit_llm.report.files import short_names
+    from lit_llm.terminal import show
+
+    found = group_scores(systems, keys, name)
+    short = short_names(list(systems))
+    macro = {system: sum(values[system] for _, _, values in found) / len(found) for system in systems}
+    cells = [[*group, str(count), *(f"{value:.2f}" for value in values.values())] for group, count, values in found]
+    cells.append(["macro", *[""] * len(keys), *(f"{value:.2f}" for value in macro.values())])
+    head = [*keys, "n", *(f"{name} {short[system]}" for system in systems)]
+    show(console, head, cells, labels=len(keys), title="by group", sections={len(cells) - 1})
+    groups = [{**dict(zip(keys, group, strict=True)), "n": count, name: values} for group, count, values in found]
+    return {"groups": groups, "macro": macro}
+
+
+def _outcomes(console: Console, systems: dict[str, list[Prediction]]) -> dict[str, Any]:
+    """Show and return what hides behind the scores of translations."""
+    from lit_llm.metrics.corpus import outcomes
     from lit_llm.report.comparison import translations
     from lit_llm.report.files import short_names
     from lit_llm.terminal import show
 
-    rows = {system: translations(found) for system, found in systems.items()}
-    # Rows are grouped by the facts of the first file; another one may lack them.
-    facts = [row.meta for row in next(iter(rows.values()))]
-    same = {s: [replace(row, meta=meta) for row, meta in zip(found, facts, strict=True)] for s, found in rows.items()}
-    report: dict[str, Any] = {"groups": [], "outcomes": {system: outcomes(found) for system, found in rows.items()}}
-    short = short_names(list(systems))
-    if keys:
-        cells = []
-        parts = {system: grouped(found, keys) for system, found in same.items()}
-        means = dict.fromkeys(systems, 0.0)
-        for group, members in next(iter(parts.values())).items():
-            values = {system: score_rows(found[group], names[:1])[names[0]].value for system, found in parts.items()}
-            cells.append([*group, str(len(members)), *(f"{value:.2f}" for value in values.values())])
-            report["groups"].append({**dict(zip(keys, group, strict=True)), "n": len(members), names[0]: values})
-            means = {system: means[system] + values[system] for system in systems}
-        report["macro"] = {system: total / len(report["groups"]) for system, total in means.items()}
-        cells.append(["macro", *[""] * len(keys), *(f"{value:.2f}" for value in report["macro"].values())])
-        head = [*keys, "n", *(f"{names[0]} {short[system]}" for system in systems)]
-        show(console, head, cells, labels=len(keys), title="by group", sections={len(cells) - 1})
-    counts = next(iter(report["outcomes"].values()))
-    cells = [[name, *(str(found[name]) for found in report["outcomes"].values())] for name in counts]
-    show(console, ["outcome", *short.values()], cells, title="what hides behind the scores")
-    return report
+    found = {system: outcomes(translations(rows)) for system, rows in systems.items()}
+    counts = next(iter(found.values()))
+    cells = [[name, *(str(own[name]) for own in found.values())] for name in counts]
+    show(console, ["outcome", *short_names(list(systems)).values()], cells, title="what hides behind the scores")
+    return {"outcomes": found}

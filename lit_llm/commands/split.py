@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lit_llm.errors import ConfigError
+from lit_llm.errors import ConfigError, DataError
 from lit_llm.paths import existing
 
 
@@ -30,25 +30,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--near", type=float, default=0.7, help="least similarity of near duplicates (0.7)")
     parser.add_argument("--seed", type=int, default=0, help="of the draw (0)")
     parser.add_argument("--overwrite", action="store_true", help="replace files of an earlier split")
+    parser.add_argument("--delimiter", help="what separates the cells of a CSV or TSV file, such as ';'")
+    parser.add_argument("--encoding", default="utf-8", help="of a text file (utf-8), such as windows-1252")
+    parser.add_argument("--quoting", default="auto", choices=("auto", "csv", "none"), help="what quotes mean (auto)")
+    parser.add_argument("--header", default="", help="names of the columns where no row names them, such as es,nah")
     options = parser.parse_args(argv)
 
     from lit_llm.data.hygiene.splitting import clusters, split
-    from lit_llm.data.records.reading import read_rows
-    from lit_llm.report.files import refuse_existing, write_jsonl
+    from lit_llm.report.files import refuse_existing, write_together
 
     targets = {name: options.output / f"{name}.jsonl" for name in ("train", "valid", "test")}
     for path in targets.values():
         refuse_existing(path, "--output", options.overwrite)
-    rows = read_rows(options.file)
+    rows = _rows(options)
     sides = {name: _column(rows, name) for name in options.fields.split(",")}
     together = [_together(rows, name) for name in options.together.split(",") if name]
     found = clusters(sides, together, options.near)
     dealt = split(found, {"valid": options.valid, "test": options.test}, options.seed)
     # What an earlier split left in a part that this one has not would share rows with it.
-    for path in targets.values():
-        path.unlink(missing_ok=True)
+    gone = [path for name, path in targets.items() if name not in dealt]
+    write_together({targets[name]: [rows[place] for place in places] for name, places in dealt.items()}, gone)
     for name, places in dealt.items():
-        write_jsonl(targets[name], (rows[place] for place in places))
         print(f"{targets[name]}: {len(places):,} rows ({len(places) / len(rows):.1%})")
     largest = max(map(len, found))
     print(f"{len(rows):,} rows in {len(found):,} clusters that stay whole, the largest of {largest:,} rows")
@@ -63,6 +65,19 @@ def _together(rows: Sequence[dict[str, Any]], name: str) -> list[str]:
             "another field, or leave it out"
         )
     return values
+
+
+def _rows(options: argparse.Namespace) -> list[dict[str, Any]]:
+    from lit_llm.data.records.layout import Layout
+    from lit_llm.data.records.reading import read_rows
+
+    try:
+        header = tuple(options.header.split(",")) if options.header else True
+        layout = Layout(options.delimiter, options.encoding, options.quoting, header)
+        return read_rows(options.file, layout=layout)
+    except (ConfigError, DataError) as error:
+        # Readers name the settings of run files.
+        raise type(error)(str(error).replace("data.init_args.", "--")) from error
 
 
 def _column(rows: Sequence[dict[str, Any]], name: str) -> list[str]:

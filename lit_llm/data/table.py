@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 from lightning.pytorch import LightningDataModule
+from lightning.pytorch.utilities import rank_zero_info
 
 from lit_llm.data.records.faults import Fault, Faults, write_faults
 from lit_llm.data.records.layout import Layout, Quoting
@@ -51,6 +52,9 @@ class TableData(LightningDataModule):
         ConfigError: if a setting is not possible.
     """
 
+    fact_settings: tuple[str, ...] = ()
+    """Settings that name columns of facts about rows."""
+
     def __init__(
         self,
         train: str | None = None,
@@ -81,6 +85,7 @@ class TableData(LightningDataModule):
         self.counts: Counter[str] = Counter()
         self.skipped: dict[str, list[Fault]] = {}
         self.lenient = False
+        self._told: set[Path] = set()
 
     @abstractmethod
     def read(self, path: Path) -> list[Example]:
@@ -189,7 +194,7 @@ class TableData(LightningDataModule):
         either: Sequence[str],
         expect: Sequence[Collection[str]],
     ) -> list[Record]:
-        reader = Reader(self.layout, self.max_line_bytes, faults)
+        reader = Reader(self.layout, self.max_line_bytes, faults, self._prefix(path))
         if "{lang}" in str(path):
             if self.keep or self.id_field != "id":
                 name = "keep" if self.keep else "id_field"
@@ -197,7 +202,24 @@ class TableData(LightningDataModule):
             return read_parallel(str(path), list(columns), reader=reader)
         own = Column(self.id_field, "id", required=False, expected=self.id_field != "id")
         kept = {f"keep {name}": Column(name, "any", required=False, expected=True) for name in self.keep}
-        return read_records(path, {**columns, **kept, "id": own}, either=either, expect=expect, reader=reader)
+        wanted = {**columns, **kept, "id": own}
+        found = read_records(path, wanted, either=either, expect=expect, reader=reader)
+        self._say_unread(path, reader.seen[path], wanted.values())
+        return found
+
+    def _prefix(self, path: Path) -> str:
+        """Return what default ids begin with: the file's name, its folder in front where two files have one name."""
+        files = {Path(name) for name in (*self.files.values(), *self.test_files.values()) if name}
+        twins = [other for other in files | {path} if other.stem == path.stem]
+        return path.stem if len(twins) == 1 else f"{path.parent.name}/{path.stem}"
+
+    def _say_unread(self, path: Path, present: Sequence[str], wanted: Iterable[Column]) -> None:
+        """Name the columns that nobody asked for, once: one may have been meant for something."""
+        unread = [name for name in present if name not in {column.name for column in wanted}]
+        if unread and path not in self._told:
+            self._told.add(path)
+            settings = ", ".join(["keep", *self.fact_settings])
+            rank_zero_info(f"{path}: columns that are not read: {', '.join(unread)}; they may be named in {settings}")
 
     def _kept(self, example: Example, record: Record) -> Example:
         for name in self.keep:

@@ -13,7 +13,8 @@ import numpy as np
 from lit_llm.batch import Prediction
 from lit_llm.errors import DataError
 from lit_llm.metrics import Rules, parse_json, score_pair
-from lit_llm.metrics.corpus import Translation, scorer, streams
+from lit_llm.metrics.corpus import Translation, score_rows, scorer, streams
+from lit_llm.report.predictions import check_facts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -165,6 +166,39 @@ def compare_extractions(
                 *_interval(resampled - base),
             )
     return found
+
+
+def group_scores(
+    systems: dict[str, list[Prediction]], keys: Sequence[str], name: str
+) -> list[tuple[tuple[str, ...], int, dict[str, float]]]:
+    """Return the score of each system over the rows of each combination of facts, those of the first system.
+
+    Args:
+        systems: aligned rows by system.
+        keys: facts of rows; ``length`` is that of a translation's reference in words.
+        name: of the score.
+
+    Raises:
+        ConfigError: if no row has one of the facts, naming those that there are.
+    """
+    rows = next(iter(systems.values()))
+    json = is_extraction(rows)
+    check_facts(rows, keys, () if json else ("length",))
+    groups: dict[tuple[str, ...], list[int]] = {}
+    for place, row in enumerate(translations(rows)):
+        groups.setdefault(tuple(row.group(key) for key in keys), []).append(place)
+    found = []
+    for group, places in sorted(groups.items()):
+        members = {system: [each[place] for place in places] for system, each in systems.items()}
+        values = {system: _value(name, own, json=json) for system, own in members.items()}
+        found.append((group, len(places), values))
+    return found
+
+
+def _value(name: str, rows: list[Prediction], *, json: bool) -> float:
+    if not json:
+        return float(score_rows(translations(rows), [name])[name].value)
+    return (_field_f1 if name == "field_f1" else _exact_match)(np.array([_counted(row) for row in rows]).sum(0))
 
 
 def _resampled(name: str, hypotheses: list[str], references: Any, samples: int, seed: int) -> Any:

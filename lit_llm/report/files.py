@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lit_llm.errors import ConfigError
+from lit_llm.errors import ConfigError, UserError
 
 
 def refuse_existing(path: Path, option: str, overwrite: bool | None = None) -> None:
@@ -38,6 +38,35 @@ def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
     path.write_text("".join(lines), encoding="utf-8", newline="\n")
+
+
+def write_together(files: Mapping[Path, Iterable[dict[str, Any]]], gone: Iterable[Path] = ()) -> None:
+    """Write files of JSON lines that belong together; what was there goes when all of them are whole.
+
+    Args:
+        files: the rows of each file.
+        gone: files that are removed then.
+
+    Raises:
+        UserError: if one cannot be written, as on a full disk; nothing has changed then.
+    """
+    parts = {path.with_name(f".{path.name}.part"): path for path in files}
+    try:
+        for part, path in parts.items():
+            part.parent.mkdir(parents=True, exist_ok=True)
+            with part.open("w", encoding="utf-8", newline="\n") as file:
+                file.writelines(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in files[path])
+                file.flush()
+                os.fsync(file.fileno())
+    except OSError as error:
+        for part in parts:
+            part.unlink(missing_ok=True)
+        reason = error.strerror or error
+        raise UserError(f"{path}: cannot be written: {reason}; files that were there are as they were") from error
+    for part, path in parts.items():
+        part.replace(path)
+    for path in gone:
+        path.unlink(missing_ok=True)
 
 
 def short_names(paths: Sequence[str]) -> dict[str, str]:

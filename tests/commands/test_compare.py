@@ -164,7 +164,7 @@ def test_files_of_different_rows_are_refused(
         ("id,prediction\n1,a\n", "a.csv:1: field 'reference' is missing from the header"),
         ("id,prediction,reference,status,meta\n1,a,a,ok,{\n", "a.csv:2: field 'meta': is not JSON"),
         ("id,prediction,reference,status\n1,a,,ok\n", "no row has a reference"),
-        ("id,prediction,reference,status\n1,a\n", "a.csv:2: field 'reference' is missing"),
+        ("id,prediction,reference,status\n1,a\n", "a.csv:2: field 'reference': the row has 2 cells for 4"),
         ("id,prediction,reference,status\n1,a,b,ok\n1,a,c,ok\n", "id '1' occurs twice"),
         ("id,prediction,reference,status\n1,a,{},ok\n2,a,c,ok\n", "1 of 2 references are JSON"),
     ],

@@ -7,17 +7,17 @@ line 1); a Parquet file and a JSON array have rows in their place.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lit_llm.data.records.delimited import delimited_rows, nearest
+from lit_llm.data.records.delimited import nearest
 from lit_llm.data.records.faults import Broken, Fault, Faults
-from lit_llm.data.records.json_rows import json_rows, jsonl_rows
+from lit_llm.data.records.kinds import rows_of
 from lit_llm.data.records.layout import Layout
-from lit_llm.data.records.lines import SUFFIXES, amid, fail, files_like, text_lines
-from lit_llm.data.records.parquet import column_names, parquet_rows
+from lit_llm.data.records.lines import amid, fail, text_lines
+from lit_llm.data.records.parquet import column_names
 from lit_llm.data.records.values import Column, Kind, ValueFault, converted
 from lit_llm.errors import DataError
 from lit_llm.strict_json import excerpt
@@ -58,11 +58,15 @@ class Reader:
         layout: how text files are written.
         max_line_bytes: longest line of a text file.
         faults: gathers what is wrong, for the caller to settle; by default it ends in an error.
+        prefix: what ids begin with that a file does not give itself; by default its name.
+        seen: is filled with the columns that each file has.
     """
 
     layout: Layout = field(default_factory=Layout)
     max_line_bytes: int = MAX_LINE_BYTES
     faults: Faults | None = None
+    prefix: str | None = None
+    seen: dict[Path, list[str]] = field(default_factory=dict)
 
 
 def read_records(
@@ -119,7 +123,8 @@ def read_rows(
         DataError: if the file cannot be read as rows of named columns, is empty, or an id occurs twice.
     """
     file, faults = Path(path), Faults()
-    rows = list(_rows_of(file)(file, (), max_line_bytes, layout or Layout()))
+    layout = layout or Layout()
+    rows = list(rows_of(file, delimited=layout.delimiter is not None)(file, (), max_line_bytes, layout))
     found = []
     for line, row in rows:
         record = _record(file, file.stem, line, row, {"id": Column("id", "id", required=False)}, faults)
@@ -154,7 +159,7 @@ def read_parallel(
     first = paths[names[0]]
     records = []
     for line, row in enumerate(zip(*texts.values(), strict=True), start=1):
-        own = f"{first.stem}-{line}"
+        own = f"{reader.prefix or first.stem}-{line}"
         values = dict(zip(names, row, strict=True))
         broken = {name: text for name, text in values.items() if isinstance(text, Broken)}
         for name, text in broken.items():
@@ -184,10 +189,11 @@ def _read(
     faults = Faults() if reader.faults is None else reader.faults
     records: list[Record] = []
     for file in files:
-        prefix = file.stem if stems.count(file.stem) == 1 else f"{file.parent.name}/{file.stem}"
+        prefix = reader.prefix or (file.stem if stems.count(file.stem) == 1 else f"{file.parent.name}/{file.stem}")
         rows = _rows(file, columns, reader)
         _refuse_empty(file, rows)
-        _refuse_absent(file, rows, columns, expect or [[name] for name in either])
+        reader.seen[file] = _present(file, rows)
+        _refuse_absent(file, rows, columns, expect or [[name] for name in either], reader.seen[file])
         found = [_record(file, prefix, line, row, columns, faults) for line, row in rows]
         records += [record for record in found if record is not None and _has_one(record, either, columns, faults)]
         faults.rows += len(rows)
@@ -198,22 +204,11 @@ def _read(
 
 
 def _rows(path: Path, columns: Mapping[str, Column], reader: Reader) -> list[tuple[int, dict[str, Any] | Broken]]:
-    rows_of = _rows_of(path, delimited=reader.layout.delimiter is not None)
+    read = rows_of(path, delimited=reader.layout.delimiter is not None)
     try:
-        return list(rows_of(path, columns.values(), reader.max_line_bytes, reader.layout))
+        return list(read(path, columns.values(), reader.max_line_bytes, reader.layout))
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
-
-
-def raw_rows(
-    path: Path, layout: Layout, max_line_bytes: int = MAX_LINE_BYTES
-) -> Iterator[tuple[int, dict[str, Any] | Broken]]:
-    """Yield line and columns of every row of a file as they are, or why a row has none.
-
-    Raises:
-        DataError: if the file as a whole cannot be read.
-    """
-    yield from _rows_of(path, delimited=True)(path, (), max_line_bytes, layout)
 
 
 def _refuse_empty(path: Path, rows: Sequence[Any]) -> None:
@@ -226,14 +221,12 @@ def _refuse_absent(
     rows: Sequence[tuple[int, dict[str, Any] | Broken]],
     columns: Mapping[str, Column],
     groups: Sequence[Collection[str]],
+    present: Collection[str],
 ) -> None:
     """Refuse a file that lacks a column as a whole, which is no fault of its rows."""
-    whole = [(line, row) for line, row in rows if isinstance(row, dict)]
-    present = dict.fromkeys(key for _, row in whole for key in row)
+    whole = [line for line, row in rows if isinstance(row, dict)]
     if not whole:
         return
-    if path.suffix.lower() == ".parquet":
-        present = dict.fromkeys(column_names(path))
     needed = [column for column in columns.values() if column.required or column.expected]
     missing = [column.name for column in needed if column.name not in present]
     lacks = [[columns[key].name for key in group if columns[key].name not in present] for group in groups]
@@ -241,7 +234,13 @@ def _refuse_absent(
         missing += sorted(lacks, key=lambda lack: len(lack))[0]
     if missing:
         every = " from every row" if len(whole) > 1 else ""
-        fail(path, whole[0][0], missing[0], f"is missing{every}; {nearest(missing[0], present)}")
+        fail(path, whole[0], missing[0], f"is missing{every}; {nearest(missing[0], present)}")
+
+
+def _present(path: Path, rows: Sequence[tuple[int, dict[str, Any] | Broken]]) -> list[str]:
+    if path.suffix.lower() == ".parquet":
+        return column_names(path)
+    return list(dict.fromkeys(key for _, row in rows if isinstance(row, dict) for key in row))
 
 
 def _has_one(record: Record, either: Sequence[str], columns: Mapping[str, Column], faults: Faults) -> bool:
@@ -300,43 +299,3 @@ def _value(row: dict[str, Any], column: Column) -> Any:
     if column.required and column.name not in row:
         raise ValueFault(f"is missing; {nearest(column.name, row)}", column.name)
     return converted(row.get(column.name), column)
-
-
-_RowReader = Callable[[Path, Collection[Column], int, Layout], Iterator[tuple[int, dict[str, Any] | Broken]]]
-
-
-def _parquet(path: Path, columns: Collection[Column], limit: int, layout: Layout) -> Iterator[tuple[int, Any]]:
-    present = column_names(path)
-    for column in columns:
-        if (column.required or column.expected) and column.name not in present:
-            fail(path, 1, column.name, f"is not a column; {nearest(column.name, present)}")
-    return parquet_rows(path, [column.name for column in columns if column.name in present])
-
-
-def _lines(read: Callable[[Path, int, Layout], Iterator[tuple[int, Any]]]) -> _RowReader:
-    return lambda path, columns, limit, layout: read(path, limit, layout)
-
-
-_READERS: dict[str, _RowReader] = {
-    ".jsonl": _lines(jsonl_rows),
-    ".ndjson": _lines(jsonl_rows),
-    ".json": _lines(json_rows),
-    ".csv": delimited_rows,
-    ".tsv": delimited_rows,
-    ".parquet": _parquet,
-}
-
-
-def _rows_of(path: Path, *, delimited: bool = False) -> _RowReader:
-    if path.is_dir():
-        raise DataError(f"{path}: is a folder; name a file in it{files_like('', path)}")
-    if not path.exists():
-        raise DataError(f"{path}: no such file{files_like(path.name, path.parent)}")
-    suffix = path.suffix.lower()
-    if suffix not in _READERS and not delimited:
-        known = ", ".join(SUFFIXES)
-        raise DataError(
-            f"{path}: the extension {path.suffix!r} is not one of {known}; convert or rename the file, or say what "
-            "separates its cells: data.init_args.delimiter"
-        )
-    return _READERS.get(suffix, delimited_rows)

@@ -12,10 +12,10 @@ from typing import Any
 from lit_llm.data.records.cells import csv_rows, plain_cells
 from lit_llm.data.records.encodings import detect
 from lit_llm.data.records.faults import Broken
+from lit_llm.data.records.kinds import raw_rows
 from lit_llm.data.records.layout import Layout
 from lit_llm.data.records.lines import text_lines
 from lit_llm.data.records.quoting import resolve
-from lit_llm.data.records.reading import raw_rows
 from lit_llm.errors import DataError
 from lit_llm.strict_json import excerpt
 

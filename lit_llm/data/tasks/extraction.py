@@ -33,6 +33,7 @@ class ExtractionData(LMData):
     """
 
     task = "extraction"
+    fact_settings = ("schema_field",)
 
     def __init__(
         self,

@@ -52,6 +52,7 @@ class TranslationData(LMData):
     """
 
     task = "translation"
+    fact_settings = ("dialect_field", "origin_field", "document_field")
 
     def __init__(
         self,
@@ -103,9 +104,12 @@ class TranslationData(LMData):
         """
         columns = {name: Column(name, required=False) for name in self.languages}
         if "{lang}" in str(path):
+            self._refuse_facts(path)
             return self.read_table(path, columns, self._examples)
         columns |= {key: Column(name, "id", required=False, expected=name != key) for key, name in self.facts.items()}
-        examples = self.read_table(path, columns, self._examples, either=list(self.languages))
+        examples = self.read_table(
+            path, columns, self._examples, either=list(self.languages), expect=self._expected(path)
+        )
         self._check_facts(path, examples)
         return examples
 
@@ -212,6 +216,23 @@ class TranslationData(LMData):
         if self.orthography and self.sides_of[example.meta["direction"]][1] == self.varied:
             answer = self.orthography.write(answer)
         return replace(example, text=text, answer=answer, reference=answer)
+
+    def _expected(self, path: Path) -> list[list[str]]:
+        """Return groups of columns, of which a file needs one: all to train, a pair to measure, a source to answer."""
+        pairs = [self.sides_of[direction] for direction in self.directions]
+        if self.files["train"] and path == Path(self.files["train"]):
+            return [list(dict.fromkeys(side for pair in pairs for side in pair))]
+        to_answer = self.files["predict"] is not None and path == Path(self.files["predict"])
+        return [[pair[0]] if to_answer else list(pair) for pair in pairs]
+
+    def _refuse_facts(self, path: Path) -> None:
+        """Refuse a column that the configuration names where there are no columns."""
+        if named := [key for key, name in self.facts.items() if name != key]:
+            raise ConfigError(
+                f"data.init_args.{named[0]}_field: {path} is plain text, which has no column "
+                f"{self.facts[named[0]]!r}: write its pairs as a table, with a column for each of "
+                f"{', '.join([*self.languages, self.facts[named[0]]])}, or leave the setting out"
+            )
 
     def _check_facts(self, path: Path, examples: Sequence[Example]) -> None:
         """Refuse a column that the configuration names and no row has: its facts would be missing in silence."""

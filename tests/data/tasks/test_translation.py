@@ -127,7 +127,7 @@ def test_a_pair_counts_once_in_whatever_directions_it_is_learned(tmp_path: Path,
 @pytest.mark.parametrize(
     ("row", "settings", "message"),
     [
-        ({"spa": "hola", "nah": "niltze"}, {}, r"no row is left of 2; train cleaned, empty: 1"),
+        ({"spa": "hola", "nah": "niltze"}, {}, r"field 'es': is missing; there are 'spa', 'nah'"),
         (
             {"es": "hola", "nah": "niltze"},
             {"dialect_field": "variante"},
@@ -231,3 +231,65 @@ def test_the_dev_rows_of_americasnlp(root: Path, real_data: Path) -> None:
     assert len(examples) == 2 * 671
     assert module.counts["dev without text or reference"] == 2
     assert {e.meta["origin"] for e in examples} == {"americasnlp_dev"}
+
+
+TSV = "id\tespañol\tnah\tvariante\n1\tHola.\tNiltze.\thuasteca\n2\tAdiós.\tTimoitase.\tclásico\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "settings", "message"),
+    [
+        (TSV, {}, r"t\.tsv:2: field 'es': is missing from every row; .*'español', 'nah', 'variante'"),
+        (TSV.replace("español", "es"), {"dialect_field": "dialecto"}, r"field 'dialecto': is missing from the header"),
+        ("Hola.\tNiltze.\n", {}, r"field 'es': is missing|holds no records"),
+        ('{"es": "a", "nahuatl": "b"}\n' * 2, {}, r"field 'nah': is missing from every row; did you mean 'nahuatl'"),
+    ],
+)
+def test_a_column_that_is_not_there_is_named(tmp_path: Path, text: str, settings: dict[str, str], message: str) -> None:
+    path = tmp_path / ("t.jsonl" if text.startswith("{") else "t.tsv")
+    path.write_text(text, encoding="utf-8")
+    for split in ("train", "valid"):
+        data = TranslationData(**{split: str(path)}, **settings)
+        with pytest.raises(DataError, match=message):
+            data.read(path)
+
+
+def test_plain_text_has_no_varieties(tmp_path: Path) -> None:
+    for lang in ("es", "nah"):
+        (tmp_path / f"t.{lang}").write_text("a\n")
+    with pytest.raises(ConfigError, match=r"dialect_field: .* is plain text, which has no column 'variante'"):
+        TranslationData(dialect_field="variante").read(tmp_path / "t.{lang}")
+
+
+QUOTES = 'es\tnah\n"Hola, dijo.\tPiyali\nAdiós.\tTimoitase\nY se fue."\tYahqui\nuna "cita"\t"Kema."\n'
+
+
+def test_quotes_between_tabs_are_letters(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "t.tsv").write_text(QUOTES.replace("\n", "\tx\n").replace("nah\tx", "nah\tfuente"), encoding="utf-8")
+    data = TranslationData(directions=["es-nah"])
+    with caplog.at_level("INFO"):
+        found = data.read(tmp_path / "t.tsv")
+    assert [(e.text, e.answer) for e in found] == [tuple(row.split("\t")) for row in QUOTES.splitlines()[1:]]
+    assert "columns that are not read: fuente" in caplog.text
+
+
+def test_a_pair_without_a_source_is_a_row_that_cannot_be_answered(tmp_path: Path) -> None:
+    (tmp_path / "p.tsv").write_text("es\tnah\nhola\t\n\tniltze\n \t\nadiós\t\n", encoding="utf-8")
+    data = TranslationData(predict=str(tmp_path / "p.tsv"), directions=["es-nah"])
+    data.lenient = True
+    rows = data.select("predict", data.read(tmp_path / "p.tsv"))
+    assert [(row.id, row.text, bool(row.error)) for row in rows] == [
+        ("p-2", "hola", False),
+        ("p-3", "", True),
+        ("p-4", "", True),
+        ("p-5", "adiós", False),
+    ]
+
+
+def test_files_of_one_name_do_not_share_ids(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "test.tsv").write_text("es\tnah\nhola\tniltze\n")
+    files = {folder: str(tmp_path / folder / "test.tsv") for folder in ("a", "b")}
+    data = TranslationData(test=files, directions=["es-nah"])
+    assert [data.read(Path(file))[0].id for file in files.values()] == ["a/test-2", "b/test-2"]
