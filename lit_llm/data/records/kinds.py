@@ -10,7 +10,7 @@ from lit_llm.data.records.delimited import delimited_rows, nearest
 from lit_llm.data.records.faults import Broken
 from lit_llm.data.records.json_rows import json_rows, jsonl_rows
 from lit_llm.data.records.layout import Layout
-from lit_llm.data.records.lines import SUFFIXES, fail, files_like
+from lit_llm.data.records.lines import MAX_LINE_BYTES, SUFFIXES, fail, files_like
 from lit_llm.data.records.parquet import column_names, parquet_rows
 from lit_llm.data.records.values import Column
 from lit_llm.errors import DataError
@@ -65,7 +65,9 @@ def rows_of(path: Path, *, delimited: bool = False) -> RowReader:
     return _READERS.get(suffix, delimited_rows)
 
 
-def raw_rows(path: Path, layout: Layout, max_line_bytes: int) -> Iterator[tuple[int, dict[str, Any] | Broken]]:
+def raw_rows(
+    path: Path, layout: Layout, max_line_bytes: int = MAX_LINE_BYTES
+) -> Iterator[tuple[int, dict[str, Any] | Broken]]:
     """Yield line and columns of every row of a file as they are, or why a row has none.
 
     Raises:

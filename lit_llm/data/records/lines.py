@@ -16,6 +16,9 @@ from lit_llm.strict_json import excerpt
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
 """Kinds of files that records are read from."""
 
+MAX_LINE_BYTES = 1 << 20
+"""Longest line that is read unless told otherwise: one forgotten newline must not fill the memory."""
+
 _MARKS = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
 _CHUNK = 1 << 20
 

@@ -14,18 +14,26 @@ from typing import Any
 
 from lit_llm.data.records.delimited import nearest
 from lit_llm.data.records.faults import Broken, Fault, Faults
-from lit_llm.data.records.kinds import rows_of
+from lit_llm.data.records.kinds import raw_rows, rows_of
 from lit_llm.data.records.layout import Layout
-from lit_llm.data.records.lines import amid, fail, text_lines
+from lit_llm.data.records.lines import MAX_LINE_BYTES, amid, fail, text_lines
 from lit_llm.data.records.parquet import column_names
 from lit_llm.data.records.values import Column, Kind, ValueFault, converted
 from lit_llm.errors import DataError
 from lit_llm.strict_json import excerpt
 
-__all__ = ["MAX_LINE_BYTES", "Column", "Kind", "Reader", "Record", "read_files", "read_parallel", "read_records"]
-
-MAX_LINE_BYTES = 1 << 20
-"""Longest line that is read unless told otherwise: one forgotten newline must not fill the memory."""
+__all__ = [
+    "MAX_LINE_BYTES",
+    "Column",
+    "Kind",
+    "Reader",
+    "Record",
+    "raw_rows",
+    "read_files",
+    "read_parallel",
+    "read_records",
+    "read_rows",
+]
 
 
 @dataclass(frozen=True)
