@@ -11,15 +11,15 @@ import yaml
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.loggers import TensorBoardLogger
 
 from lit_llm.arguments import Parser, check_all, configuration_errors, unbuilt
 from lit_llm.arguments.resuming import changes
 from lit_llm.callbacks import PredictionWriter, RunCheckpoint
 from lit_llm.callbacks.essential import complete
+from lit_llm.callbacks.loggers import loggers_of, name_runs
 from lit_llm.callbacks.replacing import REPLACED, held
 from lit_llm.callbacks.run_folder import Resumption, RunFolder
-from lit_llm.callbacks.waiting import Events, hold_back
+from lit_llm.callbacks.waiting import hold_back
 from lit_llm.data.base import LMData
 from lit_llm.errors import ConfigError
 from lit_llm.models.base import LitLM
@@ -52,6 +52,7 @@ class LitCLI(LightningCLI):
         trainer = self.config[self.subcommand].trainer
         unwanted = trainer.enable_checkpointing is False or trainer.barebones
         trainer.callbacks = complete(trainer.callbacks, without=[RunCheckpoint] if unwanted else [])
+        name_runs(trainer.logger, trainer.default_root_dir)
         half = str(trainer.precision or "").startswith("bf16")
         if half and torch.cuda.is_available() and not torch.cuda.is_bf16_supported(including_emulation=False):
             trainer.precision = trainer.precision.replace("bf16", "16")
@@ -69,13 +70,9 @@ class LitCLI(LightningCLI):
             raise unbuilt(error, self.config[self.subcommand].as_dict(), sys.argv[1:]) from error
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Put the events of ``fit`` into the run folder, unless the run file says otherwise."""
+        """Put the events of ``fit`` into the run folder, beside whatever logger the run file names."""
         config = self._get(self.config_init, "trainer")
-        if self.subcommand != "fit":
-            # What other verbs find is in results/: TensorBoard would show each as one more run.
-            kwargs["logger"] = [x for x in _loggers(config.get("logger")) if not isinstance(x, TensorBoardLogger)]
-        elif config.get("logger") in (None, True):
-            kwargs["logger"] = Events(config.get("default_root_dir") or ".", name="", version="")
+        kwargs["logger"] = loggers_of(config.get("logger"), config.get("default_root_dir"), str(self.subcommand))
         return super().instantiate_trainer(**kwargs)
 
     def after_instantiate_classes(self) -> None:
@@ -154,12 +151,6 @@ def _within(path: Path, folder: Path) -> bool:
     """Whether a checkpoint is one of the run in a folder, not of an earlier one that was replaced."""
     path, replaced = path.resolve(), (folder / REPLACED).resolve()
     return path.is_relative_to(folder.resolve()) and not path.is_relative_to(replaced)
-
-
-def _loggers(configured: Any) -> list[Any]:
-    if isinstance(configured, bool) or configured is None:
-        return []
-    return configured if isinstance(configured, list) else [configured]
 
 
 def main(args: Sequence[str] | None = None) -> None:

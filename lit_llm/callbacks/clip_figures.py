@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lit_llm.callbacks.boards import writers
 from lit_llm.callbacks.kept_rows import KeptRows
-from lit_llm.callbacks.tensorboard import writers
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch.callbacks import Callback
 
-from lit_llm.callbacks.tensorboard import writers
+from lit_llm.callbacks.boards import writers
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer

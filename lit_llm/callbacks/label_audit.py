@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch.callbacks import Callback
 
-from lit_llm.callbacks.tensorboard import cell, table, writers
+from lit_llm.callbacks.boards import cell, table, writers
 from lit_llm.errors import DataError
 from lit_llm.storage import write_atomically
 from lit_llm.terminal import show

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lit_llm.batch import Prediction
+from lit_llm.callbacks.boards import cell, table, writers
 from lit_llm.callbacks.kept_rows import KeptRows
-from lit_llm.callbacks.tensorboard import cell, table, writers
 from lit_llm.strict_json import dumps, loads
 
 if TYPE_CHECKING:

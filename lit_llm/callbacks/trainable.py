@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from lightning.pytorch.callbacks import Callback
 
 from lit_llm.adapters import parameter_totals, trainable_table
-from lit_llm.callbacks.tensorboard import table, writers
+from lit_llm.callbacks.boards import table, writers
 from lit_llm.terminal import show
 
 if TYPE_CHECKING:

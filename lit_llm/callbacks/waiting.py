@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 
+from lit_llm.callbacks.pages import pages_of, shows_pages
+
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer
 
@@ -41,8 +43,8 @@ class Waiting(Logger):
 
     @property
     def draws(self) -> bool:
-        """Whether pages can be written to it, as to TensorBoard."""
-        return isinstance(self.logger, TensorBoardLogger)
+        """Whether texts and figures can be written to it."""
+        return shows_pages(self.logger)
 
     def log_metrics(self, metrics: Any, step: int | None = None) -> None:
         """Do nothing: no number is logged before the first step."""
@@ -56,11 +58,10 @@ class Waiting(Logger):
         Args:
             step: from which on TensorBoard forgets what an earlier process of this run wrote.
         """
-        if self.draws:
-            if step:
-                self.logger._kwargs.setdefault("purge_step", step)  # type: ignore[attr-defined]
-            for name, args, kwargs in self.experiment.calls:
-                getattr(self.logger.experiment, name)(*args, **kwargs)  # type: ignore[attr-defined]
+        if step and isinstance(self.logger, TensorBoardLogger):
+            self.logger._kwargs.setdefault("purge_step", step)
+        for name, args, kwargs in self.experiment.calls:
+            getattr(pages_of(self.logger), name)(*args, **kwargs)
         return self.logger
 
 

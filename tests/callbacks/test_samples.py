@@ -9,8 +9,8 @@ from tensorboard.plugin_util import markdown_to_safe_html
 
 from lit_llm.batch import FILLER, Prediction
 from lit_llm.callbacks import SampleTable
+from lit_llm.callbacks.boards import cell, table
 from lit_llm.callbacks.samples import differences, sample_row
-from lit_llm.callbacks.tensorboard import cell, table
 
 
 def prediction(reference, answer, name="1", text="un texto", **more):

@@ -1,9 +1,10 @@
-"""Finding the TensorBoard writers of a trainer."""
+"""Finding where texts and figures of a trainer are shown, and writing them as Markdown."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from lit_llm.callbacks.pages import pages_of, shows_pages
 from lit_llm.callbacks.waiting import Waiting
 
 if TYPE_CHECKING:
@@ -11,14 +12,12 @@ if TYPE_CHECKING:
 
 
 def writers(trainer: Trainer) -> list[Any]:
-    """Return the ``SummaryWriter`` of each TensorBoard logger; none on processes other than the first."""
-    from lightning.pytorch.loggers import TensorBoardLogger
-
+    """Return what shows texts and figures for each logger that can; none on processes other than the first."""
     if not trainer.is_global_zero:
         return []
     # What is drawn before the first step waits for it.
     waiting = [logger.experiment for logger in trainer.loggers if isinstance(logger, Waiting) and logger.draws]
-    return waiting + [logger.experiment for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
+    return waiting + [pages_of(logger) for logger in trainer.loggers if shows_pages(logger)]
 
 
 def cell(text: str, limit: int = 400) -> str:
