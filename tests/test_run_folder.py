@@ -168,7 +168,7 @@ def test_overwriting_sets_all_of_the_old_run_aside(run: Path, capsys: pytest.Cap
     stop = ["--trainer.callbacks+", "tests.recording.StopAt", "--trainer.callbacks.batch", "2"]
     assert start("fit", run, "--overwrite", "true", *stop, "--trainer.callbacks.how", "error") == 1
     present = {path.name for path in run.iterdir()}
-    assert present - {"config.yaml", "history.jsonl", "metrics.csv", "replaced"} == {
+    assert present - {"audit.json", "config.yaml", "history.jsonl", "metrics.csv", "replaced"} == {
         path.name for path in run.glob("events.*")
     }
     [kept] = (run / "replaced").iterdir()
