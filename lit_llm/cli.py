@@ -66,7 +66,7 @@ class LitCLI(LightningCLI):
         """
         try:
             super().instantiate_classes()
-        except (MisconfigurationException, TypeError, ValueError) as error:
+        except (ImportError, MisconfigurationException, TypeError, ValueError) as error:
             raise unbuilt(error, self.config[self.subcommand].as_dict(), sys.argv[1:]) from error
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:

@@ -13,6 +13,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
 from lit_llm.arguments.foreign import find as foreign
+from lit_llm.arguments.own_classes import fault
 from lit_llm.arguments.run_files import SUFFIXES
 
 WORDS: dict[Any, str] = {
@@ -55,6 +56,9 @@ def explain(parser: argparse.ArgumentParser, owner: Any, key: str, message: str)
         key: the option, as far as the parser knows.
         message: what jsonargparse says.
     """
+    if (broken := fault(message)) and not message.startswith("unrecognized"):
+        path, why = broken
+        return Problem(key, why, path)
     if problem := _unknown(parser, owner, message) or _absent(owner, key, message) or _wrong_path(key, message):
         return problem
     hint = next((getattr(action, "_typehint", None) for action in parser._actions if action.dest == key), None)

@@ -93,9 +93,29 @@ def unbuilt(error: Exception, config: Any, arguments: list[str]) -> UserError:
     text = " ".join(str(list(_chain(error))[-1]).split())[:400]
     if "None" in text and (key := next(_nulls(config), None)):
         return ConfigError(said(Problem(key, "must not be null; leave it out for its default"), arguments))
+    if lacking := _lacking(text):
+        return ConfigError(said(lacking, arguments))
     names = [word for word in re.findall(r"\w+", text) if word in inspect.signature(Trainer).parameters]
     key = f"trainer.{names[0]}" if names and "Trainer" not in names else "trainer"
     return ConfigError(said(Problem(key, f"{text} (LIT_LLM_DEBUG=1 shows where)"), arguments))
+
+
+def _lacking(text: str) -> Problem | None:
+    """Return what Lightning says of hardware that is not there, with the remedy."""
+    if found := re.search(r"requested gpu: (.+?) But your machine only has: \[(.*?)\]", text):
+        there = len([name for name in found[2].split(",") if name.strip()])
+        return Problem("trainer.devices", f"asks for the GPUs {found[1]}, but there are {there}: set it to {there}")
+    if not re.search(r"No supported gpu backend|Accelerator` can not run on your|GPUs requested but none", text):
+        return None
+    import torch
+
+    with_cuda = torch.version.cuda is not None
+    why = "nvidia-smi has to list one" if with_cuda else "this build of PyTorch is one for CPUs alone"
+    return Problem(
+        "trainer.accelerator",
+        f"there is no such device that PyTorch {torch.__version__} can use ({why}): set it to cpu, or to auto for the "
+        "best there is",
+    )
 
 
 @contextmanager

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from lit_llm.errors import ConfigError
+from lit_llm.models import hub
+from lit_llm.paths import missing_base
 from lit_llm.quantization import Quantizer, refuse_stored_otherwise, unpacked
 
 # Annotations are evaluated here: postponed ones would make jsonargparse import what this block guards.
@@ -60,9 +62,10 @@ def open_tokenizer(backbone: str, loading: Loading) -> "PreTrainedTokenizerBase"
     from transformers import AutoTokenizer
 
     name = loading.tokenizer or backbone
+    _refuse_mistyped(name, "tokenizer")
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-            name, revision=loading.revision, trust_remote_code=loading.trust_remote_code
+            name, revision=loading.revision, trust_remote_code=loading.trust_remote_code, **hub.settings(name)
         )
     except (OSError, ValueError) as error:
         raise _not_found(name, "tokenizer", error) from error
@@ -103,6 +106,7 @@ def open_model(
                 revision=loading.revision,
                 trust_remote_code=loading.trust_remote_code,
                 use_safetensors=True,
+                **hub.settings(backbone),
                 **common,
             )
         except (OSError, ValueError) as error:
@@ -166,9 +170,10 @@ def _config(backbone: str, loading: Loading) -> Any:
             f"model.init_args.loading.config_overrides is {loading.config_overrides}, but stored weights have one "
             "shape: set model.init_args.loading.random_init to true, or remove the overrides"
         )
+    _refuse_mistyped(backbone, "configuration")
     try:
         config = AutoConfig.from_pretrained(
-            backbone, revision=loading.revision, trust_remote_code=loading.trust_remote_code
+            backbone, revision=loading.revision, trust_remote_code=loading.trust_remote_code, **hub.settings(backbone)
         )
     except (OSError, ValueError) as error:
         raise _not_found(backbone, "configuration", error) from error
@@ -198,11 +203,16 @@ def _plain_generation(model: "PreTrainedModel") -> Any:
 def _weight_files(backbone: str, loading: Loading) -> list[Path]:
     folder = Path(backbone)
     if not folder.is_dir():
+        _refuse_mistyped(backbone, "weights")
         from huggingface_hub import snapshot_download
 
         try:
-            patterns = ["*.safetensors", "*.json"]
-            folder = Path(snapshot_download(backbone, revision=loading.revision, allow_patterns=patterns))
+            patterns, offline = ["*.safetensors", "*.json"], bool(hub.settings(backbone))
+            folder = Path(
+                snapshot_download(
+                    backbone, revision=loading.revision, allow_patterns=patterns, local_files_only=offline
+                )
+            )
         except (OSError, ValueError) as error:
             raise _not_found(backbone, "weights", error) from error
     files = sorted(folder.glob("*.safetensors"))
@@ -222,15 +232,24 @@ def _edges(file: Path, width: int = 1 << 16) -> bytes:
     return b"".join(parts)
 
 
+def _refuse_mistyped(name: str, what: str) -> None:
+    """Refuse a folder that is not there, rather than look for it on the hub."""
+    if wrong := missing_base(name):
+        raise ConfigError(
+            f"model.init_args.backbone: cannot open the {what} of {name!r}: {wrong}; run from the project's root, or "
+            f"use {EMBEDDED}"
+        )
+
+
 def _not_found(name: str, what: str, error: Exception) -> ConfigError:
     first = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
     offline = os.environ.get("HF_HUB_OFFLINE") == "1"
+    if not Path(name).exists() and not offline and not hub.answers(hub.endpoint()):
+        first = f"{hub.endpoint()} does not answer, and it was not downloaded before"
     if Path(name).exists():
         remedy = (
             "the folder must hold config.json, tokenizer.json and *.safetensors (other weight formats are not read)"
         )
-    elif name.startswith((".", "/", "checkpoints")):
-        remedy = f"there is no such folder; run from the project's root, or use {EMBEDDED}"
     else:
         remedy = (
             f"{'HF_HUB_OFFLINE=1 is set; ' if offline else ''}download it where there is a network "

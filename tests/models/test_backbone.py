@@ -30,8 +30,10 @@ def copy(base: str, tmp_path: Path) -> Path:
     ("name", "remedy"),
     [
         ("Qwen/Qwen3-0.6B", "hf download Qwen/Qwen3-0.6B"),
-        ("checkpoints/qwen3-tinny", "there is no such folder"),
-        ("./nowhere", "there is no such folder"),
+        ("checkpoints/qwen3-tinny", "did you mean checkpoints/qwen3-tiny?"),
+        ("qwen3-tiny", "did you mean checkpoints/qwen3-tiny?"),
+        ("./nowhere", "there is no folder ./nowhere"),
+        ("models/mine/final", "its folder models/mine does not exist either"),
     ],
 )
 @pytest.mark.parametrize("part", ["tokenizer", "model", "fingerprint"])
