@@ -8,7 +8,18 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import NamedTuple
 
-from lit_llm.data.variants.lexicon import CARDINALS, COLLECTIVES, FRACTIONS, MARKS, SCALES, fold, numeral, worth
+from lit_llm.data.variants.lexicon import (
+    CARDINALS,
+    COLLECTIVES,
+    FRACTIONS,
+    MARKS,
+    ORDINALS,
+    RANKS,
+    SCALES,
+    fold,
+    numeral,
+    worth,
+)
 
 _TOKEN = re.compile(r"\d+(?:[.,:/'’-]?\d+)*|[^\W\d_]+|[^\w\s]")
 _JOINERS = frozenset("y e i o u a de del con punto coma por x entre menos mas al las los la".split())  # noqa: SIM905
@@ -184,5 +195,7 @@ def _worded(words: Sequence[Token]) -> set[Decimal]:
             current = (current or 1) * last
         elif word in FRACTIONS:
             current += Decimal(FRACTIONS[word]) * last
+        if word in ORDINALS:
+            values |= {Decimal(rank) for head, rank in RANKS.items() if word.startswith(head)}
         values.add(total + current)
     return values

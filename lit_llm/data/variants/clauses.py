@@ -8,7 +8,7 @@ from collections import Counter
 from typing import NamedTuple
 
 from lit_llm.data.variants.amounts import Span
-from lit_llm.data.variants.lexicon import WORDS, fold
+from lit_llm.data.variants.lexicon import WORDS, fold, plain
 from lit_llm.data.variants.spans import Stated
 
 _KINDS = {name: re.compile(rf"(?<!\w)(?:{'|'.join(words)})(?!\w)") for name, words in WORDS["clauses"].items()}
@@ -18,6 +18,7 @@ _PERCENT = re.compile(
     re.IGNORECASE,
 )
 _MORE = re.compile(r"(?:y|e|más|mas|\+|a|con|por|cantidad|precio|costo|de|en|talla|color)\s")
+_NAME = re.compile(r"(?<=\w )(?<!\ben )(?<!\ba )(?<!\bhacia )[A-ZÁÉÍÓÚÑ][a-záéíóúñü]+|: [A-ZÁÉÍÓÚÑ][a-záéíóúñü]+")
 _SMALL = frozenset("a al aqui con de el en es la las lo los me mi para por que se te un una todo favor hola ya".split())  # noqa: SIM905
 _CLAUSE_END = re.compile(r"(?<=[\w)%])(?:[;,.]\s+|\s*\n\s*)(?=\S)")
 _ABBREVIATION = re.compile(
@@ -50,7 +51,7 @@ def boundaries(text: str, spans: list[Span]) -> list[re.Match[str]]:
 
 def kinds(text: str) -> set[str]:
     """Return everything that a clause speaks of: an order, a total, a customer, a delivery, a discount."""
-    folded = fold(text)
+    folded = plain(text)
     return {name for name, words in _KINDS.items() if words.search(folded)}
 
 
@@ -62,7 +63,7 @@ def kind(text: str) -> str | None:
     if _PERCENT.match(text):
         return "discount"
     before_values = re.split(r"[$\d,;\n]|\.\s", text[:60], maxsplit=1)[0]
-    head = " ".join(re.findall(r"[^\W\d_]+", fold(before_values))[:3])
+    head = " ".join(re.findall(r"[^\W\d_]+", plain(before_values))[:3])
     first = next((name for name, words in _KINDS.items() if words.search(head)), None)
     return first or ("for" if head.startswith("para") else None)
 
@@ -74,12 +75,12 @@ def clauses(text: str, stated: Stated) -> list[Clause] | None:
     something else leaves the text as it is. A clause of no kind is joined to the one before it.
     """
     bare = _without(text, stated.strings)
-    if _STRANGE.search(text) or _LEANS.search(fold(bare)):
+    if _STRANGE.search(text) or _LEANS.search(plain(bare)):
         return None
     ends = boundaries(text, stated.protected(stated.blocks()))
     starts, stops = [0, *(m.end() for m in ends)], [*(m.start() for m in ends), len(text.rstrip(" .;!\n"))]
     parts = [Clause(a, b, kind(bare[a:b])) for a, b in zip(starts, stops, strict=True)]
-    if not _one_record(text, bare, parts):
+    if not _one_record(text, bare, parts) or sum(_NAME.search(bare[a:b]) is not None for a, b, _ in parts) > 1:
         return None
     joined = parts[:1]
     for part in parts[1:]:

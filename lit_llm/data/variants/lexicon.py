@@ -38,6 +38,8 @@ _ORDINALS = "primer primero segundo tercer tercero cuarto quinto sexto septimo o
 _ORDINALS += " vigesimo trigesimo centesimo milesimo ultimo penultimo unico"
 ORDINALS = {word[: len(word) - (word[-1] == "o")] + end for word in _ORDINALS.split() for end in ("o", "a", "os", "as")}
 ORDINALS |= {"primer", "tercer"}
+RANKS = {"prim": 1, "seg": 2, "ter": 3, "cuart": 4, "quint": 5, "sext": 6, "sept": 7, "oct": 8, "nov": 9, "dec": 10}
+"""Beginnings of ordinals and what they are worth."""
 
 NUMERALS = frozenset([*CARDINALS, *SCALES, *COLLECTIVES, *FRACTIONS, *ORDINALS, "ciento", "pico", "porciento"]) - {
     "k", "m", "mm"
@@ -49,14 +51,19 @@ MARKS: frozenset[str] = frozenset(WORDS["marks"])
 """Words that negate, compare, or give a sign: another word in their place changes what a number states."""
 NAMING: frozenset[str] = frozenset(WORDS["names"])
 """Words behind which a number is a name, an hour or a year and has one form."""
-FROZEN = NUMERALS.union(MARKS, *(WORDS[name] for name in ("days", "measures", "directions")))
+FROZEN = NUMERALS.union(MARKS, *(WORDS[name] for name in ("days", "measures", "small", "directions")))
 """Words that are never mistyped."""
 
 
 @lru_cache(maxsize=50_000)
 def fold(word: str) -> str:
-    """Return a word in lower case without accents; ñ becomes n."""
-    return "".join(c for c in unicodedata.normalize("NFD", word.casefold()) if not unicodedata.combining(c))
+    """Return a word in lower case without accents; ñ becomes n. Words are remembered."""
+    return plain(word)
+
+
+def plain(text: str) -> str:
+    """Return a text of any length in lower case without accents; ñ becomes n."""
+    return "".join(c for c in unicodedata.normalize("NFD", text.casefold()) if not unicodedata.combining(c))
 
 
 def near(one: str, other: str) -> bool:

@@ -25,8 +25,8 @@ def without_accents(word: str) -> str:
 
 def slip(word: str, rng: random.Random) -> str:
     """Swap two letters, leave one out, write it twice, hit the key beside it, or cut the word short."""
-    if rng.random() < 0.2:
-        return word[: rng.choice([3, 4])]
+    if rng.random() < 0.2 and len(word) > 5:
+        return word[: max(4, len(word) - rng.choice([2, 3]))]
     at = rng.randrange(1, len(word) - 1)
     one, other = word[at], word[at + 1]
     row = next((row for row in KEYBOARD if one.casefold() in row), "")
@@ -37,7 +37,7 @@ def slip(word: str, rng: random.Random) -> str:
 
 
 def mistyped(text: str, stated: Stated, rng: random.Random, known: frozenset[str]) -> str:
-    """Mistype four in ten of the longer words that say nothing by themselves, and half of the time leave out accents.
+    """Mistype half of the longer words that say nothing by themselves, and half of the time leave out accents.
 
     Args:
         text: the text.
@@ -52,7 +52,7 @@ def mistyped(text: str, stated: Stated, rng: random.Random, known: frozenset[str
     def mistype(match: re.Match[str]) -> str:
         """Draw whether a word is mistyped; a slip that could be read as another word is not made."""
         word = match.group()
-        if len(word) > 3 and rng.random() < 0.4:
+        if len(word) > 4 and rng.random() < 0.5:
             slipped = slip(word, rng)
             word = word if _mistakable(slipped, word, others) else slipped
         return word

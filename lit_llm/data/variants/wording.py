@@ -8,14 +8,14 @@ import re
 from importlib import resources
 from pathlib import Path
 
-from lit_llm.data.variants.lexicon import WORDS, fold
+from lit_llm.data.variants.lexicon import WORDS, plain
 from lit_llm.data.variants.spans import Stated, keys, outside
 from lit_llm.errors import DataError
 
 
 def _words(text: str) -> set[str]:
     """Return the words of a text without accents and plurals."""
-    return {word[:-1] if word.endswith("s") else word for word in re.findall(r"[^\W\d_]+", fold(text))}
+    return {word[:-1] if word.endswith("s") else word for word in re.findall(r"[^\W\d_]+", plain(text))}
 
 
 _FAMILIES = [_words(" ".join(words)) for words in WORDS["labels"]]

@@ -17,7 +17,7 @@ from lit_llm.errors import ConfigError, DataError
 
 ORDERS = Path(__file__).resolve().parents[3] / "configs" / "data" / "orders"
 ROWS: list[dict[str, Any]] = [json.loads(line) for line in (ORDERS / "train.jsonl").read_text("utf-8").splitlines()]
-SAMPLE = ROWS[::4]
+SAMPLE = ROWS[::8]
 
 
 def only(name: str, **arguments: Any) -> Augmenter:
@@ -118,7 +118,7 @@ def test_probability_zero_changes_nothing() -> None:
 
 def test_word_order_keeps_each_line_of_an_order_together() -> None:
     augmenter, moved = only("word_order"), 0
-    for index, row in enumerate(ROWS):
+    for index, row in enumerate(ROWS[::3]):
         text, _ = augmenter.augment(row["text"], row["json"], epoch=0, index=index, variant=0)
         lines = [item["prod"] for item in row["json"]["items"]]
         start = min(row["text"].index(name) for name in lines)
@@ -127,7 +127,7 @@ def test_word_order_keeps_each_line_of_an_order_together() -> None:
         if not re.search(r"\b(?:para|entrega|total|cliente|favor)\b", between):
             moved += text != row["text"]
             assert between in text, (row["text"], text)
-    assert moved > 500
+    assert moved > 300
 
 
 def test_quantity_and_price_are_never_swapped() -> None:
@@ -312,5 +312,62 @@ def test_words_between_values_are_mistyped_and_values_are_not() -> None:
     assert all("dos cajas" in changed and "clavos" in changed for changed in found)
     assert "Quiero comprar dos cajas de clavos, envienlas rapido" in found
     words = {changed.split(" ")[0] for changed in found}
-    swapped, missing, doubled, beside, cut = ("Quireo", "Quero", "Quieero", "Quirro", "Qui")
+    swapped, missing, doubled, beside, cut = ("Quireo", "Quero", "Quieero", "Quirro", "Quie")
     assert {"Quiero", swapped, missing, doubled, beside, cut} <= words
+
+
+@pytest.mark.parametrize(
+    "amount",
+    ["setenta y cinco millones", "cuatrocientos dos", "dos mil uno", "millón y medio", "medio millón", "12 mil",
+     "3.5 millones", "noventa y nueve por ciento", "docena y media", "nueve menos cuarto", "seiscientoz", "sin los 9",
+     "cuarenta i dos", "veinti tres", "menos de 40", "al menos nueve", "entre 3 y 8", "de 20 a 30", "-7", "− 7",
+     "7 bajo cero", "3 kilos y medio", "dos tercios", "40 60 80", "15 1200", "no más de 6", "excepto 2"],
+)  # fmt: skip
+@pytest.mark.parametrize("name", [name for name in STRATEGIES if name != "white_space"])
+def test_an_amount_with_its_sign_and_comparison_stays_as_it_is(name: str, amount: str) -> None:
+    text = f"Buenas, quiero vender {amount} sillas viejas. Entrega en Durango. Total: $90"
+    for value in ({}, {"n": [2, 3, 5, 6, 7, 8, 9, 15, 20, 30, 40, 1200]}):
+        augmenter = only(name)
+        augmenter.counts.clear()
+        found = variants(augmenter, text, value, 12)
+        assert all(flat(amount) in flat(changed) for changed in found), (amount, found)
+
+
+def test_a_row_whose_number_the_text_does_not_state_is_left_alone_and_counted() -> None:
+    augmenter = Augmenter(probability=1.0)
+    text = "Quiero tres tazas. Total: dos mil pesos"
+    assert variants(augmenter, text, {"total": 2500}, 20) == {text}
+    assert augmenter.counts == {("row", "unstated"): 20}
+    assert len(variants(augmenter, text, {"total": 2000, "cant": 3}, 20)) > 5
+    assert augmenter.counts["row", "unstated"] == 20
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "never"),
+    [
+        ("Total $80. Importe neto $70", {}, ["monto", "importe $80", "total neto"]),
+        ("Cliente: Rita. Vendedor: Saúl", {}, ["comprador", "solicitante", "interesado"]),
+        ("Entrega el 3, salida el 2", {}, ["llegada", "recepción"]),
+        ("Hay un descuento de $5", {"rebaja": 5}, ["rebaja"]),
+        ("Importe total: $9", {"montoTotal": 9}, ["monto"]),
+    ],
+)
+def test_a_label_is_not_reworded_where_another_one_could_be_meant(text: str, value: Any, never: list[str]) -> None:
+    for changed in variants(only("synonyms"), text, value, 80):
+        assert not any(words in changed.casefold() for words in never), changed
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Eva quiere 4 tazas. Total: $80. Para el 3 de mayo. Raúl quiere 2. Total: $40",
+        "Quiero 4 tazas. Para Eva Gil. Quiero 2 platos. Para Raúl Paz. Total: $90",
+        "Quiero 4 tazas. Sin factura. Total: $80. Entrega en Lerdo",
+        "Quiero 4 tazas. Recoge Eva Gil. Lo pide Raúl Paz. Total: $80",
+        "Quiero 4 tazas. Total: $80. Luego 2 platos. Entrega en Lerdo",
+    ],
+)
+def test_clauses_of_several_records_stay_where_they_are(text: str) -> None:
+    augmenter = only("word_order")
+    assert variants(augmenter, text, {}) == {text}
+    assert augmenter.counts["word_order", "unsure"] == 60
