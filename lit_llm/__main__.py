@@ -7,11 +7,11 @@ import os
 import sys
 from collections.abc import Sequence
 
-from lit_llm import __version__
 from lit_llm.arguments import early, short_help
 from lit_llm.arguments.misplaced import TAKES_CONFIG, wrong_verb
 from lit_llm.errors import UserError
 from lit_llm.quiet import quiet
+from lit_llm.version import __version__
 
 VERBS: dict[str, tuple[str, str]] = {
     "init": ("lit_llm.commands.init", "make a folder with a run file from your own data"),
@@ -19,6 +19,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "validate": ("lit_llm.cli", "measure a checkpoint on the validation split"),
     "test": ("lit_llm.cli", "measure a checkpoint on the test splits"),
     "predict": ("lit_llm.cli", "write the answers of a checkpoint to a CSV file"),
+    "ask": ("lit_llm.commands.ask", "answer texts with a run, one by one or line by line"),
     "check": ("lit_llm.commands.check", "say whether a backbone is supported"),
     "prepare": ("lit_llm.commands.prepare", "turn raw clips into a manifest and one array"),
     "split": ("lit_llm.commands.split", "divide a file into splits that share nothing"),

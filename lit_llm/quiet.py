@@ -5,6 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+LIGHTNING = ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero")
+"""Who says what Lightning does."""
 
 
 def quiet() -> None:
@@ -17,13 +22,32 @@ def quiet() -> None:
     # Metrics are gathered over processes before they are logged; to reduce them once more would change nothing.
     warnings.filterwarnings("ignore", message=r"It is recommended to use `self.log\(.*sync_dist=True")
     # Advertisements of a hosted service.
-    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero"):
+    for name in LIGHTNING:
         logging.getLogger(name).addFilter(_no_tip)
     # The kernel is optional; without it, bitsandbytes uses its own.
     logging.getLogger("bitsandbytes.backends.cpu.ops").addFilter(_no_kernel)
     # torchao tries every kernel that it knows, and uses names of PyTorch's that have since changed.
     logging.getLogger("torchao").addFilter(_no_attempt)
     logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)
+
+
+@contextmanager
+def silent() -> Iterator[None]:
+    """Let the libraries say nothing but warnings meanwhile, and show no progress of loading."""
+    from transformers.utils import logging as transformers_logging
+
+    loggers = [logging.getLogger(name) for name in LIGHTNING]
+    levels, shown = [logger.level for logger in loggers], transformers_logging.is_progress_bar_enabled()
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+        if shown:
+            transformers_logging.enable_progress_bar()
 
 
 def _no_attempt(record: logging.LogRecord) -> bool:

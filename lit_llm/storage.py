@@ -21,6 +21,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 def swap_into_place(new: Path, final: Path) -> None:
     """Put a file or folder where another may be; ``recover`` mends a crash between the two renames of folders."""
+    as_created(new)
     sync_tree(new)
     if final.is_dir() or new.is_dir():
         # A folder cannot be renamed onto one that is not empty, so the old one steps aside first.
@@ -38,6 +39,18 @@ def swap_into_place(new: Path, final: Path) -> None:
 def present(final: Path) -> Path | None:
     """Return where ``final`` lies, which a crash amid ``swap_into_place`` may have moved; None if nowhere."""
     return next((path for path in (final, _retired(final)) if path.exists()), None)
+
+
+def as_created(path: Path) -> None:
+    """Give a file, or every file of a folder, the mode that ``open`` would: 0666 less the process's umask.
+
+    safetensors and temporary files that are renamed come with 0600, which no group and no web server can read.
+    """
+    # The umask can only be read by setting it; the strictest is set meanwhile.
+    umask = os.umask(0o077)
+    os.umask(umask)
+    for file in [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]:
+        file.chmod(0o666 & ~umask)
 
 
 def recover(final: Path) -> None:

@@ -11,12 +11,14 @@ from lit_llm.__main__ import main
 from lit_llm.results import read_results
 
 
-def fit(folder: Path, data: dict[str, Any], steps: int = 2, **model: Any) -> Path:
+def fit(
+    folder: Path, data: dict[str, Any], steps: int = 2, task: str = "Extraction", seed: int = 0, **model: Any
+) -> Path:
     """Train a few steps into a folder, and return it."""
     settings: dict[str, Any] = {
-        "seed_everything": 0,
+        "seed_everything": seed,
         "model": {"class_path": "lit_llm.models.CausalLM", "init_args": model},
-        "data": {"class_path": "lit_llm.data.ExtractionData", "init_args": data},
+        "data": {"class_path": f"lit_llm.data.{task}Data", "init_args": data},
         "trainer": {
             "default_root_dir": str(folder),
             "max_steps": steps,

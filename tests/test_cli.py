@@ -81,7 +81,7 @@ def test_fit_leaves_a_complete_run_folder(trained: Path) -> None:
     adapter = {path.name for path in (trained / "adapter").iterdir()}
     assert {"adapter_model.safetensors", "adapter_config.json", "tokenizer.json", "lit_llm.json"} <= adapter
     facts = json.loads((trained / "adapter/lit_llm.json").read_text())
-    assert set(facts) == {"backbone", "base", "version", "template", "step"}
+    assert set(facts) == {"backbone", "base", "version", "template", "step", "started_in"}
 
 
 def test_checkpoints_hold_only_what_was_trained(trained: Path) -> None:

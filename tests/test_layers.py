@@ -12,10 +12,10 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # From the bottom up; a room imports only from rows above its own, and from itself.
 LAYERS = [
-    {"errors", "seeding", "strict_json", "quiet", "terminal", "storage", "thoughts"},
+    {"errors", "seeding", "strict_json", "quiet", "terminal", "storage", "thoughts", "version"},
     {"batch", "schemas", "results", "paths"},
     {"adapters", "metrics", "generation"},
-    {"quantization"},
+    {"quantization", "sharing"},
     {"data", "models"},
     {"callbacks", "report"},
     {"arguments"},
@@ -28,7 +28,7 @@ LAYERS = [
 DATA_LAYERS = [
     {"settings"},
     {"records", "tokens", "variants"},
-    {"batches", "clips", "hygiene"},
+    {"asking", "batches", "clips", "hygiene"},
     {"table"},
     {"base"},
     {"tasks"},
@@ -199,7 +199,7 @@ def test_what_breaks_a_rule_is_found(tmp_path, files, message):
         {"data/tasks/sign": "from lit_llm.data.records import reading\nfrom lit_llm.data.base import LMData"},
         {"data/hygiene/leaks": "from lit_llm.data.tokens.dataset import Row"},
         {"data/records/reading": "from lit_llm.data.records import lines", "data/records/lines": ""},
-        {"data/base": "from lit_llm import __version__"},
+        {"data/base": "from lit_llm.version import __version__", "version": ""},
         {"generation/engine": "from lit_llm.generation.stopping import Stop"},
         {"metrics/__init__": "from . import bleu", "metrics/bleu": "def f():\n    import scipy.optimize"},
         {"generation/engine": "def f():\n    from . import stopping", "generation/stopping": "import transformers"},

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
+from lit_llm.storage import as_created
+
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
@@ -160,6 +162,7 @@ def replace_file(path: Path, tensors: dict[str, Tensor]) -> None:
 
     part = path.with_name(path.name + ".part")
     save_file({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, part, metadata={"format": "pt"})
+    as_created(part)
     os.replace(part, path)
 
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from lit_llm.adapters.base import Adapter, causal_lm, is_quantized, matches, nearest
 from lit_llm.errors import ConfigError
+from lit_llm.storage import as_created
 
 # Annotations are evaluated here: postponed ones would make jsonargparse import what this block guards.
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class Full(Adapter):
         """Write a folder that transformers alone can open (without the tokenizer)."""
         folder.mkdir(parents=True, exist_ok=True)
         causal_lm(network).save_pretrained(folder, safe_serialization=True)
+        as_created(folder)
 
     def load(self, network: nn.Module, folder: Path) -> None:
         """Read the folder's safetensors into the network.

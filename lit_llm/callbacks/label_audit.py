@@ -33,8 +33,8 @@ class LabelAudit(Callback):
     """Prints the data's counts and a few training rows before the first step.
 
     Learned tokens are green, masked ones dim; TensorBoard shows the same under ``audit``, with learned tokens in
-    bold, and ``audit.json`` in the run folder keeps the counts. Counts are rows per split, truncated and dropped rows, rows without anything to learn (which stop the run),
-    repeated texts and texts that training and validation share.
+    bold, and ``audit.json`` in the run folder keeps the counts. Counts are rows per split, truncated and dropped rows,
+    rows without anything to learn (which stop the run), repeated texts and texts that training and validation share.
 
     Args:
         samples: rows to show.

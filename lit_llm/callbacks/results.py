@@ -14,10 +14,10 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_info
 
-from lit_llm import __version__
 from lit_llm.batch import FILLER
 from lit_llm.callbacks.replacing import recorded
 from lit_llm.results import Result, as_rows, content_hash, place, write_result
+from lit_llm.version import __version__
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, cast
 from lit_llm.errors import ConfigError, UserError
 from lit_llm.quantization.gguf_file import GGUF_TYPES, GgufType, llama_cpp_logits, write_gguf
 from lit_llm.report.files import refuse_existing
+from lit_llm.storage import as_created
 
 if TYPE_CHECKING:
     import torch
@@ -152,6 +153,7 @@ def written_whole(target: Path) -> Iterator[Path]:
     except BaseException:
         _remove(partial)
         raise
+    as_created(partial)
     os.replace(partial, target)
 
 

@@ -14,6 +14,7 @@ import torch
 from lightning.pytorch.utilities import rank_zero_info
 
 from lit_llm.batch import Batch
+from lit_llm.data.asking import Asking
 from lit_llm.data.batches.batching import PlannedLoader, eval_loader, plan, rounded_up, sorted_batches
 from lit_llm.data.batches.collating import collate
 from lit_llm.data.batches.resuming import Progress, check_same_rows
@@ -38,7 +39,7 @@ UNLIMITED = 1 << 40
 """Tokens that a tokenizer names no limit for."""
 
 
-class LMData(TableData):
+class LMData(Asking, TableData):
     """Reads files of one task and serves batches.
 
     Args:
@@ -131,10 +132,6 @@ class LMData(TableData):
     def sides(self, example: Example) -> dict[str, str]:
         """Return the texts of an example that no other split may hold, by name; the answer may be a common one."""
         return {"text": example.text}
-
-    def ask(self, text: str) -> list[int]:
-        """Return the prompt of a text that comes from no file, as token ids."""
-        return self.format.encode(text, None).input_ids
 
     def postprocess(self, raw: str, meta: Mapping[str, Any]) -> tuple[str, str, str]:
         """Return a generated text as ``(prediction, status, error)``."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from lit_llm.errors import ConfigError
 
 
@@ -15,3 +18,14 @@ def positive(name: str, value: int) -> int:
     if value < 1:
         raise ConfigError(f"data.init_args.{name} is {value}: use 1 or more")
     return value
+
+
+def refuse_unknown(task: str, facts: Mapping[str, Any], known: tuple[str, ...] = ()) -> None:
+    """Refuse facts beside a question that its task has no use for.
+
+    Raises:
+        ConfigError: if there is one.
+    """
+    if unknown := [name for name, value in facts.items() if value is not None and name not in known]:
+        listed = f"there {'is' if len(known) == 1 else 'are'} {', '.join(known)}" if known else "leave it out"
+        raise ConfigError(f"{unknown[0]}: {facts[unknown[0]]!r}: the task {task} has no such option; {listed}")

@@ -184,7 +184,7 @@ class Generator:
         self, model: Any, tokenizer: PreTrainedTokenizerBase, prompt: Prompt, meta: list[dict[str, Any]]
     ) -> list[Decoded]:
         ids = [] if prompt.input_ids is None else prompt.input_ids[0].tolist()
-        stop, limits = Stop(tokenizer, self.stop, prompt=ids), self._limits(tokenizer, meta)
+        stop, limits = Stop(tokenizer, self.stop, prompt=ids, model=model), self._limits(tokenizer, meta)
         vocab_size = model.config.get_text_config().vocab_size
         masks = [repetition_mask(self.repetition_penalty, self.no_repeat_ngram_size)]
         masks += [self.constraint.start(tokenizer, meta, stop.end_ids, vocab_size)] if self.constraint else []

@@ -19,6 +19,8 @@ StopRule = Literal["eos", "json", "never"]
 PROMPT_END = 32
 """Tokens at the end of a prompt that tell whether it ends within a thought."""
 
+_MARK = "\ue000"
+
 END_TOKENS = ("<|im_end|>", "<|endoftext|>", "<|eot_id|>")
 
 
@@ -84,10 +86,20 @@ def json_end(text: str) -> int | None:
     return None
 
 
-def stop_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """Return the ids that end an answer: the tokenizer's own end token and the usual end-of-turn tokens it knows."""
+def stop_ids(tokenizer: PreTrainedTokenizerBase, model: Any = None) -> list[int]:
+    """Return the ids that end an answer, sorted.
+
+    They are the tokenizer's own end token, the one that its chat template writes behind an answer, the usual ones that
+    it knows, and those that the base's ``generation_config`` names.
+
+    Args:
+        tokenizer: of the model.
+        model: a Hugging Face model, where its own end tokens count too.
+    """
     known = [tokenizer.convert_tokens_to_ids(name) for name in END_TOKENS]
-    ids: set[Any] = {tokenizer.eos_token_id, *known} - {None, tokenizer.unk_token_id}
+    own = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+    listed = own if isinstance(own, list) else [own]
+    ids: set[Any] = {tokenizer.eos_token_id, turn_end(tokenizer), *known, *listed} - {None, tokenizer.unk_token_id}
     return sorted(ids)
 
 
@@ -95,6 +107,26 @@ def thought_ids(tokenizer: PreTrainedTokenizerBase) -> dict[int, str]:
     """Return the marks of thoughts that a tokenizer has as tokens, by id."""
     found: list[tuple[Any, str]] = [(tokenizer.convert_tokens_to_ids(mark), mark) for mark in (OPEN, CLOSE)]
     return {token: mark for token, mark in found if token is not None and token != tokenizer.unk_token_id}
+
+
+def turn_end(tokenizer: PreTrainedTokenizerBase, template: str | None = None) -> int | None:
+    """Return the token that a chat template writes behind an answer; None where it writes no token of its own.
+
+    Args:
+        tokenizer: which reads what the template has written.
+        template: Jinja text; by default the tokenizer's.
+    """
+    template = template or tokenizer.chat_template
+    if not isinstance(template, str):
+        return None
+    turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": _MARK}]
+    try:
+        written = str(tokenizer.apply_chat_template(turns, chat_template=template, tokenize=False))
+    except Exception:  # what a template of other people raises is its own affair; it then names no token
+        return None
+    tail = written.rpartition(_MARK)[2].lstrip()
+    ids = tokenizer(tail, add_special_tokens=False)["input_ids"] if tail else []
+    return int(ids[0]) if ids and ids[0] in tokenizer.get_added_vocab().values() else None
 
 
 class Stop:
@@ -108,6 +140,7 @@ class Stop:
             nothing, for measurements of a given length.
         prompt_length: leading positions that are not generated.
         prompt: ids that generation starts from, whose end tells whether the answer begins within a thought.
+        model: whose own end tokens count too.
     """
 
     def __init__(
@@ -116,11 +149,12 @@ class Stop:
         rule: StopRule,
         prompt_length: int = 0,
         prompt: Sequence[int] = (),
+        model: Any = None,
     ) -> None:
         self.tokenizer = tokenizer
         self.rule = rule
         self.prompt_length = prompt_length
-        self.end_ids = stop_ids(tokenizer)
+        self.end_ids = stop_ids(tokenizer, model)
         self._silent = {*tokenizer.all_special_ids, *self.end_ids} - set(thought_ids(tokenizer))
         ending = str(tokenizer.decode(list(prompt[-PROMPT_END:]))) if rule == "json" else ""
         self._first = JsonState(thoughts=int(opens_thought(ending)))

@@ -41,6 +41,8 @@ class SignAligner(SignLM):
         **kwargs: as for ``SignLM``; the adapter is not used, and nothing is generated.
     """
 
+    writes_text = False
+
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         # An adapter would be frozen; one that asks for data or follows steps must not run at all.

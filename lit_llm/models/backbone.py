@@ -116,6 +116,9 @@ def open_model(
     elif getattr(config, "quantization_config", None):
         model = unpacked(model)
     model.generation_config = _plain_generation(model)
+    if Path(backbone).is_dir():
+        # PEFT notes this name in its files, which must mean the same from any folder.
+        model.name_or_path = str(Path(backbone).resolve())
     result: PreTrainedModel = model
     return result
 
@@ -196,8 +199,12 @@ def _plain_config(config: Any) -> str:
 def _plain_generation(model: "PreTrainedModel") -> Any:
     from transformers import GenerationConfig
 
-    # A model's own sampling defaults must not leak into what a run file says.
-    return GenerationConfig.from_model_config(model.config)
+    # A model's own sampling defaults must not leak into what a run file says; the tokens that end its answers must.
+    plain = GenerationConfig.from_model_config(model.config)
+    for name in ("eos_token_id", "pad_token_id", "bos_token_id"):
+        if (own := getattr(model.generation_config, name, None)) is not None:
+            setattr(plain, name, own)
+    return plain
 
 
 def _weight_files(backbone: str, loading: Loading) -> list[Path]:

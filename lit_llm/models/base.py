@@ -10,7 +10,6 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
-from lit_llm import __version__
 from lit_llm.adapters import Adapter, LoRA, causal_lm
 from lit_llm.errors import ConfigError, UserError
 from lit_llm.models.backbone import EMBEDDED, Loading, fingerprint, open_model, open_tokenizer, weight_dtype
@@ -18,6 +17,7 @@ from lit_llm.models.schedule import Schedule, parameter_groups
 from lit_llm.quantization import QAT, Quantizer, refusal, refuse_to_learn
 from lit_llm.quantization.qat import Ranges
 from lit_llm.seeding import derive, global_seed
+from lit_llm.version import __version__
 
 # Annotations are evaluated here: postponed ones would make jsonargparse import what this block guards.
 if TYPE_CHECKING:
@@ -298,6 +298,8 @@ class LitLM(LightningModule):
         self.adapter.save(self.network, folder)
         self.tokenizer.save_pretrained(folder)
         facts = {"backbone": self.backbone, "base": self.base_fingerprint(), "version": __version__}
+        # Relative paths in the run's config.yaml mean something from there alone.
+        facts["started_in"] = str(Path.cwd())
         datamodule = getattr(self.trainer, "datamodule", None) if self._trainer else None
         if datamodule is not None and hasattr(datamodule, "template_fingerprint"):
             facts["template"] = datamodule.template_fingerprint()

@@ -30,6 +30,9 @@ class CausalLM(LitLM):
         **kwargs: as for ``LitLM``.
     """
 
+    writes_text = True
+    """Whether it can be asked."""
+
     def __init__(
         self,
         generator: Generator | None = None,

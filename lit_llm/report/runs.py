@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentError
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -15,6 +16,8 @@ from lit_llm.data.base import LMData
 from lit_llm.errors import ConfigError
 from lit_llm.models.backbone import Dtype, weight_dtype
 from lit_llm.models.base import LitLM
+from lit_llm.report.places import located
+from lit_llm.seeding import global_seed, seeded
 
 
 @dataclass
@@ -48,26 +51,45 @@ def open_run(
         ConfigError: if the folder holds no run, or its checkpoint does not fit.
     """
     folder = Path(folder)
-    config = _config(folder / "config.yaml")
+    config = run_config(folder)
     if backbone:
         _replace(config["model"]["init_args"], backbone)
-    parser = LightningArgumentParser()
-    parser.add_lightning_class_args(LitLM, "model", subclass_mode=True)
-    parser.add_lightning_class_args(LMData, "data", subclass_mode=True)
-    parts = parser.instantiate_classes(parser.parse_object({key: config[key] for key in ("model", "data")}))
-    model, data = parts.model, parts.data
+    seed = config.get("seed_everything")
+    # Random weights, where a base has some, follow from the run's seed and not from that of this process.
+    with seeded(seed if isinstance(seed, int) and not isinstance(seed, bool) else global_seed()):
+        model, data = _build(config, folder)
+        if trainer is not None:
+            _open_for(trainer, model)
+        else:
+            _open_as_trained(model, str(config.get("trainer", {}).get("precision") or "32-true"))
+        data.tokenizer = model.tokenizer
+        if checkpoint != "none":
+            _load(model, data, folder / f"{checkpoint}.ckpt")
     if trainer is not None:
-        model.trainer = trainer
-        model.configure_model()
-    else:
-        _open_as_trained(model, str(config.get("trainer", {}).get("precision") or "32-true"))
-    data.tokenizer = model.tokenizer
-    if checkpoint != "none":
-        _load(model, data, folder / f"{checkpoint}.ckpt")
-    if trainer is not None:
+        trainer.precision_plugin.convert_module(model)
         model.to(trainer.strategy.root_device)
     model.eval()
     return Run(folder, model, data)
+
+
+def _build(config: dict[str, Any], folder: Path) -> tuple[LitLM, LMData]:
+    """Return model and data of a configuration, nothing of them opened yet."""
+    parser = LightningArgumentParser(exit_on_error=False)
+    parser.add_lightning_class_args(LitLM, "model", subclass_mode=True)
+    parser.add_lightning_class_args(LMData, "data", subclass_mode=True)
+    try:
+        parts = parser.instantiate_classes(parser.parse_object({key: config[key] for key in ("model", "data")}))
+    except (ArgumentError, KeyError, TypeError, ValueError) as error:
+        said = " ".join(str(error).split())[:400]
+        raise ConfigError(f"{folder / 'config.yaml'}: cannot be used with this version: {said}") from error
+    return parts.model, parts.data
+
+
+def _open_for(trainer: Trainer, model: LitLM) -> None:
+    """Build a network as the trainer would."""
+    model.trainer = trainer
+    with trainer.strategy.tensor_init_context(), trainer.precision_plugin.module_init_context():
+        model.configure_model()
 
 
 def _open_as_trained(model: LitLM, precision: str) -> None:
@@ -83,16 +105,27 @@ def _open_as_trained(model: LitLM, precision: str) -> None:
 
 def single_trainer(folder: str | Path) -> Trainer:
     """Return a trainer with the precision and accelerator of a run, on one device, that writes nothing."""
-    own = _config(Path(folder) / "config.yaml").get("trainer", {})
+    own = run_config(folder).get("trainer") or {}
     settings = {key: own[key] for key in ("precision", "accelerator") if own.get(key) is not None}
     return Trainer(**settings, devices=1, logger=False, enable_checkpointing=False, enable_progress_bar=False)
 
 
-def _config(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        raise ConfigError(f"--run: there is no {path}: name the folder of a run, such as checkpoints/extraction_tiny")
-    config: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return config
+def run_config(folder: str | Path) -> dict[str, Any]:
+    """Return what a run's ``config.yaml`` says, with paths that work from any folder.
+
+    Raises:
+        ConfigError: if there is none, or it is no YAML mapping.
+    """
+    path = Path(folder) / "config.yaml"
+    if not path.is_file():
+        raise ConfigError(f"run: there is no {path}: name the folder of a run, such as checkpoints/extraction_tiny")
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: cannot be read: {' '.join(str(error).split())[:200]}") from error
+    if not isinstance(config, dict):
+        raise ConfigError(f"{path}: holds no configuration; is it the file that fit wrote?")
+    return located(config, Path(folder))
 
 
 def _replace(settings: dict[str, Any], backbone: str) -> None:
@@ -107,7 +140,7 @@ def _replace(settings: dict[str, Any], backbone: str) -> None:
 
 def _load(model: LitLM, data: LMData, path: Path) -> None:
     if not path.exists():
-        raise ConfigError(f"--run: there is no {path}: the run was stopped before its first checkpoint; go on with fit")
+        raise ConfigError(f"run: there is no {path}: the run was stopped before its first checkpoint; go on with fit")
     state = torch.load(path, map_location="cpu", weights_only=True)
     model.on_load_checkpoint(state)
     model.load_state_dict(state["state_dict"])

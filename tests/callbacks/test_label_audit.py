@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import html
-import json
 import io
+import json
 
 import pytest
 from lightning.pytorch.loggers import TensorBoardLogger

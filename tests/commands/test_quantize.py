@@ -275,7 +275,7 @@ def test_searched_scales_bring_weights_closer(bits: int) -> None:
         ("plain", ["--layers", '{"*head": 8}'], "layers: '*head' fits the output head alone"),
         ("plain", ["--layers", '{"*.kv": 8}'], "layers: '*.kv' fits no linear layer"),
         ("plain", ["--group_size", "100"], "group_size: 100 does not divide the 256 inputs"),
-        ("none", [], "--run: there is no "),
+        ("none", [], "run: there is no "),
     ],
 )
 def test_what_cannot_be_done_is_said(

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lit_llm.batch import IGNORE
+from lit_llm.data.clips.changes import ClipChanges
+from lit_llm.data.clips.pose import read_pose
+from lit_llm.data.clips.reading import clip_length, read_clip
 from lit_llm.data.tokens.dataset import Example, Row, Split
 from lit_llm.data.tokens.prompting import Encoded
+from lit_llm.errors import DataError
 
 Load = Callable[["ClipSplit", int, int], NDArray[np.float32]]
 """Returns the frames ``[L, C]`` of a row of a split, by epoch and index."""
@@ -81,3 +87,40 @@ class ClipSplit(Split):
         ids = [*encoded.input_ids[:at], *encoded.input_ids[:1] * count, *encoded.input_ids[at:]]
         labels = [*encoded.labels[:at], *[IGNORE] * count, *encoded.labels[at:]]
         return Encoded(ids, labels, encoded.prompt_length + count, slots=range(at, at + count))
+
+
+def asked_clip(text: str, folder: str | None, key: str | None, lang: str | None) -> ClipExample:
+    """Return a clip that no manifest names.
+
+    Args:
+        text: path of its file, as it is or in ``folder``.
+        folder: where a manifest's clips lie.
+        key: of the clip, in a file that holds several.
+        lang: what the language of the answer is called.
+
+    Raises:
+        DataError: if there is no such clip, or it cannot be read.
+    """
+    places = [Path(text), *([Path(folder) / text] if folder else [])]
+    path = next((place for place in places if place.is_file()), None)
+    if path is None:
+        raise DataError(f"there is no file {text!r}: this run translates clips; name the file of one")
+    meta = {"lang": lang} if lang else {}
+    length = clip_length(path, key)
+    return ClipExample("", text, None, None, str(path), meta, path=str(path), key=key, length=length)
+
+
+def views_of(example: ClipExample, changes: ClipChanges | None) -> dict[str, NDArray[np.float32]]:
+    """Return a clip for people to look at: as it is read, and as training changes it.
+
+    Returns:
+        By name: points ``[L, P, 2]`` in the file's unit, where the file still holds them; then those in shoulder
+        widths, or features ``[L, D]``; then what ``changes`` makes of them.
+    """
+    path = Path(example.path)
+    clip = read_clip(path, example.key, example.length)
+    found = {"in the file": read_pose(path.read_bytes()).points} if path.suffix == ".pose" else {}
+    found["normalised" if clip.is_pose else "features"] = clip.values
+    if changes:
+        found["changed"] = changes.apply(clip.values, random.Random(example.id), is_pose=clip.is_pose)
+    return found

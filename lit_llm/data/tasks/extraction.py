@@ -10,6 +10,7 @@ from typing import Any
 from lit_llm.batch import as_text
 from lit_llm.data.base import LMData
 from lit_llm.data.records.reading import MAX_LINE_BYTES, Column, Record
+from lit_llm.data.settings import refuse_unknown
 from lit_llm.data.tokens.dataset import Example
 from lit_llm.errors import ConfigError, DataError
 from lit_llm.generation import Constraint
@@ -80,6 +81,17 @@ class ExtractionData(LMData):
         if self.schema_field:
             columns["schema"] = Column(self.schema_field, kind="json", required=False, expected=not to_answer)
         return self.read_table(path, columns, lambda record: [self._writable(self._example(record), learned)])
+
+    def question(self, text: str, **facts: Any) -> Example:
+        """Return a text to answer.
+
+        Args:
+            text: what is asked.
+            facts: ``schema``: file of the JSON schema of its answer; by default that of the data.
+        """
+        refuse_unknown(self.task, facts, ("schema",))
+        schema = _read_schema(facts["schema"]) if facts.get("schema") else self.schema
+        return replace(super().question(text), meta={"schema": schema} if schema else {})
 
     def postprocess(self, raw: str, meta: Mapping[str, Any]) -> tuple[str, str, str]:
         """Return the JSON value in compact form, or why the text is none."""

@@ -18,10 +18,9 @@ from lit_llm.batch import IGNORE, Batch
 from lit_llm.data.base import LMData
 from lit_llm.data.batches.collating import collate
 from lit_llm.data.clips import ClipChanges, Corruption, clip_length, corrupted, read_clip, sampled, vectors
-from lit_llm.data.clips.pose import read_pose
-from lit_llm.data.clips.rows import ClipExample, ClipSplit
+from lit_llm.data.clips.rows import ClipExample, ClipSplit, asked_clip, views_of
 from lit_llm.data.records.reading import Column, Record
-from lit_llm.data.settings import positive
+from lit_llm.data.settings import positive, refuse_unknown
 from lit_llm.data.tokens.dataset import NOTHING, Example, Row
 from lit_llm.data.tokens.prompting import Context, Encoded
 from lit_llm.errors import ConfigError, DataError
@@ -190,6 +189,20 @@ class SignData(LMData):
         """Return a hash of how conversations are written, the language that they name included."""
         return hashlib.sha256(f"{super().template_fingerprint()}{self.lang}".encode()).hexdigest()[:16]
 
+    def question(self, text: str, **facts: Any) -> Example:
+        """Return a clip to translate; the text is its path, as it is or under ``clips``.
+
+        Args:
+            text: the path.
+            facts: ``lang`` of the answer, as rows name it; ``key`` of the clip in a file of several.
+        """
+        refuse_unknown(self.task, facts, ("lang", "key"))
+        return asked_clip(text, self.clips, facts.get("key"), facts.get("lang"))
+
+    def expect(self, size: int) -> None:
+        """Refuse clips, from now on, whose frames are not of so many numbers."""
+        self._size = size
+
     def ask(self, text: str) -> list[int]:
         """Refuse: a clip cannot be typed.
 
@@ -199,20 +212,9 @@ class SignData(LMData):
         raise ConfigError("data: a model of clips answers no text; name a manifest in data.init_args.predict")
 
     def views(self, row_id: str) -> dict[str, NDArray[np.float32]]:
-        """Return the clip of a validation row for people to look at: as it is read, and as training changes it.
-
-        Returns:
-            By name: points ``[L, P, 2]`` in the file's unit, where the file still holds them; then those in shoulder
-            widths, or features ``[L, D]``; then what ``changes`` makes of them.
-        """
+        """Return the clip of a validation row for people to look at: as it is read, and as training changes it."""
         example = next(e for e in self.splits["valid"].examples if e.id == row_id and isinstance(e, ClipExample))
-        path = Path(example.path)
-        clip = read_clip(path, example.key, example.length)
-        found = {"in the file": read_pose(path.read_bytes()).points} if path.suffix == ".pose" else {}
-        found["normalised" if clip.is_pose else "features"] = clip.values
-        if self.changes:
-            found["changed"] = self.changes.apply(clip.values, random.Random(row_id), is_pose=clip.is_pose)
-        return found
+        return views_of(example, self.changes)
 
     def context(self, lang: str) -> Context:
         """Return what stands before a clip whose sentence is in a language."""

@@ -15,6 +15,7 @@ from lit_llm.data.base import LMData
 from lit_llm.data.hygiene.cleaning import Cleaner
 from lit_llm.data.hygiene.orthography import NahuatlOrthography
 from lit_llm.data.records.reading import MAX_LINE_BYTES, Column, Record
+from lit_llm.data.settings import refuse_unknown
 from lit_llm.data.tokens.dataset import Example
 from lit_llm.data.tokens.prompting import Context
 from lit_llm.errors import ConfigError, DataError
@@ -145,6 +146,26 @@ class TranslationData(LMData):
             return {}
         source, target = self.sides_of[direction]
         return {source: example.text, target: example.answer or ""}
+
+    def question(self, text: str, **facts: Any) -> Example:
+        """Return a text to translate.
+
+        Args:
+            text: in the source language.
+            facts: ``direction``, such as ``es-nah``, which may be left out where the run answers in one alone;
+                ``dialect``: the variety, as rows name it.
+
+        Raises:
+            ConfigError: if the run does not answer in that direction, or in several and none is named.
+        """
+        refuse_unknown(self.task, facts, ("direction", "dialect"))
+        direction = facts.get("direction") or (self.directions[0] if len(self.directions) == 1 else None)
+        if direction not in self.directions:
+            asked = "is not named" if direction is None else f"is {direction!r}"
+            raise ConfigError(f"direction {asked}: this run answers {', '.join(self.directions)}; name one of them")
+        dialect = facts.get("dialect")
+        meta = {"direction": direction} | ({"dialect": dialect} if dialect else {})
+        return replace(super().question(text), meta=meta, context=self.context(direction, dialect))
 
     def ask(self, text: str) -> list[int]:
         """Return the prompt of a text in the first direction, as token ids."""

@@ -10,7 +10,6 @@ from typing import Any
 
 import yaml
 
-from lit_llm import __version__
 from lit_llm.batch import Prediction
 from lit_llm.errors import ConfigError, DataError
 from lit_llm.report.page import facts, logged
@@ -19,6 +18,7 @@ from lit_llm.report.page.rows import Judged, confusion, judged, split_of, worst
 from lit_llm.report.predictions import read_predictions
 from lit_llm.results import is_current, read_results
 from lit_llm.storage import write_atomically
+from lit_llm.version import __version__
 
 MOST_FIELDS = 40
 """Fields drawn of a file; those with the lowest F1 are kept."""
