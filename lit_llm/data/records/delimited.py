@@ -61,13 +61,22 @@ def _row(header: list[str], cells: list[str], mark: str, quoting: str) -> dict[s
 
 def check_header(path: Path, line: int, header: list[str], columns: Iterable[Column], layout: Layout) -> None:
     """Raise a DataError if a column is named twice, or one that is required is not there."""
-    for name in header:
-        if header.count(name) > 1:
-            fail(path, line, name, "names two columns; rename one")
+    refuse_twins(path, line, header)
     for column in columns:
         if (column.required or column.expected) and column.name not in header:
             hint = f"{nearest(column.name, header)}{_other_delimiter(header, layout)}{_no_header(layout)}"
             fail(path, line, column.name, f"is missing from the header; {hint}")
+
+
+def refuse_twins(path: Path, line: int, header: list[str]) -> None:
+    """Raise a DataError if two columns have one name, or none, or the line is one that is meant for Excel."""
+    if header[0].lower().startswith("sep="):
+        fail(path, line, "", f"names the separator for Excel and no columns; remove the line: sed -i 1d {path.name}")
+    if sum(not name.strip() for name in header) > 1:
+        fail(path, line, "", "has columns without a name; name them, or remove them")
+    for name in header:
+        if header.count(name) > 1:
+            fail(path, line, name, "names two columns; rename one")
 
 
 def _other_delimiter(header: list[str], layout: Layout) -> str:

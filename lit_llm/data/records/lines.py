@@ -70,6 +70,9 @@ def _check_start(path: Path, raw: bytes, layout: Layout) -> None:
     if layout.is_utf8 and (mark := _MARKS.get(raw[:2])):
         remedy = f"set data.init_args.encoding to {mark.lower()}, or convert it: iconv -f {mark} -t UTF-8 {path.name}"
         fail(path, 1, "", f"is {mark}; {remedy}")
+    if layout.is_utf8 and b"\0" in raw[:2]:
+        name = "utf-16-be" if raw[:1] == b"\0" else "utf-16-le"
+        fail(path, 1, "", f"is UTF-16 without a byte order mark; set data.init_args.encoding to {name}")
     body = raw.rstrip(b"\r\n")
     if not raw.endswith(b"\n") and b"\r" in body:
         fail(path, 1, "", f"its lines end in carriage returns alone, as on old Macs; convert it: {_unmac(path)}")

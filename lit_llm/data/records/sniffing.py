@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lit_llm.data.records.cells import csv_rows, plain_cells
+from lit_llm.data.records.delimited import refuse_twins
 from lit_llm.data.records.encodings import detect
 from lit_llm.data.records.faults import Broken
 from lit_llm.data.records.kinds import raw_rows
@@ -95,11 +96,11 @@ def sniff(path: str | Path, layout: Layout | None = None) -> Sniffed:
     quoting = resolve(file, LIMIT, known, strict=True)
     findings.append(f"quoting: {_QUOTES[quoting]}")
     known = replace(known, quoting=quoting)
-    known, said = _header(file, known)
+    known, columns, said = _header(file, known)
     findings.append(f"header: {said}")
     default = "," if suffix == ".csv" else "\t" if suffix == ".tsv" else None
     shown = replace(known, delimiter=None) if mark == default else known
-    return _described(file, "csv", shown, findings)
+    return _described(file, "csv", shown, findings, columns)
 
 
 _QUOTES = {"csv": "quotes stand around cells, as in CSV", "none": "a quote is a letter like others"}
@@ -150,17 +151,19 @@ def _even_share(path: Path, layout: Layout, width: int) -> float:
     return sum(isinstance(cells, list) and len(cells) == width for cells in full) / max(1, len(full))
 
 
-def _header(path: Path, layout: Layout) -> tuple[Layout, str]:
+def _header(path: Path, layout: Layout) -> tuple[Layout, list[str], str]:
     """Tell whether the first row names the columns; it does unless it looks like no name."""
-    if layout.header is not True:
-        return layout, "names of the columns as told"
     first = next(cells for cells in _rows(path, layout) if cells)
     if isinstance(first, Broken):
         raise DataError(f"{path}:1: {first.message}")
-    if reason := _no_names(first):
-        names = tuple(f"column_{place + 1}" for place in range(len(first)))
-        return replace(layout, header=names), f"none: in the first row {reason}; columns are {', '.join(names)}"
-    return layout, f"the first row, taken for names: {', '.join(first)}"
+    names = [f"column_{place + 1}" for place in range(len(first))]
+    if layout.header is not True:
+        return layout, list(layout.header or names), "names of the columns as told"
+    if reason := _no_names([cell for cell in first if cell.strip()]):
+        said = f"none: in the first row {reason}; columns are {', '.join(names)}"
+        return replace(layout, header=tuple(names)), names, said
+    refuse_twins(path, 1, first)
+    return layout, first, f"the first row, taken for names: {', '.join(first)}"
 
 
 def _rows(path: Path, layout: Layout) -> Iterator[list[str] | Broken]:
@@ -171,12 +174,8 @@ def _rows(path: Path, layout: Layout) -> Iterator[list[str] | Broken]:
 
 
 def _no_names(cells: Sequence[str]) -> str:
-    """Return why cells name no columns; nothing where they may."""
+    """Return why cells name no columns; nothing where they may. A blank one may stand above pandas' index."""
     for cell in cells:
-        if not cell.strip():
-            return "a cell is blank"
-        if cells.count(cell) > 1:
-            return f"{excerpt(cell)} stands twice"
         if _NUMBER.fullmatch(cell):
             return f"{excerpt(cell)} is a number"
         if cell.lstrip()[0] in "{[¿¡":
@@ -186,9 +185,9 @@ def _no_names(cells: Sequence[str]) -> str:
     return ""
 
 
-def _described(path: Path, kind: str, layout: Layout, findings: list[str]) -> Sniffed:
+def _described(path: Path, kind: str, layout: Layout, findings: list[str], columns: Sequence[str] = ()) -> Sniffed:
     rows = broken = 0
-    sizes: dict[str, list[int]] = {}
+    sizes: dict[str, list[int]] = {name: [] for name in columns}
     for _, row in raw_rows(path, layout, LIMIT):
         rows += 1
         if isinstance(row, Broken):

@@ -40,6 +40,8 @@ def test_a_table_of_another_program(tmp_path: Path, mark: str, encoding: str) ->
         ("12\thola\tniltze\n13\tsí\tkema\n", ["column_1", "column_2", "column_3"]),
         ("hola\tniltze\nsí\tkema\n", ["hola", "niltze"]),
         ("frase\nhola\n", ["frase"]),
+        ("\ttexto\tclase\n0\thola\ta\n", ["", "texto", "clase"]),
+        ("2.5\t\t¿qué?\n0\thola\ta\n", ["column_1", "column_2", "column_3"]),
     ],
 )
 def test_whether_a_row_names_the_columns(tmp_path: Path, text: str, columns: list[str]) -> None:
@@ -56,6 +58,13 @@ def test_whether_a_row_names_the_columns(tmp_path: Path, text: str, columns: lis
         ("t.txt", b"a;b|c\n1;2|3\n", "part the rows equally well"),
         ("t.tsv", b'a\tb\n"x\t1\ny"\t2\n', ":2: begins a cell with a quote, and the file can be read in two ways"),
         ("t.csv", b"", "holds no records"),
+        ("t.csv", b"sep=;\na;b\n1;2\n", ":1: names the separator for Excel"),
+        ("t.csv", b"a,b,a\nx,y,z\n", ":1: field 'a': names two columns"),
+        ("t.csv", b"a,b,,\nx,y,,\n", ":1: has columns without a name"),
+        ("t.jsonl", b'{"a": 1}\r{"a": 2}\r', ":1: its lines end in carriage returns alone, as on old Macs"),
+        ("t.tsv", b"a\tb\rc\td\r", "convert it: tr '\\r' '\\n' < t.tsv"),
+        ("t.jsonl", b'{\n "a": 1\n}\n', "flatten it: jq -c . t.jsonl > flat.jsonl"),
+        ("t.json", b'[{"a": 1}, {"a', ":2: is cut: the array does not end"),
         ("t.json", b'{"rows": [{"a": 1}], "n": 3}', "take the list out: jq '.[\"rows\"]' t.json"),
     ],
 )
