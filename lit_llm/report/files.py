@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lit_llm.errors import ConfigError, UserError
+from lit_llm.strict_json import dumps
 
 
 def refuse_existing(path: Path, option: str, overwrite: bool | None = None) -> None:
@@ -36,7 +37,7 @@ def write_report(path: Path, found: Any) -> None:
 def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     """Write rows as JSON lines, their folder made where there is none."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
+    lines = [f"{dumps(row)}\n" for row in rows]
     path.write_text("".join(lines), encoding="utf-8", newline="\n")
 
 
@@ -55,7 +56,7 @@ def write_together(files: Mapping[Path, Iterable[dict[str, Any]]], gone: Iterabl
         for part, path in parts.items():
             part.parent.mkdir(parents=True, exist_ok=True)
             with part.open("w", encoding="utf-8", newline="\n") as file:
-                file.writelines(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in files[path])
+                file.writelines(f"{dumps(row)}\n" for row in files[path])
                 file.flush()
                 os.fsync(file.fileno())
     except OSError as error:

@@ -111,6 +111,29 @@ def test_other_kinds_of_file(tmp_path: Path, suffix: str) -> None:
     assert set(parts["train"][0]) == {"id", "es", "nah", "document"}
 
 
+def test_numbers_keep_their_digits(tmp_path: Path) -> None:
+    lines = [f'{{"id":"r{k}","t":"fila {k}","n":[0.00001,12.50,{k}.12345678901234567890]}}' for k in range(30)]
+    (tmp_path / "all.jsonl").write_text("\n".join(lines))
+    options = ["--fields", "t", "--near", "1", "--output", str(tmp_path / "out"), "--valid", "0.1", "--test", "0.1"]
+    assert main(["split", str(tmp_path / "all.jsonl"), *options]) == 0
+    assert sorted(line for name in SPLITS for line in (tmp_path / "out" / f"{name}.jsonl").open()) == sorted(
+        f"{line}\n" for line in lines
+    )
+
+
+def test_a_table_of_another_program(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = "".join(f'"año; {k}";{k}\n' for k in range(40))
+    (tmp_path / "all.csv").write_bytes(text.encode("windows-1252"))
+    options = ["--output", str(tmp_path / "out"), "--valid", "0.1", "--test", "0.1", "--near", "1", "--fields"]
+    command = ["split", str(tmp_path / "all.csv"), *options]
+    assert main([*command, "t"]) == 1
+    assert "set --encoding to windows-1252" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert main([*command, "t", "--encoding", "windows-1252", "--delimiter", ";", "--header", "t,n"]) == 0
+    found = [row for part in read(tmp_path / "out").values() for row in part]
+    assert sorted((row["t"], row["n"]) for row in found) == sorted((f"año; {k}", str(k)) for k in range(40))
+
+
 def test_what_is_linked_through_another_row_is_one_cluster() -> None:
     sides = {"es": ["uno dos", "uno dos", "tres", "…", "…"], "nah": ["ce", "ome", "ome", "", ""]}
     assert clusters(sides) == [[0, 1, 2], [3], [4]]
