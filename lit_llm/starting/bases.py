@@ -9,6 +9,7 @@ import urllib.request
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from urllib.error import HTTPError
 
 from lit_llm.errors import ConfigError
 from lit_llm.models.backbone import EMBEDDED
@@ -60,7 +61,7 @@ def choose(backbone: str | None = None) -> Base:
     """Return the base that a user names, or else the largest that fits and can be had within two seconds.
 
     Raises:
-        ConfigError: if a folder that is named does not exist, or there is no base at all.
+        ConfigError: if a base that is named cannot be had, or there is none at all.
     """
     memory = gpu_memory()
     if backbone:
@@ -105,6 +106,9 @@ def reachable(backbone: str) -> bool:
         try:
             with urllib.request.urlopen(request, timeout=QUICK) as response:
                 answers.append(response.status < 400)
+        except HTTPError as error:
+            # What is handed out on request only is there.
+            answers.append(error.code in (401, 403))
         except (OSError, ValueError):
             answers.append(False)
 
@@ -135,6 +139,11 @@ def _named(backbone: str, gpu: bool) -> Base:
     if backbone.startswith((".", "/", "~", "checkpoints/")) or not re.fullmatch(r"[\w.-]+/[\w.-]+", backbone):
         raise ConfigError(
             f"--backbone: there is no folder {backbone}{_near(folder)}; a hub id looks like Qwen/Qwen3-0.6B"
+        )
+    if not (cached(backbone) or reachable(backbone)):
+        raise ConfigError(
+            f"--backbone: {backbone} is not on this machine, and the hub has no such model or does not answer: "
+            f"download it where there is a network (`hf download {backbone}`), copy the folder here and name it"
         )
     return Base(backbone, tiny=False, gpu=gpu, reason="--backbone names it")
 

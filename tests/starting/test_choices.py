@@ -9,10 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from lit_llm.__main__ import main
 from lit_llm.errors import ConfigError
 from lit_llm.starting import bases
+from lit_llm.starting.budgets import Budget
 from lit_llm.starting.columns import json_columns, language, present, schema_column, text_columns
+from lit_llm.starting.plan import Plan
+from lit_llm.starting.run_file import run_file
 
 VALUE, SCHEMA = '{"n": 2}', '{"type": "object", "properties": {"n": {}}}'
 
@@ -97,9 +102,43 @@ def test_a_hub_that_does_not_answer(hub: str, monkeypatch: pytest.MonkeyPatch, v
     assert not bases.reachable("Qwen/Qwen3-4B")
 
 
-def test_a_base_that_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("backbone", "message"),
+    [
+        ("checkpoints/qwen3-tinny", "did you mean checkpoints/qwen3-tiny"),
+        ("qwen3", "there is no folder qwen3"),
+        ("Qwen/Qwen3-400B", "the hub has no such model or does not answer"),
+    ],
+)
+def test_a_base_that_cannot_be_had(
+    hub: str, root: Path, monkeypatch: pytest.MonkeyPatch, backbone: str, message: str
+) -> None:
     monkeypatch.chdir(root)
     assert bases.choose("checkpoints/qwen3-tiny") == bases.choose(str(root / "checkpoints/qwen3-tiny"))
-    assert not bases.choose("Qwen/Qwen3-0.6B").tiny
-    with pytest.raises(ConfigError, match="did you mean checkpoints/qwen3-tiny"):
-        bases.choose("checkpoints/qwen3-tinny")
+    assert not bases.choose("Qwen/Qwen3-4B").tiny
+    with pytest.raises(ConfigError, match=message):
+        bases.choose(backbone)
+
+
+@pytest.mark.parametrize(
+    ("task", "kind", "backbone"),
+    [
+        ("extraction", "Extraction", "Qwen/Qwen3-8B"),
+        ("translation", "Translation", "tiny"),
+        ("sign", "Sign", "Qwen/Qwen3-0.6B"),
+    ],
+)
+def test_a_run_file_is_one_that_fit_reads(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], task: str, kind: str, backbone: str
+) -> None:
+    tiny = backbone == "tiny"
+    base = bases.Base(backbone, tiny, gpu=not tiny, reason="it fits")
+    plan = Plan(task, [Path("a.csv")], f"lit_llm.data.{kind}Data", {"keep": ["folio"]}, [], [], ["text"], schema={})
+    (tmp_path / "run.yaml").write_text(run_file(plan, base, Budget(96, 90, 32, 30, epochs=7)), encoding="utf-8")
+    with pytest.raises(SystemExit):
+        main(["fit", "--config", str(tmp_path / "run.yaml"), "--print_config"])
+    found = yaml.safe_load(capsys.readouterr().out)
+    assert found["model"]["init_args"]["backbone"] == backbone
+    assert (found["trainer"]["max_epochs"], found["trainer"]["check_val_every_n_epoch"]) == (7, 2)
+    assert found["trainer"]["precision"] == (None if tiny else "bf16-mixed")
+    assert found["model"]["init_args"]["gradient_checkpointing"] is (backbone == "Qwen/Qwen3-8B")

@@ -89,7 +89,7 @@ def drawn(rng: random.Random, depth: int = 0) -> Any:
     return {key: drawn(rng, depth + 1) for key in keys}
 
 
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("seed", range(12))
 def test_every_value_satisfies_its_schema_and_can_be_written_under_it(seed: int) -> None:
     rng = random.Random(seed)
     values = [{"v": drawn(rng), "w": drawn(rng)} for _ in range(rng.randrange(1, 12))] * rng.choice([1, 40])
