@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
 
 
+LOGGED = "lit_llm_logged"
+"""The key of a checkpoint that holds the numbers last logged."""
+
 LOSS = "val/loss"
 """What decides where a model names no main metric; of it, less is better."""
 
@@ -63,7 +66,8 @@ class RunCheckpoint(ModelCheckpoint):
         self._due = False
         self._validation_pending = False
         self._saving = False
-        self._unmeasured = False
+        self._unmeasured = self._trains = False
+        self._logged: dict[str, torch.Tensor] = {}
 
     @property
     def state_key(self) -> str:
@@ -82,7 +86,7 @@ class RunCheckpoint(ModelCheckpoint):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Find both files in the run folder; nothing is written yet."""
         folder = Path(trainer.default_root_dir)
-        self.dirpath = str(folder)
+        self.dirpath, self._trains = str(folder), stage == "fit"
         monitor, mode = self._asked
         self.monitor = monitor or str(getattr(pl_module, "main_metric", LOSS))
         self.mode = mode or ("min" if self.monitor.endswith("loss") else "max")
@@ -103,6 +107,7 @@ class RunCheckpoint(ModelCheckpoint):
             # It has been set aside, as that of another run.
             self.best_model_path, self.best_model_score = "", None
         self._last_global_step_saved = trainer.global_step
+        trainer._logger_connector._callback_metrics.update(self._logged)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -173,11 +178,17 @@ class RunCheckpoint(ModelCheckpoint):
         """State plainly whether the validation of this moment is done; Lightning's counters drift over resumes."""
         if not self._saving:
             return
+        # What waits for a number at the end of the epoch, as early stopping does, finds it in a resumed run too.
+        checkpoint[LOGGED] = {name: float(value) for name, value in trainer.callback_metrics.items()}
         progress = checkpoint["loops"]["fit_loop"]["epoch_loop.val_loop.batch_progress"]
         done = 0 if self._validation_pending else progress["total"]["completed"]
         begun = done + 1 if self._validation_pending else done
         for counter in (progress["total"], progress["current"]):
             counter.update(ready=begun, started=begun, processed=done, completed=done)
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Take over the numbers that were last logged."""
+        self._logged = {name: torch.tensor(value) for name, value in checkpoint.get(LOGGED, {}).items()}
 
     def state_dict(self) -> dict[str, Any]:
         """Return the best score and what it measures."""
@@ -188,7 +199,7 @@ class RunCheckpoint(ModelCheckpoint):
         if (state_dict["monitor"], state_dict["mode"]) == (self.monitor, self.mode):
             self.best_model_score = state_dict["best_model_score"] if self.best_model_path else None
             self._unmeasured = state_dict["best_model_score"] is None
-        else:
+        elif self._trains:
             rank_zero_warn(
                 f"RunCheckpoint: the best so far was by {state_dict['mode']} {state_dict['monitor']!r}, now it is by "
                 f"{self.mode} {self.monitor!r}: the next validation replaces best.ckpt"

@@ -32,7 +32,7 @@ def check_monitors(trainer: Trainer, module: LightningModule) -> None:
         ConfigError: that names the monitor, who waits for it, the nearest name and all others.
     """
     wanted = list(_monitors(trainer))
-    known = _names(trainer, module, FIRST_ROWS)
+    known = _names(trainer, module, FIRST_ROWS) if wanted else None
     if known is None or all(name in known for _, name in wanted):
         return
     known = _names(trainer, module, None) or set()

@@ -104,7 +104,7 @@ class RunFolder(SaveConfigCallback):
         if step >= total:
             rank_zero_info("  no step is left: raise trainer.max_epochs or trainer.max_steps to train longer")
         for key, old, new in changed:
-            rank_zero_info(f"  {key}: {_short(old)} → {_short(new)}")
+            rank_zero_info(f"  {key}: {_said(old, new)}")
         note = {"from": resumption.checkpoint.name, "changed": {key: [old, new] for key, old, new in changed}}
         checkpoint = next((c for c in trainer.checkpoint_callbacks if isinstance(c, RunCheckpoint)), None)
         if checkpoint:
@@ -132,6 +132,15 @@ class RunFolder(SaveConfigCallback):
             write_atomically(config, content)
 
 
-def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= 60 else text[:59] + "…"
+def _said(old: Any, new: Any) -> str:
+    """Return a change in words; of lists of classes, those that come and go."""
+    before, now = _classes(old), _classes(new)
+    if before and now and set(before) != set(now):
+        gone = [f"without {name}" for name in before if name not in now]
+        return ", ".join([*gone, *(f"with {name}" for name in now if name not in before)])
+    return f"{json.dumps(old, ensure_ascii=False, default=str)} → {json.dumps(new, ensure_ascii=False, default=str)}"
+
+
+def _classes(value: Any) -> list[str]:
+    entries = value if isinstance(value, list) else []
+    return [e["class_path"].rpartition(".")[2] for e in entries if isinstance(e, dict) and "class_path" in e]

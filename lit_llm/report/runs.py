@@ -140,6 +140,11 @@ def _replace(settings: dict[str, Any], backbone: str) -> None:
 
 def _load(model: LitLM, data: LMData, path: Path) -> None:
     if not path.exists():
+        if path.name == "best.ckpt" and (path.parent / "last.ckpt").exists():
+            raise ConfigError(
+                f"run: there is no {path}: the run was stopped before its first validation: use --checkpoint last, "
+                "or go on with fit --ckpt_path last"
+            )
         raise ConfigError(f"run: there is no {path}: the run was stopped before its first checkpoint; go on with fit")
     state = torch.load(path, map_location="cpu", weights_only=True)
     model.on_load_checkpoint(state)
