@@ -6,6 +6,7 @@ import json
 import urllib.parse
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import lru_cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -103,12 +104,15 @@ class JsonSchemaConstraint(Constraint):
 
     def fault(self, answer: str | None, meta: dict[str, Any]) -> str | None:
         """Run an answer through the grammar of its row; see ``Constraint.fault``."""
-        matcher = self._speller(self._schema(meta)).deep_copy()
+        matcher = self._speller(self._schema(meta))
         if answer is None:
             return None
         letters = list(answer.encode())
         good = matcher.validate_tokens(letters)
-        if good == len(letters) and matcher.consume_tokens(letters) and matcher.is_accepting():
+        # The same matcher again and again, not a copy: it keeps what it has found out about its grammar.
+        written = good == len(letters) and matcher.consume_tokens(letters) and matcher.is_accepting()
+        matcher.reset()
+        if written:
             return None
         # A text that stops short of its end is wrong in its last part.
         offset = len(bytes(letters[: min(good, len(letters) - 1)]).decode(errors="ignore"))
@@ -124,9 +128,7 @@ class JsonSchemaConstraint(Constraint):
 
     def _speller(self, schema: Schema) -> Any:
         """Return a grammar over single bytes, which no vocabulary decides."""
-        from llguidance import LLTokenizer
-
-        return self._kept(self._spelling, LLTokenizer("byte"), schema)
+        return self._kept(self._spelling, _bytes(), schema)
 
     def _wrap(self, tokenizer: PreTrainedTokenizerBase, end_ids: list[int], vocab_size: int) -> Any:
         if self._vocabulary[:2] != (tokenizer, vocab_size):
@@ -150,6 +152,13 @@ class JsonSchemaConstraint(Constraint):
                 made.clear()
             made[text] = _matcher(vocabulary, schema)
         return made[text]
+
+
+@lru_cache(maxsize=1)
+def _bytes() -> Any:
+    from llguidance import LLTokenizer
+
+    return LLTokenizer("byte")
 
 
 def _matcher(vocabulary: Any, schema: Schema) -> Any:

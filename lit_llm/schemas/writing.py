@@ -29,22 +29,25 @@ def in_schema_form(value: Any, schema: Schema) -> Any:
         DataError: the schema itself is broken.
     """
     walk = Walk(compiled(schema))
-    return _written(value, walk.root, walk)
+    return _written(value, walk.root, walk) if isinstance(value, dict | list | float) else value
 
 
 def _written(value: Any, nodes: list[Node], walk: Walk) -> Any:
-    if not isinstance(value, dict | list | float):
-        return value
     parts = walk.parts(value, nodes)
     if isinstance(value, float):
         return _plain(value) if any(_forbids(part, value) for part in parts) else value
+    members = [(member, part.node.resolver) for part in parts if (member := _member(part, value)) is not None]
+
+    def inside(place: Any, found: list[Node]) -> Any:
+        """Return a part of the value in its form, from the subschemas found for it and from what it equals."""
+        if not isinstance(value[place], dict | list | float):
+            return value[place]
+        equal = [Node({"const": member[place]}, resolver) for member, resolver in members]
+        return _written(value[place], [*found, *equal], walk)
+
     if isinstance(value, list):
-        inside = [[*walk.of_item(parts, k), *_constants(parts, value, k)] for k in range(len(value))]
-        return [_written(item, nodes, walk) for item, nodes in zip(value, inside, strict=True)]
-    return {
-        key: _written(value[key], [*walk.of_key(parts, key), *_constants(parts, value, key)], walk)
-        for key in _order(value, parts)
-    }
+        return [inside(k, walk.of_item(parts, k)) for k in range(len(value))]
+    return {key: inside(key, walk.of_key(parts, key)) for key in _order(value, parts)}
 
 
 def _order(value: dict[str, Any], parts: list[Part]) -> list[str]:
@@ -65,12 +68,6 @@ def _order(value: dict[str, Any], parts: list[Part]) -> list[str]:
     rest = [key for key in value if key not in named and key not in required]
     matched = [key for key in rest if matching(key, patterns)]
     return [*first, *matched, *(key for key in rest if key not in matched)]
-
-
-def _constants(parts: list[Part], value: Any, place: str | int) -> list[Node]:
-    """Return what ``const`` and ``enum`` say of one part of a value, as subschemas."""
-    members = ((part, _member(part, value)) for part in parts)
-    return [Node({"const": member[place]}, part.node.resolver) for part, member in members if member is not None]
 
 
 def _member(part: Part, value: Any) -> Any:
