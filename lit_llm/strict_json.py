@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 MAX_DEPTH = 64
@@ -87,16 +89,24 @@ def loads(text: str) -> Any:
     return value
 
 
-def dumps(value: Any) -> str:
-    """Write a JSON value without white space, characters as they are and numbers as they were written."""
+def dumps(value: Any, *, sort_keys: bool = False, default: Callable[[Any], Any] | None = None) -> str:
+    """Write a JSON value without white space, characters as they are and numbers as they were written.
+
+    Args:
+        value: what to write.
+        sort_keys: whether keys come in alphabetical order, not in their own.
+        default: makes what JSON has not into what it has; without it that is a TypeError.
+    """
     if isinstance(value, str):
         # DEL may stand in a string as it is, yet readers and grammars exist that take it for a control character.
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    write = partial(dumps, sort_keys=sort_keys, default=default)
     if isinstance(value, dict):
-        return "{" + ",".join(f"{dumps(key)}:{dumps(item)}" for key, item in value.items()) + "}"
+        keys = sorted(value) if sort_keys else value
+        return "{" + ",".join(f"{dumps(str(key))}:{write(value[key])}" for key in keys) + "}"
     if isinstance(value, list | tuple):
-        return "[" + ",".join(map(dumps, value)) + "]"
-    return repr(value) if isinstance(value, Written) else json.dumps(value)
+        return "[" + ",".join(map(write, value)) + "]"
+    return repr(value) if isinstance(value, Written) else json.dumps(value, default=default, ensure_ascii=False)
 
 
 def check_json(value: Any, where: str = "", depth: int = 0) -> None:

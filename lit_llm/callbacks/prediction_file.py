@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import os
 import re
 import sys
@@ -14,6 +13,7 @@ from typing import BinaryIO
 
 from lit_llm.batch import FILLER, Prediction
 from lit_llm.storage import write_atomically
+from lit_llm.strict_json import dumps
 
 COLUMNS = ("id", "text", "prediction", "reference", "status", "error", "raw", "new_tokens", "score", "meta")
 """The columns of predictions.csv, in order."""
@@ -136,7 +136,7 @@ def _parse(record: bytes) -> list[str] | None:
 
 def cells(prediction: Prediction) -> list[str]:
     """Return a row of the file; equal predictions give equal bytes."""
-    meta = json.dumps(prediction.meta, ensure_ascii=False, separators=(",", ":"), sort_keys=True, default=str)
+    meta = dumps(prediction.meta, sort_keys=True, default=str)
     # Six decimals, and never "-0.000000": equal results must be equal bytes.
     score = f"{round(prediction.score, 6) + 0.0:.6f}"
     texts = [prediction.prediction, prediction.reference, prediction.status, prediction.error, prediction.raw]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from lit_llm.callbacks.prediction_file import COLUMNS, records
 from lit_llm.storage import write_atomically
+from lit_llm.strict_json import Written, dumps
 
 _RUNS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 """What a cell begins with that a spreadsheet may run as a formula, or strips to find one behind it."""
@@ -58,7 +59,7 @@ def flattened(rows: Sequence[Sequence[str]]) -> list[list[str]]:
     """
     head, *body = rows
     place = head.index("meta")
-    facts = [json.loads(row[place] or "{}") for row in body]
+    facts = [json.loads(row[place] or "{}", parse_float=Written) for row in body]
     names = list(dict.fromkeys(name for found in facts for name in found))
     others = [name for name in head if name != "meta"]
     titles = [f"meta.{name}" if name in COLUMNS else name for name in names]
@@ -84,4 +85,4 @@ def _without(row: Iterable[str], place: int) -> list[str]:
 def _cell(value: object) -> str:
     if value is None or isinstance(value, str):
         return value or ""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return dumps(value)

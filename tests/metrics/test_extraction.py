@@ -13,6 +13,7 @@ from jsonargparse import ArgumentParser
 
 from lit_llm.errors import ConfigError, DataError
 from lit_llm.metrics import ExtractionMetrics, FieldScore, TextMetric
+from lit_llm.strict_json import loads
 
 SCHEMA = {
     "type": "object",
@@ -86,6 +87,66 @@ def test_dates_are_compared_as_such_only_where_the_schema_says_so():
     row = ('{"a":1,"d":"1/2/2024"}', {"a": 1, "d": "2024-02-01"})
     assert scored([(*row, {"schema": SCHEMA})]).compute()["document_f1"] == 1
     assert scored([(*row, {})]).compute()["document_f1"] == 0.5
+
+
+TREE = {"properties": {"d": {"format": "date"}, "hijos": {"items": {"$ref": "#"}}}}
+SPELLED = {"additionalProperties": {"$ref": "#/$defs/d%C3%ADa"}, "$defs": {"día": {"format": "date-time"}}}
+PAIR = {"prefixItems": [{"type": "string"}, {"format": "time"}]}
+
+
+@pytest.mark.parametrize(
+    ("schema", "text", "gold", "equal"),
+    [
+        (TREE, '{"hijos":[{"hijos":[{"d":"1/2/2024"}]}]}', {"hijos": [{"hijos": [{"d": "2024-02-01"}]}]}, True),
+        (SPELLED, '{"x":"2024-05-01T10:30:00Z"}', {"x": "2024-05-01 12:30:00+02:00"}, True),
+        (PAIR, '["a","10:30"]', ["A", "10:30:00"], True),
+        *(
+            ({"properties": {"d": {"format": "date"}}}, f'{{"d":"{text}"}}', {"d": gold}, equal)
+            for text, gold, equal in [
+                ("2024-05", "2124-04", False),
+                ("2024", "20:24", False),
+                ("202405", "20:24:05", False),
+                ("05-2024", "06-2124", False),
+                ("2024-W05", "2024-01-29", False),
+                ("2024-W05-1", "2024-01-29", False),
+                ("10", "10:00", False),
+                ("10:30+02:00", "10:30", False),
+                ("2024-05", "2024-05", True),
+                ("20240501", "1/5/2024", True),
+                ("10:30+02:00", "08:30Z", True),
+                ("1.5.2024", "2024-05-01", True),
+            ]
+        ),
+    ],
+)
+def test_only_whole_dates_and_times_are_read_wherever_the_schema_has_them(schema, text, gold, equal):
+    values = scored([(text, gold, {"schema": schema})]).compute()
+    assert (values["exact_match_normalised"] == 1) is equal
+
+
+@pytest.mark.parametrize(
+    ("text", "gold", "equal"),
+    [
+        ("0.00001", "1e-5", True),
+        ("12.50", "12.5", True),
+        ("50.0", "50", True),
+        ("-0.0", "0", True),
+        ("1E2", "100", True),
+        ("0.12345678901234567890", "0.12345678901234567891", False),
+        ("12345678901234567.1", "12345678901234567.2", False),
+        ("true", "1", False),
+    ],
+)
+def test_numbers_are_equal_by_value_to_the_last_digit(text, gold, equal):
+    values = scored([(f'{{"a":{text}}}', loads(f'{{"a":{gold}}}'), {})]).compute()
+    assert (values["field_f1"], values["exact_match"]) == (float(equal), float(equal))
+
+
+def test_a_draft_in_a_thought_is_not_scored():
+    rows = [('<think>quizá {"a":0}</think>{"a":1}', {"a": 1}, {}), ('<think>{"a":1}', {"a": 1}, {})]
+    for parse in ("strict", "lenient"):
+        values = scored(rows, parse=parse).compute()
+        assert (values["document_f1"], values["strict_parse"], values["lenient_parse"]) == (0.5, 0.5, 0.5)
 
 
 @pytest.mark.parametrize(("parse", "valid"), [("strict", 0), ("lenient", 1)])

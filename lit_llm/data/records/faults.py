@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lit_llm.errors import DataError
-from lit_llm.strict_json import excerpt
+from lit_llm.strict_json import dumps, excerpt
 
 SHOWN = 20
 """Faults that an error lists; the rest are in the file that it names."""
@@ -141,7 +140,7 @@ def write_faults(faults: Sequence[Fault], path: Path | None = None) -> Path:
         stem = faults[0].path.stem[:40] or "data"
         path = Path(tempfile.mkdtemp(prefix="lit_llm-")) / f"{stem}.bad_rows.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
-    lines = [json.dumps(fault.as_dict(), ensure_ascii=False, default=str) + "\n" for fault in faults]
+    lines = [dumps(fault.as_dict(), default=str) + "\n" for fault in faults]
     path.write_text("".join(lines), encoding="utf-8", errors="backslashreplace", newline="\n")
     return path
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers import AutoTokenizer
 
 from lit_llm.__main__ import main
-from lit_llm.data import ExtractionData
+from lit_llm.data import Augmenter, ExtractionData
 
 pytest.importorskip("llguidance", reason="needs the extra: pip install -e '.[constrained]'")
 
@@ -95,3 +97,37 @@ def test_a_row_s_own_schema_goes_before_that_of_the_file(tmp_path: Path) -> None
     assert [e.meta["schema"] for e in examples] == [{}, closed(b={}, a={}), closed(a={"type": "integer"})]
     assert data.postprocess("[1]", examples[0].meta) == ("[1]", "ok", "")
     assert data.postprocess("[1]", examples[1].meta)[1] == "invalid"
+
+
+DIGITS = '{"a":0.00001,"b":[12.50,{"c":0.12345678901234567890}],"d":1e-05,"e":50.0,"f":"pan de ajo"}'
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "text in jsonl", "csv", "tsv", "parquet"])
+def test_numbers_come_from_a_file_to_the_target_as_they_were_written(tmp_path: Path, kind: str) -> None:
+    if kind == "parquet":
+        import pyarrow
+        import pyarrow.parquet
+
+        file = tmp_path / "r.parquet"
+        pyarrow.parquet.write_table(pyarrow.table({"text": ["quiero pan de ajo"], "json": [DIGITS]}), file)
+    elif kind.endswith("jsonl"):
+        file = tmp_path / "r.jsonl"
+        value = DIGITS if kind == "jsonl" else json.dumps(DIGITS)
+        file.write_text(f'{{"text":"quiero pan de ajo","json":{value}}}\n')
+    else:
+        file = tmp_path / f"r.{kind}"
+        with file.open("w", newline="") as stream:
+            rows = csv.writer(stream, delimiter="," if kind == "csv" else "\t")
+            rows.writerows([["text", "json"], ["quiero pan de ajo", DIGITS]])
+    assert [example.answer for example in ExtractionData().read(file)] == [DIGITS]
+
+
+def test_variants_keep_the_digits(tmp_path: Path, root: Path) -> None:
+    file = tmp_path / "r.jsonl"
+    file.write_text('{"text":"quiero pan de ajo a 12.50","json":{"p":12.50,"f":"pan de ajo"}}\n')
+    augmenter = Augmenter(["case"], probability=1.0, case_values=True, seed=0)
+    data = ExtractionData(train=str(file), augmenter=augmenter, augmentation_factor=20)
+    data.tokenizer = AutoTokenizer.from_pretrained(root / "checkpoints/qwen3-tiny")
+    data.setup("fit")
+    answers = {data.splits["train"][(0, k)].example.answer for k in range(20)}
+    assert answers == {f'{{"p":12.50,"f":"{words}"}}' for words in ("pan de ajo", "PAN DE AJO", "Pan De Ajo")}
