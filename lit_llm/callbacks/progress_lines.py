@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import torch
 from lightning.pytorch.callbacks import Callback
 
 from lit_llm.batch import FILLER, Batch
@@ -133,8 +134,11 @@ class ProgressLines(Callback):
         self._batch_done(batch)
 
     def _count(self, verb: str, loaders: Any, batches: Sequence[float], trainer: Trainer) -> None:
+        mine = rows_of(loaders, batches)
+        # Every process has to come by, whether it prints or not.
+        total = int(trainer.strategy.reduce(torch.tensor(float(mine), device=trainer.strategy.root_device), "sum"))
         if self._shown:
-            self._rows = RowCount(verb, loaders, batches, trainer.world_size)
+            self._rows = RowCount(verb, mine, total)
             self._say(self._rows.line())
 
     def _batch_done(self, batch: Any) -> None:
@@ -174,33 +178,41 @@ class RowCount:
 
     Args:
         verb: what is done.
-        loaders: one loader of batches, or several.
-        batches: how many batches of each are used.
-        world: processes that share the rows out.
+        mine: rows of this process; 0 where that is not known before.
+        total: rows of all processes.
     """
 
-    def __init__(self, verb: str, loaders: Any, batches: Sequence[float], world: int) -> None:
-        self.verb, self.world = verb, world
+    def __init__(self, verb: str, mine: int, total: int) -> None:
+        self.verb, self.mine, self.total = verb, mine, total
         self.done = 0
         self.begun = time.monotonic()
-        several = loaders if isinstance(loaders, list | tuple) else [loaders]
-        sizes = [_rows_of(loader, most) for loader, most in zip(several, batches, strict=False)]
-        self.total = None if None in sizes else sum(size or 0 for size in sizes)
 
     def add(self, batch: Any) -> None:
         """Count the rows of a batch that are real."""
         self.done += sum(row_id != FILLER for row_id in getattr(batch, "ids", []))
 
     def line(self) -> str:
-        """Return how far it is."""
-        if self.total is None:
-            return f"{self.verb}: {self.done * self.world:,} rows"
+        """Return how far it is; other processes are taken to be as far as this one."""
+        if not self.mine:
+            return f"{self.verb}: {self.done:,} rows"
         if not self.done:
-            return f"{self.verb}: {self.total * self.world:,} rows"
-        # Where processes share the rows, the last batches of some hold none that are real.
-        total, done = self.total * self.world, min(self.done, self.total) * self.world
-        left = (time.monotonic() - self.begun) / self.done * max(self.total - self.done, 0)
-        return f"{self.verb}: {done:,} of {total:,} rows, {span(left)} left"
+            return f"{self.verb}: {self.total:,} rows"
+        part = min(self.done / self.mine, 1.0)
+        left = (time.monotonic() - self.begun) * (1 / part - 1)
+        return f"{self.verb}: {round(part * self.total):,} of {self.total:,} rows, {span(left)} left"
+
+
+def rows_of(loaders: Any, batches: Sequence[float]) -> int:
+    """Return the rows of this process in the batches that are used of one loader or several; 0 if one cannot say."""
+    several = loaders if isinstance(loaders, list | tuple) else [loaders]
+    sizes = [_rows_of(loader, most) for loader, most in zip(several, batches, strict=False)]
+    return sum(size or 0 for size in sizes) if None not in sizes else 0
+
+
+def end_bar(trainer: Trainer, module: LightningModule, stage: str) -> None:
+    """Let the progress bar go before something is printed below it; it would be drawn again after every line."""
+    if trainer.progress_bar_callback is not None:
+        trainer.progress_bar_callback.teardown(trainer, module, stage)
 
 
 def span(seconds: float) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch.callbacks import Callback
 
+from lit_llm.callbacks.progress_lines import end_bar
 from lit_llm.callbacks.results import ResultsFile
 from lit_llm.metrics.corpus import COUNTS
 from lit_llm.results import Result
@@ -52,6 +53,7 @@ class ResultTable(Callback):
         if trainer.is_global_zero:
             from rich.console import Console
 
+            end_bar(trainer, pl_module, stage)
             metrics = getattr(pl_module, "metrics", [])
             print_result(Console(), file.result, [metric.main for metric in metrics if metric.main], self.worst_fields)
 

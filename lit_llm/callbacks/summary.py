@@ -15,7 +15,7 @@ from lit_llm.batch import Batch
 from lit_llm.callbacks.checkpoint import RunCheckpoint
 from lit_llm.callbacks.prediction_file import has_references
 from lit_llm.callbacks.predictions import PredictionWriter
-from lit_llm.callbacks.progress_lines import span
+from lit_llm.callbacks.progress_lines import end_bar, span
 from lit_llm.callbacks.replacing import recorded
 from lit_llm.callbacks.throughput import GIB, TokenClock, peak_memory
 
@@ -33,6 +33,7 @@ class RunSummary(Callback):
     def __init__(self) -> None:
         self._clock = TokenClock()
         self._begun = (0, time.monotonic())
+        self._lines: list[str] = []
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clocks."""
@@ -63,7 +64,7 @@ class RunSummary(Callback):
         self._clock.stop()
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Print the summary of a training."""
+        """Gather the summary of a training that came to its end."""
         counts = self._clock.counts
         # Every process has to come by.
         learned = float(trainer.strategy.reduce(counts, reduce_op="sum")[1]) if counts is not None else 0.0
@@ -75,15 +76,20 @@ class RunSummary(Callback):
         memory = f"at most {peak_memory(pl_module.device) / GIB:.2f} GiB of memory"
         lines = [f"trained  {trainer.global_step - first:,} steps in {took}; {speed}{memory}"]
         lines += [f"{name:<8} {value}" for name, value in _kept(trainer, pl_module).items()]
-        _say([*lines, *_next(trainer, ("test", "predict"))])
+        self._lines = lines
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Say how to see the answers that a test measured, and how to score those of a complete prediction."""
+        """Print the summary of a training, or what to do with the result of another verb."""
         if not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
+        end_bar(trainer, pl_module, stage)
         folder = Path(trainer.default_root_dir)
         writers: Any = [c for c in trainer.callbacks if isinstance(c, PredictionWriter)]  # type: ignore[attr-defined]
-        if stage == "test":
+        if stage == "fit" and self._lines:
+            tested = _next(trainer, ("test", "predict")) if (folder / "best.ckpt").exists() else []
+            _say([*self._lines, *tested])
+            self._lines = []
+        elif stage == "test":
             page = [f"  python -m lit_llm report {_shown(folder)}"] if (folder / "config.yaml").exists() else []
             _say([*(_next(trainer, ("predict",)) or ["next"][: len(page)]), *page])
         elif stage == "predict" and writers and has_references(writers[0].target):
@@ -105,8 +111,8 @@ def _kept(trainer: Trainer, module: Any) -> dict[str, str]:
     else:
         found["best"] = f"{checkpoint.monitor} {float(torch.as_tensor(score)):.4g}{at}"
     weights = folder / str(getattr(getattr(module, "adapter", None), "folder", "adapter"))
-    found["weights"] = f"{_shown(weights)}, and {_shown(folder / 'best.ckpt')} to test and predict with"
-    found["to go on"] = f"{_shown(folder / 'last.ckpt')}, with --ckpt_path last"
+    found["weights"] = _shown(weights)
+    found["folder"] = f"{_shown(folder)}: best.ckpt for other verbs, last.ckpt to go on from"
     return found
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from lit_llm.__main__ import main
 from lit_llm.callbacks import ProgressLines, RunCheckpoint, RunSummary
-from lit_llm.callbacks.progress_lines import RowCount, span
+from lit_llm.callbacks.progress_lines import RowCount, rows_of, span
 from lit_llm.errors import ConfigError
 
 
@@ -69,12 +69,19 @@ def test_rows_that_are_done() -> None:
         def __init__(self, *ids: str) -> None:
             self.ids = list(ids)
 
-    count = RowCount("predict", [Loader(), Loader()], [3, 1], world=1)
+    mine = rows_of([Loader(), Loader()], [3, 1])
+    assert mine == 7 and rows_of(Loader(), [2]) == 4 and rows_of([Loader(), object()], [3, 3]) == 0
+    count = RowCount("predict", mine, 7)
     assert count.line() == "predict: 7 rows"
     count.add(Batch("a", "b"))
     count.add(Batch("c", ""))
     assert re.fullmatch(r"predict: 3 of 7 rows, \d+ s left", count.line())
-    assert RowCount("test", [object()], [1], world=1).line() == "test: 0 rows"
+    # Of three processes, this one is three sevenths through its share.
+    count.total = 21
+    assert count.line().startswith("predict: 9 of 21 rows, ")
+    unknown = RowCount("test", 0, 0)
+    unknown.add(Batch("a", "b"))
+    assert unknown.line() == "test: 2 rows"
 
 
 @pytest.mark.parametrize(

@@ -136,10 +136,11 @@ def test_baselines_are_those_of_the_training_file(tested: tuple[Path, str]) -> N
 
 def test_what_is_printed_next_can_be_typed(tested: tuple[Path, str]) -> None:
     run, shown = tested
-    (command,) = [line.split()[3:] for line in shown.splitlines() if line.startswith("  python -m lit_llm")]
-    assert command[0] == "predict"
-    assert main(command) == 0
-    assert (run / "predictions.csv").exists()
+    commands = [line.split()[3:] for line in shown.splitlines() if line.startswith("  python -m lit_llm")]
+    assert [command[0] for command in commands] == ["predict", "report"]
+    for command in commands:
+        assert main(command) == 0
+    assert (run / "predictions.csv").exists() and (run / "report.html").exists()
 
 
 def test_a_training_file_that_is_gone_does_not_stop_a_test(
