@@ -80,8 +80,8 @@ def _target(table: Table, named: str | None) -> str:
     if not found:
         listed = ", ".join(map(repr, table.columns))
         raise ConfigError(
-            f"{table.path}: no column holds JSON objects or arrays (there are {listed}): name it with --json, or write the "
-            'answers as JSON, such as {"clase": "queja"}'
+            f"{table.path}: no column holds JSON objects or arrays (there are {listed}): name it with --json, or write "
+            'the answers as JSON, such as {"clase": "queja"}'
         )
     return found[0]
 
