@@ -17,6 +17,8 @@ from lightning.pytorch.utilities import rank_zero_info
 from lit_llm.batch import FILLER
 from lit_llm.callbacks.replacing import recorded
 from lit_llm.results import Result, as_rows, content_hash, place, write_result
+from lit_llm.sharing.card import NAME as CARD
+from lit_llm.sharing.card import renew_scores
 from lit_llm.version import __version__
 
 if TYPE_CHECKING:
@@ -108,8 +110,11 @@ class ResultsFile(Callback):
         prefix = "val" if self.result.verb == "validate" else "test"
         self.result.scores = _by_test(trainer.callback_metrics, prefix, list(self._rows) or ["valid"])
         self.result.checkpoint = _checkpoint(trainer.ckpt_path)
-        path = write_result(self.result, Path(trainer.default_root_dir))
+        folder = Path(trainer.default_root_dir)
+        path = write_result(self.result, folder)
         rank_zero_info(f"results: {path}")
+        for part in ("adapter", "model"):
+            renew_scores(folder / part / CARD, folder)
 
 
 def _by_test(logged: Any, prefix: str, splits: list[str]) -> dict[str, dict[str, float]]:

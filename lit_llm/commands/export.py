@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from lit_llm.errors import ConfigError, UserError
-from lit_llm.quantization.gguf_file import GGUF_TYPES, GgufType, llama_cpp_logits, write_gguf
+from lit_llm.quantization.gguf_file import GGUF_TYPES, GgufType, head_dim_of, llama_cpp_logits, rope_of, write_gguf
 from lit_llm.report.files import refuse_existing
+from lit_llm.sharing import answer_ends, as_trained, complete_folder, write_sidecar
 from lit_llm.storage import as_created
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     name = "merged" if options.merged else "gguf"
     path: Path = getattr(options, name)
     refuse_existing(path, f"--{name}")
+    if name == "gguf":
+        refuse_existing(sidecar(path), "--gguf")
     if options.type and name == "merged":
         raise ConfigError(f"--type: {options.type} is a way to store weights in GGUF; it goes with --gguf")
     kind: GgufType | None = (options.type or "F32") if name == "gguf" else None
@@ -89,18 +92,26 @@ def export(run_folder: str | Path, target: Path, checkpoint: str = "best", gguf:
     asked = ""
     with written_whole(target) as part:
         if gguf:
-            write_gguf(merged, model.tokenizer, part, gguf)
+            template = run.data.template()
+            with as_trained(model.tokenizer, template):
+                write_gguf(merged, model.tokenizer, part, gguf, answer_ends(merged, model.tokenizer, template))
             difference = relative(_logits_of_gguf(part, ids), logits(merged, ids))
             asked = _ask_llama_cpp(part, ids, str(model.tokenizer.decode(ids[0])), logits(merged, ids), gguf, target)
         else:
             merged.save_pretrained(part, safe_serialization=True)
-            model.tokenizer.save_pretrained(part)
-            model.save_extras(part)
+            complete_folder(part, model, run.data, "model", target, run.folder)
             difference = relative(reloaded_logits(part, ids), adapted)
         _check("reloaded", difference, target)
+    if gguf:
+        write_sidecar(sidecar(target), model, run.data, target, run.folder)
     moved = f"; {gguf} has moved them by {relative(logits(merged, ids), adapted):.1e}{asked}" if gguf else ""
     plain = "; weights are not rounded as in training (quantize does that)" if model.qat else ""
     return f"logits of what was reloaded differ by at most {difference:.1e} of their size{moved}{plain}"
+
+
+def sidecar(target: Path) -> Path:
+    """Return the file beside a GGUF file that holds its model card."""
+    return target.with_name(f"{target.name}.md")
 
 
 def in_float32(model: LitLM) -> None:
@@ -130,9 +141,12 @@ def _ask_llama_cpp(path: Path, ids: torch.Tensor, text: str, wanted: torch.Tenso
 
 def _logits_of_gguf(path: Path, ids: torch.Tensor) -> torch.Tensor:
     import torch
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM
 
-    settings = {"gguf_file": path.name, "dtype": torch.float32}
+    config = AutoConfig.from_pretrained(path.parent, gguf_file=path.name)
+    # Of rotary positions transformers reads one number, and of heads none.
+    config.rope_parameters, config.head_dim = rope_of(path), head_dim_of(path)
+    settings = {"gguf_file": path.name, "dtype": torch.float32, "config": config}
     return logits(AutoModelForCausalLM.from_pretrained(path.parent, **settings).eval(), ids)
 
 

@@ -13,6 +13,7 @@ from lit_llm.commands.export import PROBE, in_float32, logits, relative, reloade
 from lit_llm.errors import ConfigError, UserError
 from lit_llm.quantization import NF4, Int8, IntFormat, Quantizer, compressor
 from lit_llm.report.files import refuse_existing
+from lit_llm.sharing import complete_folder
 
 if TYPE_CHECKING:
     import torch
@@ -104,8 +105,7 @@ def quantize(run: str, output: Path, checkpoint: str, method: str | None, settin
         else:
             _save_integers(merged, form, method, folder, model.ranges)
             wanted = trained if method == "qat" else logits(merged, ids)
-        model.tokenizer.save_pretrained(folder)
-        model.save_extras(folder)
+        complete_folder(folder, model, opened.data, "quantized", output, opened.folder)
         difference = relative(reloaded_logits(folder, ids, quantizer), wanted)
         if difference > TOLERANCE:
             raise UserError(

@@ -24,6 +24,17 @@ class Asking:
             raise ConfigError(f"part: {part!r}: {type(self).__name__} is no mixture; leave it out")
         return self
 
+    def conversations(self) -> dict[str, list[dict[str, str]]]:
+        """Return the turns before an answer, ``{text}`` in place of the text, by what tells them apart.
+
+        The name is empty where all texts are asked alike.
+        """
+        return {"": self.format.context.messages("{text}", None)}  # type: ignore[attr-defined]
+
+    def template(self) -> str | None:
+        """Return the chat template that prompts are written with; None where parts have different ones."""
+        return str(self.format.template)  # type: ignore[attr-defined]
+
     def question(self, text: str, **facts: Any) -> Example:
         """Return a text as an example to answer.
 

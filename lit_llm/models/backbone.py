@@ -115,7 +115,7 @@ def open_model(
         quantizer.after_loading(model)
     elif getattr(config, "quantization_config", None):
         model = unpacked(model)
-    model.generation_config = _plain_generation(model)
+    model.generation_config = _plain_generation(model, backbone, loading)
     if Path(backbone).is_dir():
         # PEFT notes this name in its files, which must mean the same from any folder.
         model.name_or_path = str(Path(backbone).resolve())
@@ -196,13 +196,18 @@ def _plain_config(config: Any) -> str:
     return json.dumps({k: v for k, v in config.to_dict().items() if k not in volatile}, sort_keys=True, default=str)
 
 
-def _plain_generation(model: "PreTrainedModel") -> Any:
+def _plain_generation(model: "PreTrainedModel", backbone: str, loading: Loading) -> Any:
     from transformers import GenerationConfig
 
+    try:
+        # Not the model's: what was built from random or from stored weights has none.
+        given: Any = GenerationConfig.from_pretrained(backbone, revision=loading.revision or "main")
+    except (OSError, ValueError):
+        given = model.generation_config
     # A model's own sampling defaults must not leak into what a run file says; the tokens that end its answers must.
     plain = GenerationConfig.from_model_config(model.config)
     for name in ("eos_token_id", "pad_token_id", "bos_token_id"):
-        if (own := getattr(model.generation_config, name, None)) is not None:
+        if (own := getattr(given, name, None)) is not None:
             setattr(plain, name, own)
     return plain
 

@@ -17,6 +17,7 @@ from lit_llm.models.schedule import Schedule, parameter_groups
 from lit_llm.quantization import QAT, Quantizer, refusal, refuse_to_learn
 from lit_llm.quantization.qat import Ranges
 from lit_llm.seeding import derive, global_seed
+from lit_llm.sharing import complete_trained
 from lit_llm.version import __version__
 
 # Annotations are evaluated here: postponed ones would make jsonargparse import what this block guards.
@@ -296,15 +297,7 @@ class LitLM(LightningModule):
         if self.network is None:
             raise UserError("model: there is nothing to save before configure_model()")
         self.adapter.save(self.network, folder)
-        self.tokenizer.save_pretrained(folder)
-        facts = {"backbone": self.backbone, "base": self.base_fingerprint(), "version": __version__}
-        # Relative paths in the run's config.yaml mean something from there alone.
-        facts["started_in"] = str(Path.cwd())
-        datamodule = getattr(self.trainer, "datamodule", None) if self._trainer else None
-        if datamodule is not None and hasattr(datamodule, "template_fingerprint"):
-            facts["template"] = datamodule.template_fingerprint()
-        (folder / "lit_llm.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-        self.save_extras(folder)
+        complete_trained(folder, self)
 
     def save_extras(self, folder: Path) -> None:
         """Write what learns beside the language model into a folder that is there; here that is nothing."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -25,7 +26,17 @@ PIECES = ("It", "'LL", " cost", " ", "1", "2", "3", " ", " now", "\n\n", " ok", 
 """A text, cut into pieces as llama.cpp's rule ``qwen2`` does before it looks for tokens."""
 
 
-def write_gguf(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, path: Path, kind: GgufType) -> None:
+SCALED = ("linear", "yarn")
+"""Ways to stretch rotary positions that llama.cpp knows for these models; the others it would leave out in silence."""
+
+
+def write_gguf(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    path: Path,
+    kind: GgufType,
+    ends: Sequence[int] = (),
+) -> None:
     """Write a causal LM and its tokenizer; its matrices become, in place, the numbers that the file stands for.
 
     Args:
@@ -34,6 +45,7 @@ def write_gguf(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, path:
         path: the file.
         kind: how matrices are stored: plain floats, or blocks of 32 weights with a scale in 8 (``Q8_0``) or 4 bits
             (``Q4_0``). Vectors stay in float32.
+        ends: tokens that end an answer; by default the tokenizer's own end token.
 
     Raises:
         ConfigError: if gguf is missing, or the model or its tokenizer is of another kind.
@@ -45,10 +57,13 @@ def write_gguf(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, path:
     config: Any = model.config
     if config.model_type not in ARCHITECTURES:
         raise ConfigError(f"--gguf: {config.model_type} is not supported; it is one of {', '.join(ARCHITECTURES)}")
+    rope = _rope(config)
     architecture = gguf.MODEL_ARCH[ARCHITECTURES[config.model_type]]
     writer = gguf.GGUFWriter(path, gguf.MODEL_ARCH_NAMES[architecture])
     _describe(writer, config, gguf.LlamaFileType["ALL_F32" if kind == "F32" else f"MOSTLY_{kind}"])
+    _add_rope(writer, rope)
     _add_tokenizer(writer, tokenizer, config.vocab_size)
+    _add_ends(writer, list(ends) or [tokenizer.eos_token_id])
     names = gguf.get_tensor_name_map(architecture, config.num_hidden_layers)
     for key, weight in model.named_parameters():
         stored = gguf.GGMLQuantizationType[kind if weight.dim() > 1 else "F32"]
@@ -101,11 +116,90 @@ def _describe(writer: Any, config: Any, file_type: int) -> None:
     writer.add_head_count(config.num_attention_heads)
     writer.add_head_count_kv(config.num_key_value_heads)
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
-    writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
     head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     writer.add_key_length(head_dim)
     writer.add_value_length(head_dim)
     writer.add_vocab_size(config.vocab_size)
+
+
+def head_dim_of(path: Path) -> int:
+    """Return the numbers of a key of one head, as a file says it."""
+    import gguf
+
+    fields = gguf.GGUFReader(path).fields
+    return int(fields[f"{fields['general.architecture'].contents()}.attention.key_length"].contents())
+
+
+def rope_of(path: Path) -> dict[str, Any]:
+    """Return what a file says of rotary positions, as ``rope_parameters`` of transformers.
+
+    transformers itself reads ``rope_theta`` alone.
+    """
+    import gguf
+
+    fields = gguf.GGUFReader(path).fields
+    architecture = fields["general.architecture"].contents()
+    names = {
+        "rope_theta": "freq_base",
+        "rope_type": "scaling.type",
+        "factor": "scaling.factor",
+        "original_max_position_embeddings": "scaling.original_context_length",
+    }
+    found = {key: fields.get(f"{architecture}.rope.{name}") for key, name in names.items()}
+    return {"rope_type": "default"} | {key: field.contents() for key, field in found.items() if field is not None}
+
+
+def _rope(config: Any) -> dict[str, Any]:
+    """Return the rotary parameters of a model.
+
+    Raises:
+        ConfigError: if the file cannot say them.
+    """
+    rope: dict[str, Any] = {key: value for key, value in config.rope_parameters.items() if value is not None}
+    kind = rope.setdefault("rope_type", "default")
+    if kind == "default":
+        return rope
+    if kind not in SCALED:
+        raise ConfigError(
+            f"--gguf: the base stretches its positions by rope_type {kind!r}, and for its architecture the format says "
+            f"{' and '.join(SCALED)} alone; use --merged"
+        )
+    if kind == "yarn":
+        rope.setdefault("original_max_position_embeddings", config.max_position_embeddings)
+        _check_yarn(rope)
+    return rope
+
+
+def _check_yarn(rope: dict[str, Any]) -> None:
+    """Refuse what a reader would leave out in silence: every llama.cpp knows the usual values alone."""
+    usual: dict[str, float] = {"beta_fast": 32, "beta_slow": 1, "truncate": True}
+    usual["attention_factor"] = 0.1 * math.log(rope["factor"]) + 1
+    known = {"rope_type", "rope_theta", "factor", "original_max_position_embeddings"}
+    for name in rope.keys() - known:
+        if name not in usual or abs(rope[name] - usual[name]) > 1e-6:
+            raise ConfigError(
+                f"--gguf: the base stretches its positions by yarn with {name} {rope[name]}, which not every llama.cpp "
+                "reads; use --merged"
+            )
+
+
+def _add_rope(writer: Any, rope: dict[str, Any]) -> None:
+    from gguf import RopeScalingType
+
+    writer.add_rope_freq_base(rope["rope_theta"])
+    if rope["rope_type"] != "default":
+        writer.add_rope_scaling_type(RopeScalingType(rope["rope_type"]))
+        writer.add_rope_scaling_factor(rope["factor"])
+    if "original_max_position_embeddings" in rope:
+        writer.add_rope_scaling_orig_ctx_len(rope["original_max_position_embeddings"])
+
+
+def _add_ends(writer: Any, ends: list[int | None]) -> None:
+    """Add the tokens that end an answer; llama.cpp has three names for them, and stops at each."""
+    names = writer.add_eos_token_id, writer.add_eot_token_id, writer.add_eom_token_id
+    for add, token in zip(names, ends, strict=False):
+        if token is not None:
+            add(token)
 
 
 def _add_tokenizer(writer: Any, tokenizer: Any, size: int) -> None:
@@ -131,8 +225,6 @@ def _add_tokenizer(writer: Any, tokenizer: Any, size: int) -> None:
     merges = parts["model"]["merges"]
     writer.add_token_merges([merge if isinstance(merge, str) else " ".join(merge) for merge in merges])
     writer.add_add_bos_token(False)
-    if tokenizer.eos_token_id is not None:
-        writer.add_eos_token_id(tokenizer.eos_token_id)
     if tokenizer.pad_token_id is not None:
         writer.add_pad_token_id(tokenizer.pad_token_id)
     if tokenizer.chat_template:

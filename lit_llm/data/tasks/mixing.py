@@ -198,6 +198,19 @@ class MixedData(LMData):
         """Return what the row's own source makes of a generated text."""
         return self.parts[meta[PART]].postprocess(raw, meta)
 
+    def conversations(self) -> dict[str, list[dict[str, str]]]:
+        """Return the turns before an answer by part, and by what its rows differ in."""
+        return {
+            f"{name} {inner}".strip(): turns
+            for name, part in self.parts.items()
+            for inner, turns in part.conversations().items()
+        }
+
+    def template(self) -> str | None:
+        """Return the chat template of the parts; None where they have different ones."""
+        found = {part.template() for part in self.parts.values()}
+        return found.pop() if len(found) == 1 else None
+
     def source(self, part: str | None = None) -> Any:
         """Return a part, which may be left unnamed where it is the only one.
 

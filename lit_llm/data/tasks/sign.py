@@ -189,6 +189,10 @@ class SignData(LMData):
         """Return a hash of how conversations are written, the language that they name included."""
         return hashlib.sha256(f"{super().template_fingerprint()}{self.lang}".encode()).hexdigest()[:16]
 
+    def conversations(self) -> dict[str, list[dict[str, str]]]:
+        """Return the turns before a sentence; ``{text}`` stands for the clip."""
+        return {"": self.context(self.lang).messages("{text}", None)}
+
     def question(self, text: str, **facts: Any) -> Example:
         """Return a clip to translate; the text is its path, as it is or under ``clips``.
 

@@ -147,6 +147,10 @@ class TranslationData(LMData):
         source, target = self.sides_of[direction]
         return {source: example.text, target: example.answer or ""}
 
+    def conversations(self) -> dict[str, list[dict[str, str]]]:
+        """Return the turns before a translation by direction; rows whose variety is known name it too."""
+        return {name: self.context(name, None).messages("{text}", None) for name in self.directions}
+
     def question(self, text: str, **facts: Any) -> Example:
         """Return a text to translate.
 
