@@ -59,8 +59,8 @@ class MetricsFile(Callback):
     @rank_zero_only
     def _keep_signatures(self, trainer: Trainer, pl_module: LightningModule) -> None:
         path = Path(trainer.default_root_dir) / "signatures.json"
-        metrics: Any = getattr(pl_module, "metrics", [])
-        signatures = {metric.task: signed for metric in metrics if (signed := metric.signatures())}
+        model: Any = pl_module
+        signatures = model.signatures() if hasattr(model, "signatures") else {}
         content = (json.dumps(signatures, indent=1) + "\n").encode()
         if signatures and not trainer.sanity_checking and not (path.exists() and path.read_bytes() == content):
             write_atomically(path, content)

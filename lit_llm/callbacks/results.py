@@ -94,14 +94,13 @@ class ResultsFile(Callback):
         files = datamodule.labelled_files(verb) if hasattr(datamodule, "labelled_files") else {}
         # Counts of fields are gathered in here, so every process has to come by.
         per_field = module.per_field() if hasattr(module, "per_field") else {}
-        metrics: Any = getattr(module, "metrics", [])
         return Result(
             verb,
             data={name: _file(path) | {"rows": rows[name]} for name, path in files.items()},
             versions=_versions(),
             fields={name: as_rows(scores) for name, scores in per_field.items() if scores and name in rows},
             statuses={name: dict(counts) for name, counts in statuses.items() if counts},
-            signatures={metric.task: signed for metric in metrics if (signed := metric.signatures())},
+            signatures=module.signatures() if hasattr(module, "signatures") else {},
         )
 
     def _write(self, trainer: Trainer, module: Any) -> None:

@@ -185,10 +185,19 @@ class CorpusMetric(LineMetric):
     def __init__(self, task: str, by: list[str]) -> None:
         super().__init__(task)
         self.by = by
+        self.signed: dict[str, str] = {}
 
     @abstractmethod
     def measure(self, rows: Sequence[Translation]) -> dict[str, float]:
         """Return the scores of rows, the one that ``by`` averages first; nothing where no row has a reference."""
+
+    def sign(self, rows: Sequence[Translation]) -> dict[str, str]:
+        """Return how the scores of rows are made, by name; they name the number of references."""
+        return {}
+
+    def signatures(self) -> dict[str, str]:
+        """Return how the scores of the last ``compute`` were made; nothing before the first."""
+        return self.signed
 
     def update(self, predictions: list[str], references: list[Any], meta: list[dict[str, Any]]) -> None:
         """Take in some rows.
@@ -222,6 +231,8 @@ class CorpusMetric(LineMetric):
         if not rows:
             return {}
         values = self.measure(rows)
+        scored_rows = [row for row in rows if any(text.strip() for text in row.references)]
+        self.signed = self.sign(scored_rows) if scored_rows else {}
         main = next(iter(values), "")
         for key in self.by:
             parts = grouped(rows, [key])

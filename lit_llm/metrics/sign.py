@@ -92,16 +92,17 @@ class SignMetrics(CorpusMetric):
             "distinct": len(set(hypotheses)) / len(hypotheses),
         }
 
-    def signatures(self) -> dict[str, str]:
+    def sign(self, rows: Sequence[Translation]) -> dict[str, str]:
         """Return sacrebleu's signatures, and how ROUGE-L is made."""
         found = {}
+        short: Any = [[None if text is None else "a" for text in stream] for stream in streams(rows)[1]]
         for order in ORDERS:
             scorer = self._bleu(order)
-            scorer.corpus_score(["a"], [["a"]])
+            scorer.corpus_score(["a"] * len(rows), short)
             found[f"bleu{order}"] = f"{scorer.get_signature()}|order:{order}"
         case = "lc" if self.lowercase else "mixed"
         rouge = f"beta:{BETA}|tok:none|case:{case}|mean:text"
-        return found | {"rouge_l": rouge, "chrf": corpus_score("chrf", ["a"], [["a"]]).signature}
+        return found | {"rouge_l": rouge, "chrf": corpus_score("chrf", ["a"] * len(rows), short).signature}
 
     def _bleu(self, order: int) -> BLEU:
         from sacrebleu.metrics.bleu import BLEU

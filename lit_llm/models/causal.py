@@ -140,6 +140,18 @@ class CausalLM(LitLM):
         """Log each test file's loss and metrics."""
         self._log_epoch("test")
 
+    def signatures(self) -> dict[str, dict[str, str]]:
+        """Return how the scores of the rows measured last were made, by task and score.
+
+        Where splits differ in it, as in their number of references, each has its own, as ``<split>/<score>``.
+        """
+        found: dict[str, dict[str, dict[str, str]]] = {}
+        for key, metrics in self._measured.items():
+            for metric in metrics:
+                for score, signature in metric.signatures().items():
+                    found.setdefault(metric.task, {}).setdefault(score, {})[key] = signature
+        return {task: _where_they_differ(scores) for task, scores in found.items()}
+
     def per_field(self) -> dict[str, dict[str, FieldScore]]:
         """Return the score of each field by split, for the rows measured since the epoch began."""
         named = {key: metric for key, metrics in self._measured.items() for metric in metrics}
@@ -251,3 +263,12 @@ def _failures(batch: Batch) -> list[Prediction]:
         for row_id, text, reference, reason, meta in rows
         if row_id != FILLER
     ]
+
+
+def _where_they_differ(scores: dict[str, dict[str, str]]) -> dict[str, str]:
+    """Return one value for a score where all splits agree, else one for each split."""
+    found: dict[str, str] = {}
+    for score, by_split in scores.items():
+        alike = len(set(by_split.values())) == 1
+        found |= {score if alike else f"{split}/{score}": value for split, value in by_split.items()}
+    return found

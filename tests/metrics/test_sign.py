@@ -101,9 +101,18 @@ def test_composed_and_decomposed_letters_score_alike() -> None:
     assert measured(["es regnet im Su\u0308den"], ["es regnet im Süden"])["rouge_l"] == pytest.approx(100)
 
 
+def signed(metric: SignMetrics, references: list[str]) -> dict[str, str]:
+    metric.update(["a"], [references], [{}])
+    metric.compute()
+    return metric.signatures()
+
+
 def test_signatures_tell_conventions_apart() -> None:
-    plain, other = SignMetrics().signatures(), SignMetrics(tokenize="none", lowercase=True, smooth="none").signatures()
+    plain, other = (
+        signed(SignMetrics(), ["a"]),
+        signed(SignMetrics(tokenize="none", lowercase=True, smooth="none"), ["a", "b"]),
+    )
     assert plain["bleu4"].startswith("nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp")
-    assert other["bleu4"].startswith("nrefs:1|case:lc|eff:no|tok:none|smooth:none")
+    assert other["bleu4"].startswith("nrefs:2|case:lc|eff:no|tok:none|smooth:none")
     assert plain["rouge_l"] == "beta:1.2|tok:none|case:mixed|mean:text"
     assert len(set(plain.values())) == len(plain)

@@ -102,10 +102,31 @@ def test_scores_are_those_of_sacrebleu(name: str, scorer: Any) -> None:
 
 
 def test_signatures_let_others_make_the_scores_again() -> None:
-    found = TranslationMetrics().signatures()
+    metric = TranslationMetrics()
+    assert metric.signatures() == {}
+    metric.update(HYPOTHESES, REFERENCES, [{}] * 3)
+    metric.compute()
+    found = metric.signatures()
     assert set(found) == set(SIGNATURES)
     for name, signature in found.items():
         assert signature.startswith(SIGNATURES[name])
+
+
+@pytest.mark.parametrize(
+    ("references", "count"),
+    [
+        (["a", "b", "c"], "1"),
+        ([["a", "A"]] * 3, "2"),
+        ([["a", "b", "c"], "b", ["c", "d"]], "var"),
+        ([["a", " "]] * 3, "1"),
+    ],
+)
+def test_signatures_name_the_references_that_there_are(references: list[Any], count: str) -> None:
+    metric = TranslationMetrics(scores=["chrfpp", "bleu"])
+    # A row without a reference is not scored.
+    metric.update([*HYPOTHESES, "x"], [*references, ""], [{}] * 4)
+    metric.compute()
+    assert {signature.split("|")[0] for signature in metric.signatures().values()} == {f"nrefs:{count}"}
 
 
 def test_composed_and_decomposed_letters_score_the_same() -> None:

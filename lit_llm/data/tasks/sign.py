@@ -208,11 +208,7 @@ class SignData(LMData):
         self._size = size
 
     def ask(self, text: str) -> list[int]:
-        """Refuse: a clip cannot be typed.
-
-        Raises:
-            ConfigError: always.
-        """
+        """Refuse with a ConfigError: a clip cannot be typed."""
         raise ConfigError("data: a model of clips answers no text; name a manifest in data.init_args.predict")
 
     def views(self, row_id: str) -> dict[str, NDArray[np.float32]]:
