@@ -7,24 +7,17 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+from lit_llm.data.hygiene import mojibake
 from lit_llm.errors import ConfigError
 
-MENDS = ("nfc", "mojibake", "invisible", "detokenise", "spaces")
+MENDS = ("mojibake", "nfc", "invisible", "detokenise", "spaces")
 """All steps that mend a text, in the order in which they are applied."""
 
 FILTERS = ("empty", "length", "ratio", "copy")
 """All reasons to leave a pair out, in the order in which they are looked at."""
 
-_C1 = {code: bytes([code]).decode("cp1252", "ignore") for code in range(0x80, 0xA0)}
-_TWICE = re.compile("[\u00c2-\u00c5][\u0080-\u00bf]")
 _BEFORE = re.compile(r"[ \t]+(?=[,;:!?%)\]}»”…]|\.(?!\w))")
 _BEHIND = re.compile(r"(?<=[¿¡(\[{«“])[ \t]+")
-
-
-def _mojibake(text: str) -> str:
-    """Decode again what was read as Latin-1: UTF-8 (``Ã±`` for ñ, ``Ä«`` for ī), Windows-1252 (U+0093 for a quote)."""
-    text = _TWICE.sub(lambda match: match.group().encode("latin-1").decode(), text)
-    return text.translate(_C1)
 
 
 def _invisible(text: str) -> str:
@@ -43,8 +36,8 @@ def _spaces(text: str) -> str:
 
 
 _MENDS: dict[str, Callable[[str], str]] = {
+    "mojibake": mojibake.mend,
     "nfc": lambda text: unicodedata.normalize("NFC", text),
-    "mojibake": _mojibake,
     "invisible": _invisible,
     "detokenise": _detokenise,
     "spaces": _spaces,
@@ -57,7 +50,7 @@ class Cleaner:
     Letters stay: macrons, saltillos and every other mark of an orthography survive.
 
     Args:
-        mends: which of ``nfc``, ``mojibake``, ``invisible``, ``detokenise`` and ``spaces`` to apply.
+        mends: which of ``mojibake``, ``nfc``, ``invisible``, ``detokenise`` and ``spaces`` to apply.
         filters: which of ``empty``, ``length``, ``ratio`` and ``copy`` leave a pair out.
         longest: most characters of a side.
         ratio: how many times longer one side may be than the other.
