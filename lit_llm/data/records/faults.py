@@ -123,7 +123,8 @@ class Faults:
         of = f" of {self.rows:,}" if self.rows else ""
         first, *others = self.found[:SHOWN]
         width = max(len(f"{fault.path.name}:{fault.line}") for fault in self.found[:SHOWN])
-        lines = [str(first), f"and {len(self.found) - 1:,} more faults; {bad:,}{of} rows are bad:"]
+        more = f"and {len(self.found) - 1:,} more {'faults' if others[1:] else 'fault'}"
+        lines = [str(first), f"{more}; {bad:,}{of} rows {'are' if bad > 1 else 'is'} bad:"]
         lines += [_line(fault, width) for fault in others]
         if left := len(self.found) - SHOWN:
             lines.append(f"  … {left:,} more" if left > 0 else "")

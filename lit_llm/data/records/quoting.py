@@ -21,6 +21,7 @@ from lit_llm.data.records.lines import fail, text_lines
 
 _OPENS = re.compile(r'(?:^|\t)"')
 _CELL = re.compile(r'"((?:[^"]|"")*)"(?=\t|\Z)|([^\t]*)')
+_PHRASE = re.compile(r'""\w{2,}[^"]*""')
 _JSON = re.compile(r'\s*[{\[]\s*""')
 
 
@@ -38,6 +39,7 @@ class _Evidence:
         bare_comma: whether a cell without quotes holds a comma.
         both: whether a cell holds a line end and a tab, as rows that are swallowed do.
         json: whether a cell is a JSON object once its quotes are undone.
+        phrases: cells in which words stand between doubled quotes, as programs write a cell with a quotation.
         quoted: columns with quoted cells.
         bare: columns with others.
     """
@@ -51,6 +53,7 @@ class _Evidence:
     bare_comma: bool = False
     both: bool = False
     json: bool = False
+    phrases: int = 0
     quoted: set[int] = field(default_factory=set)
     bare: set[int] = field(default_factory=set)
 
@@ -78,6 +81,7 @@ class _Evidence:
         self.commas += comma
         self.against |= not needed and not comma
         self.both |= "\t" in inner and "\n" in inner
+        self.phrases += bool(_PHRASE.search(inner))
         self.json |= bool(_JSON.match(inner))
 
 
@@ -109,6 +113,8 @@ def resolve(path: Path, limit: int, layout: Layout, *, strict: bool = False) -> 
         _refuse(path, evidence.first)
     if evidence.against or (evidence.bare_comma and evidence.commas):
         return "none"
+    if evidence.phrases > 1 and not evidence.both:
+        return "csv"
     letters = _even(plain_cells(path, limit, layout))
     if letters and evidence.both and not strict:
         return "none"
