@@ -23,6 +23,7 @@ def show(
     *,
     labels: int = 1,
     texts: Collection[int] = (),
+    left: Collection[int] = (),
     title: str = "",
     styles: Mapping[int, str] | None = None,
     sections: Collection[int] = (),
@@ -35,6 +36,7 @@ def show(
         rows: cells of each row.
         labels: how many first columns say what a row is; every block repeats them.
         texts: further columns of texts, which may take several lines; all others hold numbers, on the right.
+        left: columns of one line that stand on the left, such as bars whose blanks at the end count.
         title: of the table.
         styles: styles of rows by number.
         sections: numbers of rows before which a line is drawn.
@@ -52,7 +54,7 @@ def show(
     for block in _blocks(least, labels, room):
         table = Table()
         for i in block:
-            side: JustifyMethod = "left" if i in texts else "right"
+            side: JustifyMethod = "left" if i in texts or i in left else "right"
             fixed = None if i in texts else least[i]
             table.add_column(_plain(head[i]), justify=side, overflow="fold", min_width=fixed)
         for number, row in enumerate(rows):

@@ -63,7 +63,7 @@ def _show_lengths(sizes: list[Lengths]) -> None:
         numbers = [f"{value:,.0f}" for value in (one.shortest, one.median, one.p95, one.longest)]
         rows.append([one.measure, one.split, *numbers, one.bars(), f"{one.width:,}"])
     head = ["", "split", "least", "median", "95 %", "most", "rows by length", "a bar spans"]
-    show(Console(), head, rows, labels=2, title="lengths")
+    show(Console(), head, rows, labels=2, left={6}, title="lengths")
 
 
 def _show(found: Leakage, counts: dict[str, int]) -> None:

@@ -112,3 +112,20 @@ def test_americasnlp_shares_nothing_until_it_is_planted(tmp_path: Path, real_dat
     status, report = run(tmp_path, {"train": train, "dev": dev + planted})
     assert status == 1
     assert found(report, "exact") == {"es": 10, "nah": 10}
+
+
+def test_bars_of_all_splits_stand_under_each_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from lit_llm.data.hygiene.histogram import Lengths
+
+    rng = random.Random(5)
+    long = [{"es": " ".join([sentence(rng)] * 4), "nah": sentence(rng)} for _ in range(30)]
+    short = [{"es": sentence(rng)[:12], "nah": sentence(rng)[:9]} for _ in range(30)]
+    _, report = run(tmp_path, {"train": long, "dev": short})
+    lines = capsys.readouterr().out.splitlines()
+    head = next(line for line in lines if "rows by length" in line)
+    column = [cell.strip() for cell in head.strip("┃").split("┃")].index("rows by length")
+    below = [line for line in lines[lines.index(head) :] if line.startswith("│")][: len(report["lengths"])]
+    shown = [line.strip("│").split("│")[column][1:-1] for line in below]
+    # Blanks at the end are bars without rows: without them, short rows would stand under long ones.
+    assert shown == [Lengths(**one).bars() for one in report["lengths"]]
+    assert any(bars.endswith(" ") for bars in shown) and all(line[:1] in "┃│┏┡├└" for line in lines[1:4])
