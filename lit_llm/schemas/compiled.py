@@ -16,7 +16,10 @@ from lit_llm.strict_json import JSONError, excerpt, json_type, loads
 
 Schema: TypeAlias = "dict[str, Any] | bool"
 
-WRAPPERS = ("schema", "json_schema", "function", "parameters", "input_schema", "inputSchema", "outputSchema")
+WRAPPERS = (
+    *("schema", "json_schema", "function", "parameters", "input_schema", "inputSchema", "outputSchema"),
+    *("response_format", "format", "text"),
+)
 """Keys under which response formats and tools of chat interfaces hold their schema."""
 
 _WRAPPER_TYPES = ("json_schema", "function")
@@ -185,14 +188,19 @@ def _wrapped(schema: Any) -> Any:
     asserted = _keywords() & set(schema)
     if schema.get("type") in _WRAPPER_TYPES:
         asserted -= {"type"}
+    if isinstance(schema.get("format"), dict):
+        asserted -= {"format"}
     inner = [schema[name] for name in WRAPPERS if isinstance(schema.get(name), dict)]
     return inner[0] if inner and not asserted else None
 
 
 def _refuse_unknown(schema: Any) -> None:
     """Refuse an object that is meant to say something, but nothing that JSON Schema knows."""
-    unknown = list(set(schema) - _ANNOTATIONS) if isinstance(schema, dict) else []
-    if unknown and not _keywords() & set(schema):
+    if not isinstance(schema, dict) or _keywords() & set(schema):
+        return
+    if defined := [name for name in ("$defs", "definitions") if schema.get(name)]:
+        _refuse(f"it has {defined[0]} and uses none of them, so it would allow everything; add a $ref to the one meant")
+    if unknown := set(schema) - _ANNOTATIONS:
         named = ", ".join(sorted(map(repr, unknown))[:4])
         _refuse(f"{named}: none of its keys is one of JSON Schema's, so it would allow everything; is it a wrapper?")
 

@@ -91,7 +91,7 @@ class ExtractionData(LMData):
         """
         refuse_unknown(self.task, facts, ("schema",))
         schema = _read_schema(facts["schema"]) if facts.get("schema") else self.schema
-        return replace(super().question(text), meta={"schema": schema} if schema else {})
+        return replace(super().question(text), meta={} if schema is None else {"schema": schema})
 
     def postprocess(self, raw: str, meta: Mapping[str, Any]) -> tuple[str, str, str]:
         """Return the JSON value in compact form, or why the text is none."""
@@ -147,11 +147,16 @@ class ExtractionData(LMData):
         try:
             return cleaned(own)
         except DataError as error:
-            raise DataError(f"{record.place}: field '{self.schema_field}' is no JSON schema ({error})") from error
+            raise DataError(f"{record.place}: field '{self.schema_field}' is no JSON schema: {_said(error)}") from error
 
 
 def _read_schema(path: str) -> Schema:
     try:
         return read_schema(path)
     except DataError as error:
-        raise ConfigError(f"data.init_args.schema: {path!r} is no JSON schema ({error})") from error
+        raise ConfigError(f"data.init_args.schema: {path!r} is no JSON schema: {_said(error)}") from error
+
+
+def _said(error: DataError) -> str:
+    """Return what is wrong with a schema, whose place others know better."""
+    return str(error).removeprefix("meta.schema: ")

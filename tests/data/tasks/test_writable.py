@@ -66,7 +66,7 @@ def test_targets_that_the_grammar_cannot_write_are_refused(
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("verb", ["fit", "test"])
+@pytest.mark.parametrize("verb", ["fit", pytest.param("test", marks=pytest.mark.slow)])
 def test_schemas_without_a_grammar_are_refused_before_the_model_is_opened(
     tmp_path: Path, no_weights: str, capsys: pytest.CaptureFixture[str], verb: str
 ) -> None:
