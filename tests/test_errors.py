@@ -202,6 +202,10 @@ CONFIGURATION = {
     "key that is there twice": written(
         "trainer:\n  max_epochs: 1\n  max_epochs: 2\n", "more.yaml:3: key 'max_epochs' is already on line 2; keep one"
     ),
+    "two tests of one name": written(
+        "data:\n  init_args:\n    test: {known: a.jsonl, known: b.jsonl}\n",
+        "more.yaml:3: key 'known' is already on line 3",
+    ),
     "YAML syntax": written("model:\n  init_args: [1, 2\n  x: 3\n", "more.yaml:3:4: is not YAML: expected ',' or ']'"),
     "tab": written("model:\n\tinit_args: 1\n", "more.yaml:2:1: is not YAML", "indent with spaces, not tabs"),
     "run file in latin-1": (

@@ -113,9 +113,10 @@ def _check_keys(path: Path, node: yaml.MappingNode) -> None:
     lines: dict[str, int] = {}
     for key, _ in node.value:
         line = key.start_mark.line + 1
-        first = lines.setdefault(str(key.value), line)
-        if first != line:
+        if str(key.value) in lines:
+            first = lines[str(key.value)]
             raise ConfigError(f"{path}:{line}: key '{key.value}' is already on line {first}; keep one of them")
+        lines[str(key.value)] = line
 
 
 def _fragment(path: Path, node: yaml.Node | None) -> Path | None:
