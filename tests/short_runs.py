@@ -12,12 +12,18 @@ from lit_llm.results import read_results
 
 
 def fit(
-    folder: Path, data: dict[str, Any], steps: int = 2, task: str = "Extraction", seed: int = 0, **model: Any
+    folder: Path,
+    data: dict[str, Any],
+    steps: int = 2,
+    task: str = "Extraction",
+    seed: int = 0,
+    kind: str = "CausalLM",
+    **model: Any,
 ) -> Path:
     """Train a few steps into a folder, and return it."""
     settings: dict[str, Any] = {
         "seed_everything": seed,
-        "model": {"class_path": "lit_llm.models.CausalLM", "init_args": model},
+        "model": {"class_path": f"lit_llm.models.{kind}", "init_args": model},
         "data": {"class_path": f"lit_llm.data.{task}Data", "init_args": data},
         "trainer": {
             "default_root_dir": str(folder),

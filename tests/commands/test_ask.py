@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import lit_llm
@@ -256,3 +257,51 @@ def test_paths_of_a_run_are_found_from_anywhere(tmp_path: Path, monkeypatch: pyt
     assert located(config, elsewhere / "copy")["data"]["schema"] == str(project / "schema.json")
     monkeypatch.chdir(project)
     assert located(config, project / "runs/one")["data"]["schema"] == str(project / "schema.json")
+
+
+@pytest.mark.slow
+def test_clips_are_asked_by_their_path(
+    tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    rows = [{"path": f"c{k}.npy", "text": f"es regnet {k} mal"} for k in range(4)]
+    for row in rows:
+        np.save(tmp_path / row["path"], rng.normal(size=(9, 10)).astype(np.float32))
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    base = {"backbone": str(root / "checkpoints/qwen3-tiny"), "generator": generator(), "hidden": 16}
+    data = {"train": str(tmp_path / "rows.jsonl"), "batch_size": 4, "clips": str(tmp_path)}
+    run = short_runs.fit(tmp_path / "run", data, task="Sign", kind="SignLM", **base)
+    wanted = predicted(run, [{"path": "c1.npy", "lang": "Deutsch"}, {"path": "c2.npy", "lang": "Deutsch"}])
+    monkeypatch.chdir("/")
+    found = asked(capsys, run, "--lang", "Deutsch", str(tmp_path / "c1.npy"), "c2.npy")
+    assert [(row["raw"], row["status"]) for row in found] == [(row["raw"], row["status"]) for row in wanted]
+    np.save(tmp_path / "wide.npy", np.zeros((9, 11), np.float32))
+    reasons = [answer.error for answer in lit_llm.load(run).answer(["absent.npy", "wide.npy", "c1.npy"])]
+    assert "there is no file 'absent.npy': this run translates clips" in reasons[0]
+    assert "11 numbers a frame" in reasons[1]
+    assert reasons[2] == "" or "stopped at" in reasons[2]
+
+
+@pytest.mark.slow
+def test_a_part_of_a_mixture_is_asked_with_its_own_prompt(
+    tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"text": f"quiero {k} panes", "json": {"n": k}} for k in range(4)]
+    pairs = [{"es": f"Quiero {k} casas.", "nah": f"Nicnequi {k} calli."} for k in range(4)]
+    for name, table in {"rows": rows, "pairs": pairs}.items():
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in table))
+    orders, words = tmp_path / "rows.jsonl", tmp_path / "pairs.jsonl"
+    parts = {
+        "orders": class_of("data.ExtractionData", train=str(orders), predict=str(orders), system="Saca el número"),
+        "words": class_of("data.TranslationData", train=str(words), predict=str(words), directions=["nah-es"]),
+    }
+    base = {"backbone": str(root / "checkpoints/qwen3-tiny"), "generator": generator()}
+    run = short_runs.fit(tmp_path / "run", {"parts": parts, "batch_size": 4}, task="Mixed", **base)
+    command = ["predict", "--config", str(run.with_suffix(".yaml")), "--predictions", str(tmp_path / "out.csv")]
+    assert main([*command, "--trainer.callbacks+", json.dumps(WRITER)]) == 0
+    with (tmp_path / "out.csv").open(encoding="utf-8", newline="") as stream:
+        wanted = list(csv.DictReader(stream))
+    assert_same(asked(capsys, run, "--part", "orders", *(row["text"] for row in rows)), wanted[:4])
+    assert_same(asked(capsys, run, "--part", "words", *(pair["nah"] for pair in pairs)), wanted[4:])
+    assert main(["ask", "--run", str(run), "hola"]) == 1
+    assert "part is not named: this run was trained on orders, words" in capsys.readouterr().err
