@@ -87,11 +87,13 @@ class RunSummary(Callback):
         writers: Any = [c for c in trainer.callbacks if isinstance(c, PredictionWriter)]  # type: ignore[attr-defined]
         if stage == "fit" and self._lines:
             tested = _next(trainer, ("test", "predict")) if (folder / "best.ckpt").exists() else []
-            _say([*self._lines, *tested])
+            data: Any = getattr(trainer, "datamodule", None)
+            asked = bool(tested) and getattr(data, "reads_texts", False) and not hasattr(data, "parts")
+            _say([*self._lines, *tested, *([f"  python -m lit_llm ask --run {_shown(folder)}"] if asked else [])])
             self._lines = []
         elif stage == "test":
             page = [f"  python -m lit_llm report {_shown(folder)}"] if (folder / "config.yaml").exists() else []
-            _say([*(_next(trainer, ("predict",)) or ["next"][: len(page)]), *page])
+            _say([*(_next(trainer, ("predict",), _other_weights(trainer)) or ["next"][: len(page)]), *page])
         elif stage == "predict" and writers and has_references(writers[0].target):
             _say(["next", f"  python -m lit_llm compare {_shown(writers[0].target)}"])
 
@@ -116,14 +118,23 @@ def _kept(trainer: Trainer, module: Any) -> dict[str, str]:
     return found
 
 
-def _next(trainer: Trainer, verbs: tuple[str, ...]) -> list[str]:
+def _other_weights(trainer: Trainer) -> str:
+    """Return the option that names the weights that were used, where they are not those of ``best.ckpt``."""
+    if not trainer.ckpt_path:
+        return " --ckpt_path none"
+    best = Path(trainer.default_root_dir) / "best.ckpt"
+    own = os.path.abspath(trainer.ckpt_path) == os.path.abspath(best)
+    return "" if own else f" --ckpt_path {_shown(Path(trainer.ckpt_path))}"
+
+
+def _next(trainer: Trainer, verbs: tuple[str, ...], option: str = "") -> list[str]:
     """Return the commands of the verbs that this run's data have files for, as they can be typed."""
     config = Path(trainer.default_root_dir) / "config.yaml"
     data: Any = getattr(trainer, "datamodule", None)
     serves = getattr(data, "serves", None)
     if not config.exists() or serves is None:
         return []
-    commands = [f"  python -m lit_llm {verb} --config {_shown(config)}" for verb in verbs if serves(verb)]
+    commands = [f"  python -m lit_llm {verb} --config {_shown(config)}{option}" for verb in verbs if serves(verb)]
     return ["next", *commands] if commands else []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import shlex
 import sys
@@ -107,12 +108,16 @@ def test_the_end_names_the_best_score_its_step_and_the_weights(tiny: Any, tmp_pa
     assert "next" not in shown, "without a config.yaml there is no command that works"
 
 
-def test_the_commands_at_the_end_of_fit_work(short_runs: Path, tmp_path: Path, capsys: Any) -> None:
+def test_the_commands_at_the_end_of_fit_work(
+    short_runs: Path, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "with a blank"
     copied = ["--config", str(short_runs / "plain.yaml"), "--trainer.default_root_dir", str(folder)]
     assert main(["fit", *copied, "--trainer.max_steps", "1"]) == 0
     shown = capsys.readouterr().out
     commands = [shlex.split(line)[3:] for line in shown.splitlines() if line.startswith("  python -m lit_llm")]
-    assert [command[0] for command in commands] == ["test", "predict"]
-    for command in commands:
+    assert [command[0] for command in commands] == ["test", "predict", "ask"]
+    monkeypatch.setattr(sys, "stdin", io.StringIO("quiero 3 panes\n"))
+    assert main(commands[2]) == 0
+    for command in commands[:2]:
         assert main([*command, "--trainer.limit_test_batches=1", "--trainer.limit_predict_batches=1"]) == 0

@@ -140,6 +140,7 @@ def test_what_is_printed_next_can_be_typed(tested: tuple[Path, str]) -> None:
     assert [command[0] for command in commands] == ["predict", "report"]
     for command in commands:
         assert main(command) == 0
+    assert "--ckpt_path" not in commands[0]
     assert (run / "predictions.csv").exists() and (run / "report.html").exists()
 
 
@@ -148,7 +149,11 @@ def test_a_training_file_that_is_gone_does_not_stop_a_test(
 ) -> None:
     run, _ = tested
     gone = ["--data.train", str(tmp_path / "gone.jsonl"), "--trainer.default_root_dir", str(tmp_path)]
-    assert main(["test", "--config", str(run / "config.yaml"), *gone, "--ckpt_path", str(run / "best.ckpt")]) == 0
+    config = tmp_path / "config.yaml"
+    config.write_text((run / "config.yaml").read_text())
+    assert main(["test", "--config", str(config), *gone, "--ckpt_path", str(run / "last.ckpt")]) == 0
     (stored,) = read_results(tmp_path)
     assert stored.baselines == {} and stored.scores
-    assert "gone.jsonl" in caplog.text + capsys.readouterr().err
+    shown = capsys.readouterr()
+    assert "gone.jsonl" in caplog.text + shown.err
+    assert f"predict --config {config} --ckpt_path {run / 'last.ckpt'}" in shown.out
