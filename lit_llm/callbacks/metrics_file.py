@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
@@ -18,6 +19,9 @@ from lit_llm.storage import write_atomically
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
+
+UNWRITTEN = "lit_llm_unwritten"
+"""The key of a checkpoint that holds the numbers of its last step, where they are logged after it is written."""
 
 HEAD = ["step", "epoch", "name", "value"]
 
@@ -36,6 +40,8 @@ class MetricsFile(Callback):
 
     def __init__(self, name: str = "metrics.csv") -> None:
         self.name = name
+        self._unwritten: tuple[int, dict[str, float]] | None = None
+        self._validates_again = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Join the trainer's loggers, which is where all numbers come by."""
@@ -45,11 +51,30 @@ class MetricsFile(Callback):
         if not any(isinstance(logger, CsvLogger) for logger in trainer.loggers):
             trainer.loggers = [*trainer.loggers, CsvLogger(path)]
 
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Add what will be logged of the step that has just been done: a process may be killed in between."""
+        connector, step = trainer._logger_connector, trainer.fit_loop.epoch_loop._batches_that_stepped
+        amid_batch = trainer.training and connector._first_loop_iter is not None
+        if amid_batch and connector.should_update_logs and step + 1 == trainer.global_step:
+            row = {name: float(value) for name, value in connector.metrics["log"].items()}
+            checkpoint[UNWRITTEN] = {"step": step, "row": {"epoch": float(trainer.current_epoch)} | row}
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Take up what was not logged yet, and whether a validation that may be logged is done again."""
+        validation = checkpoint["loops"]["fit_loop"]["epoch_loop.val_loop.batch_progress"]["total"]
+        self._validates_again = validation["ready"] > validation["completed"]
+        if found := checkpoint.get(UNWRITTEN):
+            self._unwritten = found["step"], found["row"]
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Drop the rows of steps that are about to be done again."""
+        """Drop the rows of steps that will be done again, and add what a killed process has not written."""
         for logger in trainer.loggers:
-            if isinstance(logger, CsvLogger):
-                logger.rewind(trainer.global_step)
+            if isinstance(logger, CsvLogger) and trainer.is_global_zero:
+                kept = logger.rewind(trainer.global_step, self._validates_again)
+                if self._unwritten and (str(self._unwritten[0]), "train/loss") not in kept:
+                    step, row = self._unwritten
+                    trainer._logger_connector.log_metrics({name: torch.tensor(x) for name, x in row.items()}, step)
+        self._unwritten, self._validates_again = None, False
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keep the signatures of the metrics."""
@@ -115,15 +140,26 @@ class CsvLogger(Logger):
             file.flush()
             os.fsync(file.fileno())
 
-    @rank_zero_only
-    def rewind(self, step: int) -> None:
-        """Drop the rows from a step on, and a last line that was cut."""
-        if self.path.exists():
-            lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)[1:]
-            rows = [row for row in csv.reader(line for line in lines if line.endswith("\n")) if len(row) == len(HEAD)]
-            content = _encode([HEAD, *(row for row in rows if int(row[0]) < step)])
-            if content != self.path.read_bytes():
-                write_atomically(self.path, content)
+    def rewind(self, step: int, validation: bool = False) -> set[tuple[str, str]]:
+        """Drop the rows of what is about to be done again, and a last line that was cut.
+
+        Args:
+            step: that comes next.
+            validation: whether the validation after the last step comes first.
+
+        Returns:
+            Step and name of the rows that are left.
+        """
+        if not self.path.exists():
+            return set()
+        lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)[1:]
+        rows = [row for row in csv.reader(line for line in lines if line.endswith("\n")) if len(row) == len(HEAD)]
+        again = str(step - 1) if validation else ""
+        rows = [row for row in rows if int(row[0]) < step and not (row[0] == again and row[2].startswith("val/"))]
+        content = _encode([HEAD, *rows])
+        if content != self.path.read_bytes():
+            write_atomically(self.path, content)
+        return {(row[0], row[2]) for row in rows}
 
 
 def _encode(rows: list[list[str]]) -> bytes:

@@ -124,7 +124,9 @@ def _metrics(path: Path, states: dict[str, Any], known: Known) -> list[str]:
         return found
     last = states["last.ckpt"]
     steps = {int(row[0]) for row in rows if row[2] == "train/loss"}
-    if missing := set(range(last["step"])) - steps:
+    # The step that a killed process had just saved is logged when the run goes on.
+    late = {last["step"] - 1} if known.torn else set()
+    if missing := set(range(last["step"])) - steps - late:
         found.append(f"metrics.csv lacks steps {sorted(missing)} of {last['step']}")
     measured = {int(row[0]) + 1: float(row[3]) for row in rows if row[2] == "val/loss"}
     if not known.torn and last["score"] is not None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 
 import pytest
+from lightning.pytorch.callbacks import Callback
 
 from lit_llm.callbacks import MetricsFile, RunCheckpoint
 from lit_llm.callbacks.metrics_file import CsvLogger
@@ -61,3 +62,29 @@ def test_numbers_keep_all_their_digits(tmp_path, value):
     [row] = rows(tmp_path)
     assert repr(float(row["value"])) == repr(value)
     assert (row["step"], row["epoch"]) == ("5", "2")
+
+
+def test_a_step_that_was_saved_but_not_yet_logged_is_not_lost(tiny, tmp_path):
+    fit(tiny, tmp_path / "whole", 2)
+    stopped = [MetricsFile(), RunCheckpoint("val/score", every_n_steps=1)]
+    options = {"max_epochs": -1, "max_steps": 2, "log_every_n_steps": 1}
+    tiny.trainer(tmp_path / "run", stopped, **options).fit(tiny.Net(), tiny.Data(3))
+    lines = (tmp_path / "run/metrics.csv").read_text().splitlines(keepends=True)
+    (tmp_path / "run/metrics.csv").write_text("".join(line for line in lines if not line.startswith("1,")))
+    fit(tiny, tmp_path / "run", 2, ckpt="last")
+    assert rows(tmp_path / "run") == rows(tmp_path / "whole")
+
+
+def test_a_validation_that_is_done_again_is_logged_once(tiny, tmp_path):
+    class Killed(Callback):
+        def on_validation_end(self, trainer, pl_module):
+            if not trainer.sanity_checking:
+                raise KeyError("after its numbers were logged, before the checkpoint")
+
+    fit(tiny, tmp_path / "whole", 2)
+    callbacks = [MetricsFile(), Killed(), RunCheckpoint("val/score", every_n_steps=3)]
+    with pytest.raises(KeyError):
+        tiny.trainer(tmp_path / "run", callbacks, log_every_n_steps=1).fit(tiny.Net(), tiny.Data(3))
+    assert "val/score" in (tmp_path / "run/metrics.csv").read_text()
+    fit(tiny, tmp_path / "run", 2, ckpt="last")
+    assert rows(tmp_path / "run") == rows(tmp_path / "whole")
