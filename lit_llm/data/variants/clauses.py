@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from lit_llm.data.variants.amounts import Span
 from lit_llm.data.variants.lexicon import WORDS, fold, plain
-from lit_llm.data.variants.spans import Stated
+from lit_llm.data.variants.spans import Stated, leaves, lists
 
 _KINDS = {name: re.compile(rf"(?<!\w)(?:{'|'.join(words)})(?!\w)") for name, words in WORDS["clauses"].items()}
 _PERCENT = re.compile(
@@ -18,7 +18,9 @@ _PERCENT = re.compile(
     re.IGNORECASE,
 )
 _MORE = re.compile(r"(?:y|e|más|mas|\+|a|con|por|cantidad|precio|costo|de|en|talla|color)\s")
-_NAME = re.compile(r"(?<=\w )(?<!\ben )(?<!\ba )(?<!\bhacia )[A-ZÁÉÍÓÚÑ][a-záéíóúñü]+|: [A-ZÁÉÍÓÚÑ][a-záéíóúñü]+")
+_COST = re.compile(r"(?i)\$|€|\b(?:costo|coste|precio|cuesta|tarifa|flete)")
+_CAPITAL = "[A-ZÁÉÍÓÚÑ][a-záéíóúñü]+"
+_NAME = re.compile(rf"(?:(?<=\w )(?<!\ben )(?<!\bhacia )|(?<=: )){_CAPITAL}(?: {_CAPITAL})*")
 _SMALL = frozenset("a al aqui con de el en es la las lo los me mi para por que se te un una todo favor hola ya".split())  # noqa: SIM905
 _CLAUSE_END = re.compile(r"(?<=[\w)%])(?:[;,.]\s+|\s*\n\s*)(?=\S)")
 _ABBREVIATION = re.compile(
@@ -80,7 +82,7 @@ def clauses(text: str, stated: Stated) -> list[Clause] | None:
     ends = boundaries(text, stated.protected(stated.blocks()))
     starts, stops = [0, *(m.end() for m in ends)], [*(m.start() for m in ends), len(text.rstrip(" .;!\n"))]
     parts = [Clause(a, b, kind(bare[a:b])) for a, b in zip(starts, stops, strict=True)]
-    if not _one_record(text, bare, parts) or sum(_NAME.search(bare[a:b]) is not None for a, b, _ in parts) > 1:
+    if not _one_record(text, bare, parts) or len(_NAME.findall(bare)) > 1 or _owners(stated.value) > 1:
         return None
     joined = parts[:1]
     for part in parts[1:]:
@@ -91,6 +93,12 @@ def clauses(text: str, stated: Stated) -> list[Clause] | None:
         else:
             return None
     return joined
+
+
+def _owners(value: Any) -> int:
+    """Return how many different names the target's lists of objects hold."""
+    strings = {leaf for records in lists(value) for leaf in leaves(records) if isinstance(leaf, str)}
+    return sum(text[:1].isupper() and not text.isupper() for text in strings)
 
 
 def _without(text: str, spans: list[Span]) -> str:
@@ -110,7 +118,7 @@ def _one_record(text: str, bare: str, parts: list[Clause]) -> bool:
         counts.update(words - {"order", "delivery"})
         counts["order"] += "order" in words and about in ("order", None)
         if "delivery" in words and about != "order":
-            counts["day" if dated else "place"] += 1
+            counts["day" if dated else "place"] += 1 + bool(_COST.search(bare[start:end]))
     return max(counts.values(), default=0) < 2
 
 

@@ -133,13 +133,13 @@ def _is_number(leaf: Any) -> bool:
     return isinstance(leaf, int | float | Decimal) and not isinstance(leaf, bool)
 
 
-def _lists(value: Any) -> Iterator[list[Any]]:
+def lists(value: Any) -> Iterator[list[Any]]:
     """Yield every list of two or more objects."""
     if isinstance(value, list) and sum(isinstance(inner, dict) for inner in value) > 1:
         yield value
     inner_values = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     for inner in inner_values:
-        yield from _lists(inner)
+        yield from lists(inner)
 
 
 def _covers(spans: Iterable[Span], span: Span) -> bool:
@@ -203,7 +203,7 @@ class Stated:
     def blocks(self) -> list[Span]:
         """Return the place from the first to the last value of each list of several objects: they stay together."""
         found = []
-        for records in _lists(self.value):
+        for records in lists(self.value):
             inner = list(leaves(records))
             places = [span for leaf in inner if isinstance(leaf, str) for span in self._places.get(leaf, [])]
             sizes = {Decimal(str(leaf)) for leaf in inner if _is_number(leaf)}
