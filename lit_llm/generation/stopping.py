@@ -98,7 +98,9 @@ def stop_ids(tokenizer: PreTrainedTokenizerBase, model: Any = None) -> list[int]
     """
     known = [tokenizer.convert_tokens_to_ids(name) for name in END_TOKENS]
     own = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
-    listed = own if isinstance(own, list) else [own]
+    # Where a file names none, transformers takes the architecture's usual id, which may be a letter here.
+    marks = set(tokenizer.get_added_vocab().values())
+    listed = [token for token in (own if isinstance(own, list) else [own]) if token in marks]
     ids: set[Any] = {tokenizer.eos_token_id, turn_end(tokenizer), *known, *listed} - {None, tokenizer.unk_token_id}
     return sorted(ids)
 

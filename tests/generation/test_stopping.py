@@ -1,5 +1,6 @@
 import copy
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -139,3 +140,10 @@ def test_the_qwen3_vocabulary_closes_where_the_text_does(qwen_tokenizer, value):
     tokens = _ids(qwen_tokenizer, "Aquí: " + json.dumps(value, ensure_ascii=False) + "<|im_end|>")
     assert Stop(qwen_tokenizer, "json").length(tokens) == len(tokens) - 1
     assert Stop(qwen_tokenizer, "eos").length(tokens) == len(tokens)
+
+
+@pytest.mark.parametrize(("named", "counts"), [("<|vision_end|>", True), ("a", False)])
+def test_end_tokens_of_the_base_count_where_they_are_tokens_of_their_own(qwen_tokenizer, named, counts):
+    token = qwen_tokenizer.convert_tokens_to_ids(named)
+    model = SimpleNamespace(generation_config=SimpleNamespace(eos_token_id=[token]))
+    assert (token in stop_ids(qwen_tokenizer, model)) is counts
