@@ -279,3 +279,16 @@ def test_an_epoch_goes_on_in_its_own_plan_alone(tmp_path: Path, root: Path) -> N
             planned(True, state, **settings)
     old = {key: value for key, value in state.items() if key not in ("plan", "amid_epoch")}
     data(root, train=manifest).load_state_dict(old)
+
+
+def test_a_manifest_keeps_columns_and_names_rows_without_their_file(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((5, 4), dtype=np.float32))
+    (tmp_path / "m.csv").write_text("uid,path,text,signer\nu1,a.npy,hola,s1\nu2,b.npy,hola,s2\nu3,,x,s3\n")
+    data = SignData(predict=str(tmp_path / "m.csv"), keep=["signer"], id_field="uid")
+    data.lenient = True
+    found = [(row.id, row.meta["signer"], row.error) for row in data.read(tmp_path / "m.csv")]
+    assert found == [
+        ("u1", "s1", ""),
+        ("u2", "s2", "field 'path': 'b.npy' does not exist"),
+        ("u3", "s3", "field 'path': is blank; give it a value or remove the record"),
+    ]
