@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -58,7 +59,9 @@ WRONG: dict[str, Callable[[Path], object]] = {
     ),
     "metrics.csv lacks steps": replaced_in("metrics.csv", "train/loss", "train/lost"),
     "metrics.csv has ": lambda run: (run / "metrics.csv").open("a").write("0,0,train/loss,1.0\n"),
-    "config.yaml has rank": replaced_in("config.yaml", "r: ", "r: 1"),
+    "config.yaml has rank": lambda run: (run / "config.yaml").write_text(
+        re.sub(r"( r: )\d", r"\g<1>16", (run / "config.yaml").read_text())
+    ),
     "config.yaml repeats overwrite": replaced_in("config.yaml", "overwrite: false", "overwrite: true"),
     "of learning rate": lambda run: None,
     "is left over": lambda run: (run / ".best.ckpt.new").touch(),
