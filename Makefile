@@ -1,15 +1,16 @@
 # make demo | test | test-slow | lint. Each creates .venv and installs what it needs; the second time it does not.
 #
 # PYTHON=python3.12   another interpreter (3.11 or newer)
-# TORCH="..."         what to hand to `pip install` for torch; on a machine without a GPU this saves gigabytes:
-#                     make demo TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu"
+# TORCH="..."         what to hand to `pip install` for torch, such as TORCH=torch==2.13.0; by default the build with
+#                     CUDA where there is an NVIDIA GPU, and else the much smaller one for CPUs
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
-TORCH ?= $(shell grep '^torch==' constraints.txt)
+TORCH ?=
 
 VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check
+PINNED := $(shell grep '^torch==' constraints.txt)
 STAMP := $(VENV)/.installed
 
 .PHONY: help install demo test test-slow lint
@@ -44,7 +45,7 @@ $(PY):
 # torch comes first and alone, so that the build for this machine (CPU or a CUDA version) is chosen once
 # and the second command keeps it, whatever constraints.txt says.
 $(STAMP): pyproject.toml constraints.txt | $(PY)
-	$(PIP) install $(TORCH)
+	torch="$(TORCH)"; $(PIP) install $${torch:-$$(PYTHON=$(PY) scripts/choose_torch.sh $(PINNED))}
 	@grep -v '^torch==' constraints.txt > $(VENV)/constraints.txt
 	@$(PIP) freeze | grep '^torch==' >> $(VENV)/constraints.txt
 	$(PIP) install -c $(VENV)/constraints.txt -e '.[constrained,nahuatl,quantization,sign,dev]'

@@ -12,6 +12,7 @@ lit_llm() {
 }
 
 if [ ! -f "$RUN/.trained" ]; then
+    echo "The demo trains, tests and predicts: 15 to 25 minutes on two CPU cores. Ctrl-C stops it; started again, it goes on."
     resume=()
     if [ -f "$RUN/last.ckpt" ]; then
         resume=(--ckpt_path last)
@@ -25,5 +26,19 @@ if [ ! -f "$RUN/.tested" ]; then
 fi
 lit_llm predict "$@"
 
+"$PYTHON" - "$RUN" <<'SCORES'
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from lit_llm.callbacks.result_table import print_result
+from lit_llm.results import read_results
+
+tested = [result for result in read_results(Path(sys.argv[1])) if result.verb == "test"]
+if tested:
+    print_result(Console(), tested[-1], ["field_f1"], worst_fields=0)
+SCORES
 echo "predictions: $RUN/predictions.csv"
 echo "curves:      .venv/bin/tensorboard --logdir $(dirname "$RUN")"
+echo "a page:      .venv/bin/python -m lit_llm report $RUN"

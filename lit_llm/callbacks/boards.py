@@ -10,6 +10,9 @@ from lit_llm.callbacks.waiting import Waiting
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer
 
+SCREEN_DPI = 200
+"""Dots per inch of figures: TensorBoard shows them enlarged, where fewer are blurred."""
+
 
 def writers(trainer: Trainer) -> list[Any]:
     """Return what shows texts and figures for each logger that can; none on processes other than the first."""

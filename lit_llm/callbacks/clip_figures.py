@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lit_llm.callbacks.boards import writers
+from lit_llm.callbacks.boards import SCREEN_DPI, writers
 from lit_llm.callbacks.kept_rows import KeptRows
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def clip_figure(views: Mapping[str, NDArray[np.float32]], prediction: Prediction
     # Not pyplot: it keeps every figure open and may look for a screen.
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(1.5 * frames, 1.7 * len(views) + 0.6), dpi=110, layout="constrained")
+    figure = Figure(figsize=(1.5 * frames, 1.7 * len(views) + 0.6), dpi=SCREEN_DPI, layout="constrained")
     grid = figure.add_gridspec(len(views), frames)
     for row, (name, values) in enumerate(views.items()):
         if values.ndim == 2:

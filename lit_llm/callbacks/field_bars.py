@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch.callbacks import Callback
 
-from lit_llm.callbacks.boards import writers
+from lit_llm.callbacks.boards import SCREEN_DPI, writers
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
@@ -45,7 +45,7 @@ def bars(scores: Mapping[str, Any], most: int) -> Figure:
     from matplotlib.figure import Figure
 
     worst = sorted(scores.items(), key=lambda item: (item[1].f1, item[0]))[:most]
-    figure = Figure(figsize=(5.5, 0.8 + 0.3 * len(worst)), dpi=120, layout="constrained")
+    figure = Figure(figsize=(7.0, 0.8 + 0.3 * len(worst)), dpi=SCREEN_DPI, layout="constrained")
     axes = figure.add_subplot()
     drawn = axes.barh([name for name, _ in worst], [score.f1 for _, score in worst], color="#4c78a8")
     axes.bar_label(drawn, [f"{score.f1:.3f}  (n={score.support})" for _, score in worst], padding=3, fontsize=9)

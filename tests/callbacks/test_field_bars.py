@@ -10,7 +10,9 @@ from lit_llm.metrics import ExtractionMetrics, FieldScore
 
 def test_the_worst_fields_are_drawn_first():
     scores = {f"field {i}": FieldScore(tp=i, fp=1, fn=2) for i in range(6)}
-    axes = bars(scores, 4).axes[0]
+    figure = bars(scores, 4)
+    assert figure.get_size_inches()[0] * figure.dpi >= 1200, "it would be blurred on a screen"
+    axes = figure.axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == [f"field {i}" for i in range(4)]
     assert [bar.get_width() for bar in axes.patches] == [scores[f"field {i}"].f1 for i in range(4)]
     assert "2 better fields" in axes.get_title()
