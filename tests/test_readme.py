@@ -122,7 +122,7 @@ def test_a_command_of_the_pages_is_accepted(page: str, run: Run):
         verb, *options = arguments[3:]
         assert verb in VERBS, line
         # The guide of a task goes on with its own run, and has a test that does so.
-        own_run = any(re.match(r"checkpoints/.*config\.yaml", option) for option in options)
+        own_run = any(re.match(r"checkpoints/.*config\.yaml|orders/run\.yaml", option) for option in options)
         if verb in ("fit", "validate", "test", "predict") and not own_run:
             asks = any(option == "--print_config" or ".help" in option for option in options)
             status, out, err = run(verb, *options, *([] if asks else ["--print_config"]))
@@ -245,3 +245,18 @@ def test_an_extra_is_installed_from_this_folder():
     found = {(place, extra) for pairs in named.values() for place, extra in pairs}
     assert {place for place, _ in found} == {"-e '."}
     assert {extra for _, extra in found} <= extras
+
+
+def test_the_commands_for_own_data_are_those_that_init_prints(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    rows = [f'{i};Mándame {i} kilos de {food};"{{""kilos"": {i}}}"' for food in ("pan", "sal") for i in range(1, 21)]
+    (tmp_path / "orders.csv").write_text("\n".join(["folio;mensaje;salida", *rows]), encoding="utf-8")
+    first, *following = (shlex.split(line)[3:] for line in commands("README.md") if "orders" in line)
+    status, out, err = run(*first, "--no-measure", "--backbone", str(ROOT / "checkpoints/qwen3-tiny"))
+    assert status == 0, err
+    assert [words[0] for words in following] == ["fit", "test", "report", "ask"]
+    for words in following:
+        assert " ".join(words[:3]) in out
+    assert run("fit", "--config", "orders/run.yaml", "--print_config")[0] == 0
