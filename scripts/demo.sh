@@ -42,3 +42,4 @@ SCORES
 echo "predictions: $RUN/predictions.csv"
 echo "curves:      .venv/bin/tensorboard --logdir $(dirname "$RUN")"
 echo "a page:      .venv/bin/python -m lit_llm report $RUN"
+echo "ask it:      .venv/bin/python -m lit_llm ask --run $RUN 'Quiero 2 tortas de jamón a 25 pesos'"

@@ -173,7 +173,7 @@ def test_an_option_at_the_wrong_part_names_the_right_one(
 
 
 def test_a_verb_of_other_tools_names_one_of_this() -> None:
-    assert {command.split()[0] for command in MEANT.values()} <= {*VERBS, "init", "ask", "report"}
+    assert {command.split()[0] for command in MEANT.values()} <= VERBS.keys()
     assert not MEANT.keys() & VERBS.keys()
 
 
