@@ -12,7 +12,7 @@ lit_llm() {
 }
 
 if [ ! -f "$RUN/.trained" ]; then
-    echo "The demo trains, tests and predicts: 15 to 25 minutes on two CPU cores. Ctrl-C stops it; started again, it goes on."
+    echo "The demo trains, tests and predicts: about ten minutes on two CPU cores, more where they are shared. Ctrl-C stops it; started again, it goes on."
     resume=()
     if [ -f "$RUN/last.ckpt" ]; then
         resume=(--ckpt_path last)
