@@ -51,14 +51,20 @@ def commands(target: Path, plan: Plan) -> list[str]:
     config, run = shlex.quote(str(folder / "run.yaml")), shlex.quote(str(folder / "run"))
     found = [f"{verb} --config {config}" for verb in ("fit", "test", "predict")] + [f"report {run}"]
     if plan.example is not None:
-        found.append(f"ask --run {run} {shlex.quote(plan.example)}")
+        found.append(f"ask --run {run}{_direction(plan)} {shlex.quote(plan.example)}")
     return [f"{program()} {command}" for command in found]
+
+
+def _direction(plan: Plan) -> str:
+    """Return the option that says which way a text is to be translated; nothing for other tasks."""
+    languages = plan.settings.get("languages")
+    return f" --direction {shlex.quote('-'.join(languages))}" if languages else ""
 
 
 def own_file(target: Path, plan: Plan, encoding: str) -> str:
     """Return the command that answers another file of the same layout as the one that was read."""
     config = commands(target, plan)[2]
-    source = plan.sources[0].name if len(plan.sources) == 1 else "FILE"
+    source = plan.sources[0].name
     encoded = f" --data.encoding {encoding}" if encoding != "utf-8" else ""
     return f"{config} --data.predict {shlex.quote(f'new_{source}')}{encoded} --predictions answers.csv"
 
@@ -107,7 +113,8 @@ def readme(target: Path, plan: Plan, base: Base, time: Time, sizes: dict[str, in
 
 
 def _more(target: Path, plan: Plan, encoding: str) -> list[str]:
-    if plan.task == "sign":
+    # Clips are named by a manifest, and of two parallel files a person has one.
+    if plan.task == "sign" or len(plan.sources) > 1:
         return []
     command = own_file(target, plan, encoding)
     return [f"Another file like the first, its answers to `answers.csv`:\n\n```bash\n{command}\n```"]

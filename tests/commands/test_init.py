@@ -245,33 +245,38 @@ def test_a_folder_in_the_way_is_moved_aside(here: Path) -> None:
     assert sorted(path.name for path in here.iterdir()) == ["a", "a.csv", "a.old", "a.old-2"]
 
 
+def run_printed(out: str) -> int:
+    """Run the commands that `init` printed, as they stand, and return how many there were."""
+    printed = [line.strip() for line in out.partition("Next:\n")[2].splitlines()]
+    for line in printed:
+        assert main(shlex.split(line)[3:]) == 0, line
+    return len(printed)
+
+
 @pytest.mark.slow
 def test_the_printed_commands_run(here: Path, capsys: Captured) -> None:
     make_messy(here / "pedidos.csv", rows=60, bad=10, ways=10, seed=1)
     assert main(["init", "extraction", "pedidos.csv", "--minutes", "0.1"]) == 0
     out = capsys.readouterr().out
-    printed = [line.strip() for line in out.partition("Next:\n")[2].splitlines()]
-    assert len(printed) == 5
-    assert all(line in (here / "pedidos/README.md").read_text(encoding="utf-8") for line in printed)
     assert "takes about" in out
-    for line in printed:
-        arguments = shlex.split(line)[3:]
-        assert main(arguments) == 0, line
+    assert out.partition("Next:\n")[2].replace("  ", "") in (here / "pedidos/README.md").read_text(encoding="utf-8")
+    assert run_printed(out) == 5
     with (here / "pedidos/run/predictions.csv").open(newline="", encoding="utf-8") as file:
         answered = list(csv.DictReader(file))
     folios = {row["id"]: row["folio"] for row in rows_of("pedidos/test.jsonl")}
     assert {row["id"]: json.loads(row["meta"])["folio"] for row in answered} == folios
     # The same program answers the file as its owner writes it.
     raw = (here / "pedidos.csv").read_bytes().split(b"\r\n")
-    (here / "nuevo.csv").write_bytes(b"\r\n".join(raw[:6]) + b"\r\n")
-    command = [
-        "predict",
-        "--config",
-        "pedidos/run.yaml",
-        "--data.predict",
-        "nuevo.csv",
-        "--data.encoding",
-        "windows-1252",
-    ]
-    assert main([*command, "--predictions", "answers.csv"]) == 0
-    assert (here / "answers.csv").read_text(encoding="utf-8").count("nuevo-") >= 5
+    (here / "new_pedidos.csv").write_bytes(b"\r\n".join(raw[:6]) + b"\r\n")
+    readme = (here / "pedidos/README.md").read_text(encoding="utf-8").splitlines()
+    command = next(line for line in readme if "new_pedidos.csv" in line)
+    assert main(shlex.split(command)[3:]) == 0
+    assert (here / "answers.csv").read_text(encoding="utf-8").count("pedidos-") >= 5
+
+
+@pytest.mark.slow
+def test_the_printed_commands_translate(here: Path, capsys: Captured) -> None:
+    lines = [f"{row['aviso']}\t{row['aviso'][::-1]}\thuasteca\n" for row in notes(24)]
+    (here / "pares.tsv").write_text("".join(["frase\ttraducción\tvariante\n", *lines]), encoding="utf-8")
+    assert main(["init", "translation", "pares.tsv", "--minutes", "0.1"]) == 0
+    assert run_printed(capsys.readouterr().out) == 5
