@@ -358,7 +358,8 @@ def one_kill(folder: Path, seed: int) -> str:
     assert status == -signal.SIGKILL, (folder / "log").read_text()[-2000:]
     world._after(fresh, rank, rate, torn=True)
     assert not (wrong := faults(world.run, world.known)), wrong
-    at = len((world.run / "metrics.csv").read_text().splitlines())
+    metrics = world.run / "metrics.csv"
+    at = len(metrics.read_text().splitlines()) if metrics.exists() else "no"
     world.measure()
     world.finish()
     return f"{' '.join(options)} killed with {at} lines of metrics.csv"
