@@ -24,7 +24,7 @@ STAGES = {
 }
 """The keys of data modules that each verb reads."""
 
-ALWAYS = ("schema", "chat_template", "clips", "adaptor_from")
+ALWAYS = ("schema", "chat_template", "clips")
 """Further keys that name a file or folder, whatever the verb."""
 
 

@@ -196,7 +196,12 @@ class CorpusMetric(LineMetric):
         return {}
 
     def signatures(self) -> dict[str, str]:
-        """Return how the scores of the last ``compute`` were made; nothing before the first."""
+        """Return how the scores of the rows so far are made; nothing before the first.
+
+        Like ``compute``, every process has to call it, once at least.
+        """
+        if self._update_called:
+            self.compute()
         return self.signed
 
     def update(self, predictions: list[str], references: list[Any], meta: list[dict[str, Any]]) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from lit_llm.metrics import first_fault
+from lit_llm.schemas import first_fault
 
 ROOT = Path(__file__).resolve().parents[2]
 ORDERS = ROOT / "configs" / "data" / "orders"

@@ -55,5 +55,5 @@ def test_without_its_package_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch
     import sys
 
     monkeypatch.setitem(sys.modules, "elotl.nahuatl.orthography", None)
-    with pytest.raises(ConfigError, match=r"pip install 'lit-llm\[nahuatl\]'"):
+    with pytest.raises(ConfigError, match=r"pip install -e '\.\[nahuatl\]'"):
         NahuatlOrthography("inali").write("calli")
