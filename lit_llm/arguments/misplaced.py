@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lit_llm.arguments.foreign import FOREIGN, NUMBER
 from lit_llm.arguments.run_files import SUFFIXES
-from lit_llm.paths import HUB_ID
+from lit_llm.paths import HUB_ID, missing_base
 
 DATA = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".txt", ".xlsx")
 
@@ -127,6 +127,8 @@ def _of_place(word: str, verb: str) -> str:
         key = {"validate": "valid", "test": "test.mine", "predict": "predict"}.get(verb, "train")
         config = "configs/run/extraction_tiny.yaml" if key == "train" else "checkpoints/mine/config.yaml"
         return f"python -m lit_llm {verb} --config {config} --data.{key} {given}"
+    if "/" in word and not path.exists() and (wrong := missing_base(word)):
+        return wrong
     if (path / "config.json").is_file() or ("/" in word and not path.exists() and HUB_ID.fullmatch(word)):
         return f"a base is named with --model.backbone {given}"
     if path.is_dir():

@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m lit_llm init",
-        description="Make a folder with a run file from your own data: columns are found, bad rows listed, rows "
+        description="Make a folder with a run file from your own data: columns are found, bad rows listed, rows\n"
         "divided into training, validation and test, and a first run is timed.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,

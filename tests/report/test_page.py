@@ -135,7 +135,7 @@ def test_a_result_of_other_weights_is_said_to_be_one(run: Path) -> None:
 @pytest.mark.parametrize(
     ("prepare", "options", "message"),
     [
-        (lambda run: (run / "config.yaml").unlink(), [], "name the folder of a run"),
+        (lambda run: (run / "config.yaml").unlink(), [], "is no run folder, there is no config.yaml in it"),
         (lambda run: (run / "config.yaml").write_text("- 1\n"), [], "is no configuration of a run"),
         (lambda run: (run / "config.yaml").write_text("a: [\n"), [], "cannot be read"),
         (lambda run: None, ["--rows", "-1"], "--rows: -1"),
