@@ -115,6 +115,11 @@ class LitCLI(LightningCLI):
             raise ConfigError(
                 f"--overwrite true replaces the run that --ckpt_path {checkpoint} goes on with: leave one of them out"
             )
+        if overwrite and 0 in (self.trainer.max_epochs, self.trainer.max_steps):
+            raise ConfigError(
+                "--overwrite true: trainer.max_epochs or trainer.max_steps is 0, so nothing would be trained in "
+                "place of the run that is there: raise it, or leave --overwrite out"
+            )
         kept = held(self.folder)
         if kept and not own and not overwrite:
             raise ConfigError(

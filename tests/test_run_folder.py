@@ -103,6 +103,7 @@ LAST = ("--ckpt_path", "last")
 REFUSED: dict[str, tuple[str, list[str], str]] = {
     "another batch size amid nothing": ("fit", ["--data.batch_size", "3"], "already holds a run"),
     "another rank": ("fit", [*LAST, "--model.adapter.r", "8"], r"adapter\.init_args\.r: the run has 2, this command 8"),
+    "nothing to train": ("fit", ["--overwrite", "true", "--trainer.max_epochs", "0"], "nothing would be trained"),
     "another seed": ("fit", [*LAST, "--seed_everything", "5"], "seed_everything: the run has 4, this command 5"),
     "another optimizer": ("fit", [*LAST, "--model.optimizer", "torch.optim.SGD"], "optimizer.class_path"),
     "two of them": ("fit", [*LAST, "--model.adapter.r", "8", "--seed_everything", "5"], "seed_everything.*adapter"),
