@@ -18,6 +18,10 @@ PRESENTED = 12_000
 
 MOST_EPOCHS = 30
 VALIDATIONS = 6
+VALIDATED = 0.2
+"""Share of the time that validation may take where the time is too short for an epoch."""
+
+FEWEST_STEPS = 10
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,9 @@ class Budget:
         batch_size: rows of a step.
         eval_batch_size: rows answered together.
         epochs: times that each row is learned from.
+        rows: of training; 0 where that is not known.
+        most_steps: after which the run ends amid its first epoch; 0 for no such end.
+        answered: batches of validation rows that are answered; 0 for all of them.
     """
 
     max_length: int
@@ -41,6 +48,9 @@ class Budget:
     batch_size: int = 8
     eval_batch_size: int = 32
     epochs: int = 1
+    rows: int = 0
+    most_steps: int = 0
+    answered: int = 0
 
     @property
     def validations_every(self) -> int:
@@ -49,7 +59,13 @@ class Budget:
 
     def steps(self, rows: int) -> int:
         """Return the optimizer steps over that many training rows."""
-        return self.epochs * math.ceil(rows / self.batch_size)
+        return self.most_steps or self.epochs * math.ceil(rows / self.batch_size)
+
+    @property
+    def log_every(self) -> int:
+        """Steps between two lines of the log, no more than there are in an epoch."""
+        batches = [math.ceil(self.rows / self.batch_size)] * bool(self.rows) + [self.most_steps] * bool(self.most_steps)
+        return min([10, *batches])
 
 
 def budget_for(task: str, base: Base, lengths: Lengths, rows: int) -> Budget:
@@ -75,14 +91,24 @@ def budget_for(task: str, base: Base, lengths: Lengths, rows: int) -> Budget:
         batch_size=min(8 if task == "extraction" else 16, max(1, rows // 4)),
         eval_batch_size=64 if longest <= 512 else 16,
         epochs=epochs,
+        rows=rows,
     )
 
 
 def within(budget: Budget, pace: Pace | None, sizes: Mapping[str, int], lengths: Lengths, minutes: float) -> Budget:
-    """Return as many epochs of the budget as the time allows, at least one."""
+    """Return as many epochs of the budget as the time allows, and part of one where it does not allow one."""
     while pace and budget.epochs > 1 and seconds(budget, pace, sizes, lengths) > 60 * minutes:
         budget = replace(budget, epochs=budget.epochs - 1)
-    return budget
+    if pace is None or seconds(budget, pace, sizes, lengths) <= 60 * minutes:
+        return budget
+    batch = max(1e-9, pace.token * _usual_most(lengths.answers))
+    answered = min(_answer_batches(budget, sizes), max(1, int(VALIDATED * 60 * minutes / batch)))
+    left = 60 * minutes - pace.seconds(0, 1, answered, _usual_most(lengths.answers))
+    steps = max(FEWEST_STEPS, int(left / max(1e-9, pace.step)))
+    if answered == _answer_batches(budget, sizes):
+        answered = 0
+    epoch = budget.steps(sizes["train"])
+    return replace(budget, answered=answered, most_steps=steps if steps < epoch else 0)
 
 
 def seconds(budget: Budget, pace: Pace, sizes: Mapping[str, int], lengths: Lengths) -> float:
@@ -94,9 +120,13 @@ def seconds(budget: Budget, pace: Pace, sizes: Mapping[str, int], lengths: Lengt
         sizes: rows of ``train`` and ``valid``.
         lengths: of all rows.
     """
-    batches = math.ceil(sizes["valid"] / budget.eval_batch_size)
+    batches = budget.answered or _answer_batches(budget, sizes)
     validations = budget.epochs // budget.validations_every
     return pace.seconds(budget.steps(sizes["train"]), validations, batches, _usual_most(lengths.answers))
+
+
+def _answer_batches(budget: Budget, sizes: Mapping[str, int]) -> int:
+    return math.ceil(sizes["valid"] / budget.eval_batch_size)
 
 
 def _usual_most(lengths: Sequence[int]) -> int:

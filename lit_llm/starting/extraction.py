@@ -50,8 +50,8 @@ def plan_extraction(table: Table, text: str | None, json_field: str | None, iden
     settings: dict[str, Any] = {"text_field": source, "json_field": target}
     if own_schema:
         settings["schema_field"] = own_schema
-    if identity and identity != "id":
-        settings["id_field"] = identity
+    if table.id_name(identity) != "id":
+        settings["id_field"] = table.id_name(identity)
     plan = Plan(
         "extraction",
         [table.path],
@@ -102,7 +102,7 @@ def _row(
     table: Table, record: Record, others: Sequence[str | None], source: str, target: str, identity: str | None
 ) -> dict[str, Any]:
     raw = table.raw[record.line]
-    row = {identity or "id": record.id, source: record.values["text"], target: record.values["json"]}
+    row = {table.id_name(identity): record.id, source: record.values["text"], target: record.values["json"]}
     return row | {name: raw.get(name) for name in others if name}
 
 

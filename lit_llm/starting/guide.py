@@ -22,14 +22,18 @@ class Time:
         seconds: of `fit`; None where nothing was measured.
         steps: of the optimizer.
         epochs: times that each row is learned from.
+        whole: steps of an epoch that is not run to its end; 0 where all are.
     """
 
     seconds: float | None
     steps: int
     epochs: int
+    whole: int = 0
 
     def __str__(self) -> str:
         shown = f"{self.steps:,} steps ({self.epochs} epoch{'s' * (self.epochs > 1)})"
+        if self.whole:
+            shown = f"{self.steps:,} steps of the {self.whole:,} of an epoch (--minutes allows more)"
         if self.seconds is None:
             return f"A first run has {shown}; how long it takes was not measured"
         minutes = self.seconds / 60
@@ -48,11 +52,17 @@ def program() -> str:
 def commands(target: Path, plan: Plan) -> list[str]:
     """Return the next commands, with paths as one types them in the current folder."""
     folder = target if not target.resolve().is_relative_to(Path.cwd()) else Path(os.path.relpath(target))
-    config, run = shlex.quote(str(folder / "run.yaml")), shlex.quote(str(folder / "run"))
+    config, run = _typed(folder / "run.yaml"), _typed(folder / "run")
     found = [f"{verb} --config {config}" for verb in ("fit", "test", "predict")] + [f"report {run}"]
-    if plan.example is not None:
-        found.append(f"ask --run {run}{_direction(plan)} {shlex.quote(plan.example)}")
+    # What begins with a hyphen would be taken for an option.
+    if example := (plan.example or "").lstrip("- "):
+        found.append(f"ask --run {run}{_direction(plan)} {shlex.quote(example)}")
     return [f"{program()} {command}" for command in found]
+
+
+def _typed(path: Path) -> str:
+    """Return a path as a shell takes it, and no program for an option."""
+    return shlex.quote(f"./{path}" if str(path).startswith("-") else str(path))
 
 
 def _direction(plan: Plan) -> str:

@@ -131,15 +131,29 @@ def _trainer(plan: Plan, base: Base, budget: Budget) -> list[str]:
         '  default_root_dir: "{here}/run"',
         f"  max_epochs: {budget.epochs}",
         f"  check_val_every_n_epoch: {budget.validations_every}",
+        *_shortened(budget),
     ]
     if base.gpu and not base.tiny:
         lines += ["  accelerator: gpu", "  devices: 1", "  precision: bf16-mixed"]
     else:
         lines += [f"  accelerator: {'auto' if base.gpu else 'cpu'}", "  devices: 1"]
-    lines += ["  gradient_clip_val: 1.0", "  num_sanity_val_steps: 0", "  log_every_n_steps: 10", "  callbacks:"]
+    lines += ["  gradient_clip_val: 1.0", "  num_sanity_val_steps: 0"]
+    lines += [f"  log_every_n_steps: {budget.log_every}", "  callbacks:"]
     return lines + [
         f"    - class_path: lit_llm.callbacks.{name}" for name in CALLBACKS + OWN_CALLBACKS.get(plan.task, [])
     ]
+
+
+def _shortened(budget: Budget) -> list[str]:
+    lines = []
+    if budget.most_steps:
+        lines += [
+            f"  max_steps: {budget.most_steps}  # an epoch takes longer than --minutes of init; delete both for all of it",
+            f"  val_check_interval: {budget.most_steps}  # validate at the end",
+        ]
+    if budget.answered:
+        lines.append(f"  limit_val_batches: {budget.answered}  # answers take long; delete it to validate on all rows")
+    return lines
 
 
 def _text(text: str) -> str:

@@ -19,7 +19,7 @@ from lit_llm.models.backbone import Loading, open_tokenizer
 from lit_llm.report.files import write_report
 from lit_llm.starting import guide
 from lit_llm.starting.bases import Base, choose
-from lit_llm.starting.budgets import FEW, budget_for, seconds, within
+from lit_llm.starting.budgets import FEW, Budget, budget_for, seconds, within
 from lit_llm.starting.dividing import FEWEST, divide
 from lit_llm.starting.extraction import plan_extraction
 from lit_llm.starting.folder import check_target, written_whole
@@ -88,15 +88,19 @@ def start(options: Options) -> Path:
     with written_whole(target) as folder:
         _write_rows(folder, plan, dealt)
         pace = _first_steps(folder, run_file(plan, base, budget)) if options.measure else None
-        budget = within(budget, pace, sizes, lengths, options.minutes if base.tiny else math.inf)
-        time = guide.Time(
-            seconds(budget, pace, sizes, lengths) if pace else None, budget.steps(sizes["train"]), budget.epochs
-        )
+        budget = within(budget, pace, sizes, lengths, math.inf if base.gpu and not base.tiny else options.minutes)
+        time = _time(budget, pace, sizes, lengths)
         (folder / "run.yaml").write_text(run_file(plan, base, budget, options.seed), encoding="utf-8")
         text = guide.readme(target, plan, base, time, sizes, encoding)
         (folder / "README.md").write_text(text, encoding="utf-8")
     _say(target, plan, base, time, sizes)
     return target
+
+
+def _time(budget: Budget, pace: Pace | None, sizes: dict[str, int], lengths: Lengths) -> guide.Time:
+    epoch = math.ceil(sizes["train"] / budget.batch_size) if budget.most_steps else 0
+    measured = seconds(budget, pace, sizes, lengths) if pace else None
+    return guide.Time(measured, budget.steps(sizes["train"]), budget.epochs, epoch)
 
 
 def _stem(options: Options) -> str:

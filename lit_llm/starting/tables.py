@@ -33,6 +33,7 @@ class Table:
         raw: the rows that could be taken apart, by line.
         faults: the rows that cannot be used, as far as is known.
         findings: what was seen, a line each.
+        unfit: why a column that is called like one of ids is none.
     """
 
     path: Path
@@ -41,6 +42,7 @@ class Table:
     raw: dict[int, dict[str, Any]]
     faults: list[Fault] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
+    unfit: dict[str, str] = field(default_factory=dict)
 
     def sample(self) -> list[dict[str, Any]]:
         """Return some rows to guess from, taken evenly from the whole file."""
@@ -65,21 +67,40 @@ class Table:
         return kept
 
     def identity(self, named: str | None, taken: Sequence[str]) -> str | None:
-        """Return the column of ids: the one that is named, or one that is called so and tells nearly all rows apart."""
+        """Return the column of ids: the one that is named, or one that is called so and whose values differ.
+
+        Rows without an id are called by file and line; of rows with the same id, the first is good.
+        """
         if named:
             return present("--id", named, self.columns)
         guess = by_name("id", self.columns, taken)
         if guess is None:
             return None
         values = [str(row[guess]) for row in self.raw.values() if row.get(guess) not in (None, "")]
-        return guess if len(set(values)) >= 0.9 * len(self.raw) else None
+        if values and len(set(values)) >= 0.9 * len(values):
+            return guess
+        self.unfit[guess] = (
+            f"has {_many(len(set(values)), 'value')} for {_many(len(values), 'row')}, too few to tell rows apart"
+            if values
+            else "is empty"
+        )
+        return None
+
+    def id_name(self, identity: str | None) -> str:
+        """Return the name under which ids are written: one that the file does not use for something else."""
+        return identity or ("row_id" if "id" in self.columns else "id")
 
     def kept(self, taken: Sequence[str | None]) -> list[str]:
         """Return the columns without a role, which go through to predictions.csv, but for names that are its own."""
         free = [name for name in self.columns if name not in taken]
-        if refused := [name for name in free if not keepable(name)]:
+        refused = [name for name in free if not keepable(name)]
+        self.findings += [
+            f"not taken for ids: {name!r} {reason} (--id names another column)" for name, reason in self.unfit.items()
+        ]
+        if refused:
             self.findings.append(
-                f"not kept: {', '.join(map(repr, refused))}, since predictions.csv uses the name; rename what you need"
+                f"not kept: {', '.join(map(repr, refused))}, since predictions.csv has a column of that name; rename "
+                "what you need"
             )
         return [name for name in free if keepable(name)]
 
@@ -119,9 +140,30 @@ def read_table(path: Path, known: Layout) -> Table:
         else:
             table.raw[line] = {name: _as_json(value) for name, value in row.items()}
     if not table.raw:
-        first = f"; the first: {table.faults[0].message}" if table.faults else ""
+        first = f"; the first: {str(table.faults[0]).removeprefix(f'{path}:')}" if table.faults else ""
+        first = first.replace("the first: ", "the first is in line ", 1)
         raise DataError(f"{path}: holds no row that can be read{first}")
+    _leave_out_nameless(table)
     return table
+
+
+def _leave_out_nameless(table: Table) -> None:
+    """Leave out columns without a name, as pandas writes its index; no setting could name them."""
+    nameless = [name for name in table.columns if not name.strip()]
+    if not nameless:
+        return
+    shown = [str(row[name])[:20] for row in table.raw.values() for name in nameless if row.get(name) is not None][:3]
+    table.columns = [name for name in table.columns if name not in nameless]
+    table.raw = {
+        line: {name: value for name, value in row.items() if name not in nameless} for line, row in table.raw.items()
+    }
+    table.findings.append(
+        f"the column without a name ({', '.join(shown)}, …) is left out, as an index would be; give it a name to keep it"
+    )
+
+
+def _many(count: int, name: str) -> str:
+    return f"{count:,} {name}{'s' * (count != 1)}"
 
 
 def read_lines(path: Path, known: Layout) -> tuple[list[str | Broken], str]:

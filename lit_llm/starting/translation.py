@@ -43,10 +43,10 @@ def plan_pairs(table: Table, languages: Sequence[str], facts: dict[str, str | No
     records = table.records(columns)
     keep = table.kept([*both, *named.values(), identity])
     settings = _settings(both, called) | {f"{fact}_field": name for fact, name in named.items()}
-    if identity and identity != "id":
-        settings["id_field"] = identity
+    if table.id_name(identity) != "id":
+        settings["id_field"] = table.id_name(identity)
     others = [*named.values(), *keep]
-    plan = _plan([table.path], settings | table.settings(keep), records, both, identity or "id")
+    plan = _plan([table.path], settings | table.settings(keep), records, both, table.id_name(identity))
     for row, record in zip(plan.rows, records, strict=True):
         row.update({name: table.raw[record.line].get(name) for name in others})
     plan.faults = list(table.faults)
@@ -151,8 +151,8 @@ def _unlike(paths: Sequence[Path], texts: Sequence[Sequence[str | Broken]]) -> s
     place = next((k for k in range(min(counts)) if blank[0][k] != blank[1][k]), min(counts))
     listed = " and ".join(f"{path} has {count:,} lines" for path, count in zip(paths, counts, strict=True))
     found = (
-        f"from line {place + 1} on, where one of them is blank and the other is not"
+        f"they part from line {place + 1} on, where one of them is blank and the other is not"
         if place < min(counts)
         else f"{paths[short]} ends first"
     )
-    return f"{paths[short]}:{place + 1}: {listed}; they part {found}: make them one line for each pair"
+    return f"{paths[short]}:{place + 1}: {listed}; {found}: make them one line for each pair"
