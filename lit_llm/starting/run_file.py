@@ -148,7 +148,7 @@ def _shortened(budget: Budget) -> list[str]:
     lines = []
     if budget.most_steps:
         lines += [
-            f"  max_steps: {budget.most_steps}  # an epoch takes longer than --minutes of init; delete both for all of it",
+            f"  max_steps: {budget.most_steps}  # an epoch takes longer than --minutes; delete both for all of it",
             f"  val_check_interval: {budget.most_steps}  # validate at the end",
         ]
     if budget.answered:

@@ -55,8 +55,10 @@ class Table:
         seen: dict[str, int] = {}
         for line, row in self.raw.items():
             try:
-                values = {key: _value(row, column) for key, column in columns.items()}
-                name = str(values.pop("id", None) or f"{self.path.stem}-{line}")
+                values = {
+                    key: _value(row, column) for key, column in columns.items() if key != "id" or _filled(row, column)
+                }
+                name = str(values.pop("id", f"{self.path.stem}-{line}"))
                 if name in seen:
                     raise ValueFault(f"{name!r} is already the id of line {seen[name]}", columns["id"].name)
             except ValueFault as fault:
@@ -158,7 +160,7 @@ def _leave_out_nameless(table: Table) -> None:
         line: {name: value for name, value in row.items() if name not in nameless} for line, row in table.raw.items()
     }
     table.findings.append(
-        f"the column without a name ({', '.join(shown)}, …) is left out, as an index would be; give it a name to keep it"
+        f"the column without a name ({', '.join(shown)}, …) is left out, as an index would be; to keep it, name it"
     )
 
 
@@ -191,6 +193,10 @@ def _as_json(value: Any) -> Any:
     if isinstance(value, str | int | float | None):
         return value
     return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
+
+
+def _filled(row: dict[str, Any], column: Column) -> bool:
+    return str(row.get(column.name) if row.get(column.name) is not None else "").strip() != ""
 
 
 def _value(row: dict[str, Any], column: Column) -> Any:
