@@ -136,7 +136,8 @@ class ProgressLines(Callback):
     def _count(self, verb: str, loaders: Any, batches: Sequence[float], trainer: Trainer) -> None:
         mine = rows_of(loaders, batches)
         # Every process has to come by, whether it prints or not.
-        total = int(trainer.strategy.reduce(torch.tensor(float(mine), device=trainer.strategy.root_device), "sum"))
+        rows = torch.tensor(float(mine), device=trainer.strategy.root_device)
+        total = int(trainer.strategy.reduce(rows, reduce_op="sum"))
         if self._shown:
             self._rows = RowCount(verb, mine, total)
             self._say(self._rows.line())
