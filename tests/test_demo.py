@@ -18,7 +18,7 @@ from lit_llm.generation import generate_rows
 from lit_llm.report import open_run
 from tests.short_runs import logged
 
-LEAST = {"known": 0.975, "noisy": 0.94, "phrasings": 0.87, "products": 0.94}
+LEAST = {"known": 0.97, "noisy": 0.92, "phrasings": 0.87, "products": 0.94}
 """Floors under the figures of docs/results.md, which scatter so far where rounding alone differs."""
 
 
