@@ -9,9 +9,10 @@ from typing import Any
 
 import yaml
 
-from lit_llm.results import Result, read_results
+from lit_llm.results import Result, content_hash, read_results
 from lit_llm.sharing.about import About
 from lit_llm.sharing.snippets import Snippet
+from lit_llm.storage import write_atomically
 from lit_llm.version import __version__
 
 NAME = "README.md"
@@ -35,7 +36,7 @@ def write_card(
         run: folder of the run, for its scores.
     """
     parts = [_head(about, kind), f"# {title}", _origin(about, kind), *_asked(about, ends), *_used(snippets)]
-    parts.append(scores_part(read_results(run) if run else []))
+    parts.append(scores_part(_of_best(run) if run else []))
     path.write_text("\n\n".join(part for part in parts if part) + "\n", encoding="utf-8")
 
 
@@ -43,9 +44,17 @@ def renew_scores(card: Path, run: Path) -> None:
     """Put the newest scores of a run into a card that has a place for them; does nothing to any other file."""
     if not card.is_file():
         return
-    before, *rest = card.read_text(encoding="utf-8").split(SCORES)
-    if len(rest) == 2:
-        card.write_text(before + scores_part(read_results(run)) + rest[1], encoding="utf-8")
+    text = card.read_text(encoding="utf-8")
+    before, *rest = text.split(SCORES)
+    if len(rest) == 2 and (new := before + scores_part(_of_best(run)) + rest[1]) != text:
+        write_atomically(card, new.encode())
+
+
+def _of_best(run: Path) -> list[Result]:
+    """Return the results of the best weights that a run holds now, not of those that they have replaced."""
+    best = run / "best.ckpt"
+    mark = content_hash(best) if best.exists() else ""
+    return [result for result in read_results(run) if result.checkpoint and result.checkpoint.get("sha256") == mark]
 
 
 def scores_part(results: Sequence[Result]) -> str:

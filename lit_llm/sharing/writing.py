@@ -40,7 +40,9 @@ def complete_folder(
     else:
         code = snippets.for_model(facts, home, dtype, _needs(network, kind, folder))
     title = f"{run.resolve().name if run else home.parent.name}: {home.name}"
-    write_card(folder / NAME, facts, title, kind, _ends(model, facts), code, run)
+    # Weights that are about to take the place of others have not been measured yet.
+    measured = None if folder.name.startswith(".") else run
+    write_card(folder / NAME, facts, title, kind, _ends(model, facts), code, measured)
     as_created(folder)
 
 

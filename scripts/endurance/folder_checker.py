@@ -150,10 +150,20 @@ def _whole(folder: Path, there: set[str], states: dict[str, Any]) -> list[str]:
         if "adapter" not in there:
             found.append("best.ckpt without adapter/")
         else:
+            found += _card(folder)
             found += _same(load_file(folder / "adapter/adapter_model.safetensors"), best["weights"])
     elif "adapter" in there:
         found.append("adapter/ without best.ckpt")
     return found
+
+
+def _card(folder: Path) -> list[str]:
+    """Return whether the card of the best weights shows the scores of others."""
+    results = [json.loads(path.read_text()) for path in folder.glob("results/test-*.json")]
+    best = {"name": "best", "sha256": sha(folder / "best.ckpt")}
+    own = [r for r in results if best.items() <= (r["checkpoint"] or {}).items()]
+    unmeasured = "None yet" in (folder / "adapter/README.md").read_text()
+    return [f"the card of adapter/ has {'no' if own else 'foreign'} scores"] * (unmeasured == bool(own))
 
 
 def _same(handed_on: dict[str, Any], trained: dict[str, Any]) -> list[str]:

@@ -169,7 +169,9 @@ class World:
         before = snapshot(self.run)
         assert self._call(verb, self.settings(), "--ckpt_path", name) == 0
         after = snapshot(self.run)
-        assert {key: after.get(key) for key in before} == before, "a test changed the run"
+        # The card of the best weights shows the scores of their test.
+        changed = {key for key in before if after.get(key) != before[key]} - {"adapter/README.md"}
+        assert not changed, f"{verb} changed {changed}"
         [new] = after.keys() - before.keys()
         result = json.loads(after[new][0])
         assert result["checkpoint"]["sha256"] == sha(checkpoint)

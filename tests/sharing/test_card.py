@@ -121,6 +121,12 @@ def test_a_test_brings_its_scores_into_the_card(short_runs: Path) -> None:
     [result] = [json.loads(path.read_text()) for path in (run / "results").glob("test-*.json")]
     assert f"| loss | {result['scores']['one']['loss']:.3f} |" in text
     assert "None yet" not in text
+    # Scores of weights that others have replaced since say nothing of these.
+    (run / "best.ckpt").rename(run / "kept")
+    (run / "best.ckpt").write_bytes((run / "kept").read_bytes() + b" ")
+    renew_scores(run / "adapter/README.md", run)
+    assert "None yet" in (run / "adapter/README.md").read_text()
+    (run / "kept").replace(run / "best.ckpt")
 
 
 def test_the_newest_score_of_each_file_is_shown(tmp_path: Path) -> None:
