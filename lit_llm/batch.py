@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from lit_llm.strict_json import dumps
@@ -10,6 +11,9 @@ from lit_llm.strict_json import dumps
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
+
+STATUSES = ("ok", "length", "invalid", "error")
+"""What became of an answer; see ``Prediction``."""
 
 IGNORE = -100
 """Label of a position that nothing is learned from (the convention of torch and transformers)."""
@@ -99,6 +103,16 @@ class Batch(_Movable):
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @cached_property
+    def token_counts(self) -> Tensor:
+        """``[3]``: tokens, learned tokens and positions, on the batch's device; counted once for all who ask."""
+        import torch
+
+        tokens = self.attention_mask.sum()
+        # The first position of a row has nothing before it to be predicted from.
+        learned = (self.labels[:, 1:] != IGNORE).sum()
+        return torch.stack([tokens, learned, torch.full_like(tokens, self.attention_mask.numel())])
 
 
 @dataclass

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ class Result:
         statuses: by test name, how many rows have each status.
         baselines: numbers by test name, baseline and metric.
         signatures: how scores are made, by task and score, where others need to know it.
+        mains: names of the scores that say most, one for each metric.
     """
 
     verb: str
@@ -50,6 +52,28 @@ class Result:
     statuses: dict[str, dict[str, int]] = field(default_factory=dict)
     baselines: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
     signatures: dict[str, dict[str, str]] = field(default_factory=dict)
+    mains: list[str] = field(default_factory=list)
+
+    @property
+    def metrics(self) -> list[str]:
+        """Names of all scores, those that say most first."""
+        names = dict.fromkeys(name for values in self.scores.values() for name in values)
+        return sorted(names, key=lambda name: name not in self.mains)
+
+    @property
+    def baseline_names(self) -> list[str]:
+        """Names of the baselines that were measured beside the model."""
+        return list(dict.fromkeys(name for found in self.baselines.values() for name in found))
+
+    def unbeaten(self) -> Iterator[tuple[str, str, float, dict[str, float]]]:
+        """Yield test, main score, its value, and the baselines whose value it does not exceed."""
+        for test, baselines in self.baselines.items():
+            for main in self.mains:
+                own = self.scores.get(test, {}).get(main)
+                values = {name: scores[main] for name, scores in baselines.items() if main in scores}
+                better = {name: value for name, value in values.items() if own is not None and value >= own}
+                if own is not None and better:
+                    yield test, main, own, better
 
     def by_name(self) -> dict[str, float]:
         """Return all scores under the names that they are logged by, such as ``test/known/field_f1``."""
@@ -114,12 +138,19 @@ def present_weights(folder: Path) -> dict[str, str]:
 def content_hash(path: Path) -> str:
     """Return the SHA-256 of a file, or of all files of a folder, in hexadecimal."""
     if path.is_file():
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        state = path.stat()
+        return _file_hash(path.resolve(), state.st_ino, state.st_size, state.st_mtime_ns)
     inner = "".join(
         f"{file.relative_to(path)} {content_hash(file)}\n" for file in sorted(path.rglob("*")) if file.is_file()
     )
     return hashlib.sha256(inner.encode()).hexdigest()
+
+
+@lru_cache(maxsize=64)
+def _file_hash(path: Path, inode: int, size: int, changed: int) -> str:
+    # Kept as long as the file is the same: one command asks for that of a checkpoint several times.
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def weights_mark(path: str | Path | None) -> str:

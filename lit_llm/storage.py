@@ -64,16 +64,16 @@ def recover(final: Path) -> None:
 def sync_tree(path: Path) -> None:
     """Wait until a file, or every file of a folder, is on the disk."""
     for file in [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]:
-        handle = os.open(file, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        _sync(file)
 
 
 def sync_folder(folder: Path) -> None:
     """Wait until a folder's list of names is on the disk."""
-    handle = os.open(folder, os.O_RDONLY)
+    _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

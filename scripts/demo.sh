@@ -37,7 +37,7 @@ from lit_llm.results import read_results
 
 tested = [result for result in read_results(Path(sys.argv[1])) if result.verb == "test"]
 if tested:
-    print_result(Console(), tested[-1], ["field_f1"], worst_fields=0)
+    print_result(Console(), tested[-1], worst_fields=0)
 SCORES
 echo "predictions: $RUN/predictions.csv"
 echo "curves:      .venv/bin/tensorboard --logdir $(dirname "$RUN")"

@@ -78,18 +78,6 @@ class ProgressLines(Callback):
         if not trainer.sanity_checking:
             self._count("validation", trainer.val_dataloaders, trainer.num_val_batches, trainer)
 
-    def on_validation_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Print the line of a validation if it is due."""
-        self._batch_done(batch)
-
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say what the validation of a training found, and let the clock go on."""
         self._clock.go_on()
@@ -105,23 +93,11 @@ class ProgressLines(Callback):
         """Count the rows of the test files."""
         self._count("test", trainer.test_dataloaders, trainer.num_test_batches, trainer)
 
-    def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Print the line of a test if it is due."""
-        self._batch_done(batch)
-
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Count the rows to answer."""
         self._count("predict", trainer.predict_dataloaders, trainer.num_predict_batches, trainer)
 
-    def on_predict_batch_end(
+    def on_validation_batch_end(
         self,
         trainer: Trainer,
         pl_module: LightningModule,
@@ -130,8 +106,13 @@ class ProgressLines(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Print the line of a prediction if it is due."""
-        self._batch_done(batch)
+        """Print the line of a validation, test or prediction if it is due."""
+        if self._shown and self._rows is not None:
+            self._rows.add(batch)
+            if self._due():
+                self._say(self._rows.line())
+
+    on_test_batch_end = on_predict_batch_end = on_validation_batch_end
 
     def _count(self, verb: str, loaders: Any, batches: Sequence[float], trainer: Trainer) -> None:
         mine = rows_of(loaders, batches)
@@ -141,12 +122,6 @@ class ProgressLines(Callback):
         if self._shown:
             self._rows = RowCount(verb, mine, total)
             self._say(self._rows.line())
-
-    def _batch_done(self, batch: Any) -> None:
-        if self._shown and self._rows is not None:
-            self._rows.add(batch)
-            if self._due():
-                self._say(self._rows.line())
 
     def _due(self) -> bool:
         return time.monotonic() - self._last >= self.seconds

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch.callbacks import Callback
 
+from lit_llm.batch import STATUSES
 from lit_llm.callbacks.progress_lines import end_bar
 from lit_llm.callbacks.results import ResultsFile
 from lit_llm.metrics.corpus import COUNTS
@@ -15,8 +16,6 @@ from lit_llm.terminal import show
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
     from rich.console import Console
-
-STATUSES = ("ok", "length", "invalid", "error")
 
 
 class ResultTable(Callback):
@@ -54,34 +53,30 @@ class ResultTable(Callback):
             from rich.console import Console
 
             end_bar(trainer, pl_module, stage)
-            metrics = getattr(pl_module, "metrics", [])
-            print_result(Console(), file.result, [metric.main for metric in metrics if metric.main], self.worst_fields)
+            print_result(Console(), file.result, self.worst_fields)
 
 
-def print_result(console: Console, result: Result, mains: list[str], worst_fields: int = 10) -> None:
+def print_result(console: Console, result: Result, worst_fields: int = 10) -> None:
     """Print a result.
 
     Args:
         console: where to.
-        result: what was found.
-        mains: names of the metrics that say most; they come first and are compared with the baselines.
+        result: what was found; its main scores come first and are compared with the baselines.
         worst_fields: how many fields to name.
     """
-    head, rows, sections = table_of(result, mains)
-    bold = {number: "bold" for number, row in enumerate(rows) if row[0] in mains}
+    head, rows, sections = table_of(result)
+    bold = {number: "bold" for number, row in enumerate(rows) if row[0] in result.mains}
     print()
     show(console, head, rows, title=_title(result), sections=sections, styles=bold)
     _show_fields(console, result, worst_fields)
-    for warning in warnings_of(result, mains):
+    for warning in warnings_of(result):
         console.print(warning, style="bold red", soft_wrap=True, highlight=False, markup=False)
 
 
-def table_of(result: Result, mains: list[str]) -> tuple[list[str], list[list[str]], set[int]]:
+def table_of(result: Result) -> tuple[list[str], list[list[str]], set[int]]:
     """Return head and rows of the table, and before which rows a line is drawn."""
     tests = list(result.scores)
-    names = list(dict.fromkeys(name for scores in result.scores.values() for name in scores))
-    names.sort(key=lambda name: name not in mains)
-    rows = [[name, *(_number(name, result.scores[test].get(name)) for test in tests)] for name in names]
+    rows = [[name, *(_number(name, result.scores[test].get(name)) for test in tests)] for name in result.metrics]
     sections = set()
     statuses = {status for counts in result.statuses.values() for status in counts}
     if statuses:
@@ -90,29 +85,20 @@ def table_of(result: Result, mains: list[str]) -> tuple[list[str], list[list[str
             counts = [result.statuses.get(test, {}).get(status, 0) for test in tests]
             rows.append([f"answers: {status}", *(f"{count:,}" for count in counts)])
     sections.add(len(rows))
-    baselines = list(dict.fromkeys(name for found in result.baselines.values() for name in found))
-    for main in mains:
-        for baseline in baselines:
+    for main in result.mains:
+        for baseline in result.baseline_names:
             values = [result.baselines.get(test, {}).get(baseline, {}).get(main) for test in tests]
             if any(value is not None for value in values):
                 rows.append([f"{main}: {baseline}", *(_number(main, value) for value in values)])
     return ["", *tests], rows, sections & set(range(1, len(rows)))
 
 
-def warnings_of(result: Result, mains: list[str]) -> list[str]:
+def warnings_of(result: Result) -> list[str]:
     """Return a line for each test whose main score is not above that of a baseline."""
     found = []
-    for test, baselines in result.baselines.items():
-        for main in mains:
-            own = result.scores.get(test, {}).get(main)
-            beaten_by = {
-                name: scores[main]
-                for name, scores in baselines.items()
-                if own is not None and main in scores and scores[main] >= own
-            }
-            if beaten_by:
-                better = " and ".join(f"the {name} ({_number(main, value)})" for name, value in beaten_by.items())
-                found.append(f"warning: {test}: {main} {_number(main, own)} does not beat {better}")
+    for test, main, own, values in result.unbeaten():
+        better = " and ".join(f"the {name} ({_number(main, value)})" for name, value in values.items())
+        found.append(f"warning: {test}: {main} {_number(main, own)} does not beat {better}")
     return found
 
 

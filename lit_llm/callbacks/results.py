@@ -48,21 +48,24 @@ class ResultsFile(Callback):
         """Forget what was measured before."""
         self._rows, self._statuses = Counter(), defaultdict(Counter)
 
-    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Forget what was measured before."""
-        self._rows, self._statuses = Counter(), defaultdict(Counter)
+    on_test_start = on_validation_start
 
     def on_validation_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, *_: Any
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
     ) -> None:
         """Count rows and statuses."""
-        self._count(batch, outputs)
+        split = getattr(batch, "split", "")
+        self._rows[split] += sum(row_id != FILLER for row_id in getattr(batch, "ids", []))
+        if isinstance(outputs, list):
+            self._statuses[split].update(getattr(row, "status", "ok") for row in outputs)
 
-    def on_test_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, *_: Any
-    ) -> None:
-        """Count rows and statuses."""
-        self._count(batch, outputs)
+    on_test_batch_end = on_validation_batch_end
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Gather the result of ``validate``."""
@@ -82,12 +85,6 @@ class ResultsFile(Callback):
         """Write the result of ``test``."""
         self._write(trainer, pl_module)
 
-    def _count(self, batch: Any, outputs: Any) -> None:
-        split = getattr(batch, "split", "")
-        self._rows[split] += sum(row_id != FILLER for row_id in getattr(batch, "ids", []))
-        if isinstance(outputs, list):
-            self._statuses[split].update(getattr(row, "status", "ok") for row in outputs)
-
     def _gather(self, trainer: Trainer, module: Any, verb: str) -> Result:
         rows, statuses = _everywhere(self._rows, dict(self._statuses))
         datamodule: Any = getattr(trainer, "datamodule", None)
@@ -101,6 +98,7 @@ class ResultsFile(Callback):
             fields={name: as_rows(scores) for name, scores in per_field.items() if scores and name in rows},
             statuses={name: dict(counts) for name, counts in statuses.items() if counts},
             signatures=module.signatures() if hasattr(module, "signatures") else {},
+            mains=[metric.main for metric in getattr(module, "metrics", []) if metric.main],
         )
 
     def _write(self, trainer: Trainer, module: Any) -> None:

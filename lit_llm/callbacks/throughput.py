@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from lightning.pytorch.callbacks import Callback
 
-from lit_llm.batch import IGNORE, Batch
+from lit_llm.batch import Batch
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
@@ -42,7 +42,7 @@ class TokenClock:
 
     def add(self, batch: Batch) -> None:
         """Count the tokens, the learned tokens and the positions of a batch."""
-        counts = _count(batch)
+        counts = batch.token_counts
         # Kept on the device: reading a number there would make every step wait for the GPU.
         self.counts = counts if self.counts is None else self.counts + counts
 
@@ -112,11 +112,3 @@ def peak_memory(device: torch.device) -> int:
         return 0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
-
-
-def _count(batch: Batch) -> Tensor:
-    """Return how many tokens, learned tokens and positions a batch has, ``[3]``."""
-    tokens = batch.attention_mask.sum()
-    # The first position of a row has nothing before it to be predicted from.
-    learned = (batch.labels[:, 1:] != IGNORE).sum()
-    return torch.stack([tokens, learned, torch.full_like(tokens, batch.attention_mask.numel())])

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import lit_llm.models.hub as hub
 from lit_llm.errors import ConfigError
-from lit_llm.models import hub
 from lit_llm.paths import missing_base
 from lit_llm.quantization import Quantizer, refuse_stored_otherwise, unpacked
 

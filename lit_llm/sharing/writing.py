@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from lit_llm.sharing import snippets
+import lit_llm.sharing.snippets as snippets
 from lit_llm.sharing.about import About, about
 from lit_llm.sharing.card import NAME, write_card
 from lit_llm.sharing.folder import answer_ends, write_beside

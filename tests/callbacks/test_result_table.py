@@ -29,12 +29,12 @@ def result(**change: Any) -> Result:
         for k in [i]
     }
     statuses = {name: {"ok": 1000 + i, "invalid": 7} for i, name in enumerate(NAMES)}
-    return Result("test", scores=scores, fields=fields, statuses=statuses, **change)
+    return Result("test", scores=scores, fields=fields, statuses=statuses, mains=["field_f1"], **change)
 
 
 def printed(found: Result, width: int, **options: Any) -> str:
     console = Console(file=io.StringIO(), width=width)
-    print_result(console, found, ["field_f1"], **options)
+    print_result(console, found, **options)
     return console.file.getvalue()
 
 
@@ -76,8 +76,8 @@ def test_the_worst_fields_are_named_with_their_support_and_those_of_no_reference
 @pytest.mark.parametrize(("own", "warned"), [(0.5, True), (0.4, True), (0.51, False)])
 def test_a_model_that_does_not_beat_a_baseline_is_warned_of(own: float, warned: bool) -> None:
     baselines = {"mayo": {"commonest answer": {"field_f1": 0.2}, "nearest training text": {"field_f1": 0.5}}}
-    found = Result("test", scores={"mayo": {"field_f1": own}}, baselines=baselines)
-    warnings = warnings_of(found, ["field_f1"])
+    found = Result("test", scores={"mayo": {"field_f1": own}}, baselines=baselines, mains=["field_f1"])
+    warnings = warnings_of(found)
     assert [("mayo" in line and "nearest" in line and "0.500" in line) for line in warnings] == [True] * warned
     assert "field_f1: nearest training text" in printed(found, 80)
 

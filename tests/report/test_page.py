@@ -36,7 +36,7 @@ def result(rng: random.Random, **more: Any) -> Result:
         {"field": f"items[].{c}", "precision": 1.0, "recall": 0.5, "f1": rng.random(), "support": 7} for c in "abc"
     ]
     scores = {file: numbers(rng) for file in FILES}
-    return Result("test", scores=scores, fields={FILES[0]: fields}, **more)
+    return Result("test", scores=scores, fields={FILES[0]: fields}, mains=["field_f1"], **more)
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def test_nothing_breaks_out_and_nothing_is_fetched(run: Path) -> None:
 
 
 def test_a_number_that_is_not_finite_is_said_to_be_none(run: Path) -> None:
-    write_result(Result("test", scores={"a": {"loss": None, "field_f1": None}}), run)  # type: ignore[dict-item]
+    write_result(Result("test", scores={"a": {"loss": None, "field_f1": None}}, mains=["field_f1"]), run)  # type: ignore[dict-item]
     assert page(run).count("not finite") == 2
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
@@ -66,9 +65,3 @@ def speed(series: Series) -> dict[str, float]:
     if series.get("memory/peak_gib"):
         found["peak memory, GiB"] = max(value for _, value in series["memory/peak_gib"])
     return found
-
-
-def last(series: Series, name: str) -> float | None:
-    """Return the last finite value of a name, if there is one."""
-    values = [value for _, value in series.get(name, []) if math.isfinite(value)]
-    return values[-1] if values else None

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from markupsafe import Markup, escape
 
-from lit_llm.batch import Prediction
+from lit_llm.batch import STATUSES, Prediction
 from lit_llm.metrics import differing_paths, parse_json, score_pair
 from lit_llm.report.page.marks import marked_json, marked_words, shortened
-
-STATUSES = ("ok", "length", "invalid", "error")
 
 
 @dataclass(frozen=True)
@@ -116,8 +112,3 @@ def _both(row: Prediction) -> tuple[Markup, Markup]:
         marked_json(gold, differing_paths(gold, found.value)),
         marked_json(found.value, differing_paths(found.value, gold)),
     )
-
-
-def as_json(value: Any) -> str:
-    """Return a value as indented JSON for people."""
-    return json.dumps(value, ensure_ascii=False, indent=1, default=str)

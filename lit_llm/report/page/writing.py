@@ -13,12 +13,15 @@ import yaml
 from lit_llm.batch import Prediction
 from lit_llm.errors import ConfigError, DataError
 from lit_llm.report.page import facts, logged
-from lit_llm.report.page import scores as judge
 from lit_llm.report.page.rows import Judged, confusion, judged, split_of, worst
+from lit_llm.report.page.scores import Measured, latest
 from lit_llm.report.predictions import read_predictions
 from lit_llm.results import is_current, read_results
 from lit_llm.storage import write_atomically
 from lit_llm.version import __version__
+
+DRAWN = ("field_f1", "exact_match", "chrfpp", "bleu", "bleu4")
+"""Scores whose curves are drawn where a run has them, after the main ones that its results name."""
 
 MOST_FIELDS = 40
 """Fields drawn of a file; those with the lowest F1 are kept."""
@@ -55,10 +58,11 @@ def gather(folder: Path, rows: int) -> dict[str, Any]:
     """Return everything that the page shows, by name."""
     config = facts.read_config(folder)
     series = logged.read_logged(folder / "metrics.csv")
-    measured = [judge.Measured(result, is_current(result, folder)) for result in judge.latest(read_results(folder))]
+    measured = [Measured(result, is_current(result, folder)) for result in latest(read_results(folder))]
     predictions, refused = _predictions(folder)
     scored = judged(predictions)
-    scores = [name for name in judge.MAIN if series.get(f"val/{name}")]
+    known = [*(measured[0].result.mains if measured else []), *DRAWN]
+    scores = [name for name in dict.fromkeys(known) if series.get(f"val/{name}")]
     return {
         "name": folder.resolve().name,
         "folder": folder,
