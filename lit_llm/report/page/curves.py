@@ -105,9 +105,7 @@ def thinned(points: Sequence[tuple[float, float]], most: int = MOST_POINTS) -> l
 
 def number(value: float) -> str:
     """Return a number in at most four digits that matter, without an exponent where that is readable."""
-    if value == 0 or 1e-3 <= abs(value) < 1e6:
-        return f"{value:,.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
-    return f"{value:.2e}"
+    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e6 else f"{value:,.4g}"
 
 
 def _ticks(values: Sequence[float]) -> list[float]:
