@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import signal
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from lightning.pytorch.callbacks import Callback
 
+from lit_llm.adapters import LoRA
+from lit_llm.batch import Batch
 from lit_llm.errors import UserError
 
 
@@ -72,3 +75,15 @@ class StopAt(Callback):
         if self.how == "error":
             raise UserError("stopped for a test")
         os.kill(os.getpid(), signal.Signals[self.how])
+
+
+class CountingLoRA(LoRA):
+    """Notes how many batches it starts from."""
+
+    seen: ClassVar[list[int]] = []
+
+    def initialize(self, network: Any, batches: Iterable[Batch]) -> None:
+        """Count them, then start."""
+        found = list(batches)
+        self.seen.append(len(found))
+        super().initialize(network, found)

@@ -40,9 +40,14 @@ class Adapter(ABC):
         return type(self).__name__
 
     @property
+    def start_batches(self) -> int:
+        """How many training batches ``initialize`` must see before the first step."""
+        return 0
+
+    @property
     def needs_data(self) -> bool:
-        """Whether ``initialize`` must see training batches before the first step."""
-        return False
+        """Whether it is any."""
+        return self.start_batches > 0
 
     @abstractmethod
     def wrap(self, model: PreTrainedModel) -> nn.Module:

@@ -69,6 +69,8 @@ class LoRA(PeftAdapter):
         for key, rank in {"r": r, **{f"rank_pattern.{k}": v for k, v in (rank_pattern or {}).items()}}.items():
             if rank < 1:
                 raise ConfigError(f"adapter.{key}: a rank is at least 1, got {rank}")
+        if eva_batches < 1:
+            raise ConfigError(f"adapter.eva_batches: EVA looks at 1 batch at least, got {eva_batches}")
         self.r, self.alpha, self.dropout = r, alpha, dropout
         self.rslora, self.plus_ratio, self.init = rslora, plus_ratio, init
         self.eva_rho, self.eva_batches = eva_rho, eva_batches
@@ -81,9 +83,9 @@ class LoRA(PeftAdapter):
         return super().kind if plain else f"{super().kind} {self.init}"
 
     @property
-    def needs_data(self) -> bool:
-        """Whether ``init`` is EVA."""
-        return self.init == "eva"
+    def start_batches(self) -> int:
+        """``eva_batches`` where ``init`` is EVA."""
+        return self.eva_batches if self.init == "eva" else 0
 
     @property
     def _moves_base(self) -> bool:

@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from lit_llm.adapters import Adapter, LoRA, causal_lm
 from lit_llm.errors import ConfigError, UserError
 from lit_llm.models.backbone import EMBEDDED, Loading, fingerprint, open_model, open_tokenizer, weight_dtype
+from lit_llm.models.head import AfterHead, after_head
 from lit_llm.models.schedule import Schedule, parameter_groups
+from lit_llm.models.start import first_batches, say_router_loss
 from lit_llm.quantization import QAT, Quantizer, refusal, refuse_to_learn
 from lit_llm.quantization.qat import Ranges
 from lit_llm.seeding import derive, global_seed
@@ -87,6 +89,7 @@ class LitLM(LightningModule):
         self._rounded: dict[str, int] = {}
         self.ranges = Ranges()
         self.network: nn.Module | None = None
+        self.after_head = AfterHead()
         # Adapter-only checkpoints lack the frozen weights; load_state_dict checks that nothing else is missing.
         self.strict_loading = False
         self._tokenizer: PreTrainedTokenizerBase | None = None
@@ -118,6 +121,7 @@ class LitLM(LightningModule):
             precision = str(self.trainer.precision) if self._trainer else "32-true"
             dtype = weight_dtype(self.loading, precision, learns_whole=self.adapter.folder == "model")
             model = open_model(self.backbone, self.loading, dtype, self.quantizer)
+            self.after_head = after_head(model)
             self._rounded = self.qat.plan(model) if self.qat else {}
             if self.gradient_checkpointing:
                 model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
@@ -135,6 +139,7 @@ class LitLM(LightningModule):
             ConfigError: if the optimizer cannot be made, or no gradient would pass through the backbone.
         """
         refuse_to_learn(self.language_model)
+        say_router_loss(self.language_model.config)
         try:
             optimizer = self.optimizer_factory(parameter_groups(self.named_parameters(), self._scale))
         except (TypeError, ValueError) as error:
@@ -198,13 +203,10 @@ class LitLM(LightningModule):
             self.adapter.after_step(self.network, self.global_step + 1, total)
 
     def on_fit_start(self) -> None:
-        """Give an adapter that starts from data a few training batches, unless the run is resumed."""
-        if not self.adapter.needs_data or self.trainer.ckpt_path or self.network is None:
-            return
-        loader = self.trainer.datamodule.train_dataloader()  # type: ignore[attr-defined]
-        batches = [batch.to(self.device) for batch, _ in zip(loader, range(8), strict=False)]
-        self.adapter.initialize(self.network, batches)
-        self._round(self.adapter)
+        """Give an adapter that starts from data its training batches, unless the run is resumed."""
+        if self.adapter.needs_data and not self.trainer.ckpt_path and self.network is not None:
+            self.adapter.initialize(self.network, first_batches(self, self.adapter.start_batches))
+            self._round(self.adapter)
 
     def on_test_start(self) -> None:
         """Merge the adapter if asked."""

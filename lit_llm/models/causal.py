@@ -84,7 +84,7 @@ class CausalLM(LitLM):
         """Return the cross-entropy summed over target tokens, and their number."""
         states, targets = labelled_states(self.hidden(batch), batch.labels)
         head = self.language_model.get_output_embeddings()
-        return chunked_cross_entropy(states, targets, head, label_smoothing), len(targets)
+        return chunked_cross_entropy(states, targets, head, label_smoothing, after=self.after_head), len(targets)
 
     def hidden(self, batch: Batch) -> Tensor:
         """Return the last hidden states ``[B, T, D]`` of a batch."""

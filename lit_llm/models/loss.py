@@ -9,9 +9,13 @@ import torch.nn.functional as F
 from torch.utils.checkpoint import checkpoint
 
 from lit_llm.batch import IGNORE
+from lit_llm.models.head import AfterHead
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+PLAIN = AfterHead()
+"""Logits as the head gives them."""
 
 CHUNK_ELEMENTS = 1 << 25
 """Logits held at a time: 2^25 floats, 128 MiB."""
@@ -33,7 +37,12 @@ def labelled_states(hidden: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def chunked_cross_entropy(
-    states: Tensor, targets: Tensor, head: nn.Module, label_smoothing: float = 0.0, chunk: int | None = None
+    states: Tensor,
+    targets: Tensor,
+    head: nn.Module,
+    label_smoothing: float = 0.0,
+    chunk: int | None = None,
+    after: AfterHead = PLAIN,
 ) -> Tensor:
     """Return the summed cross-entropy in float32.
 
@@ -46,21 +55,22 @@ def chunked_cross_entropy(
         head: the projection to the vocabulary.
         label_smoothing: share of probability spread over the vocabulary.
         chunk: rows at a time; by default as many as keep the logits under ``CHUNK_ELEMENTS``.
+        after: what the model does to the logits of its head.
     """
     weight: Tensor | None = getattr(head, "weight", None)
     vocabulary = states.shape[-1] if weight is None else weight.shape[0]
     size = chunk or max(1, CHUNK_ELEMENTS // vocabulary)
     # One chunk holds no more than the plain computation, which need not compute anything twice.
     if len(targets) <= size:
-        return _summed(states, targets, head, label_smoothing)
+        return _summed(states, targets, head, label_smoothing, after)
     total = states.new_zeros((), dtype=torch.promote_types(states.dtype, torch.float32))
     for part, wanted in zip(states.split(size), targets.split(size), strict=True):
-        total = total + checkpoint(_summed, part, wanted, head, label_smoothing, use_reentrant=False)
+        total = total + checkpoint(_summed, part, wanted, head, label_smoothing, after, use_reentrant=False)
     return total
 
 
-def _summed(states: Tensor, targets: Tensor, head: nn.Module, label_smoothing: float) -> Tensor:
+def _summed(states: Tensor, targets: Tensor, head: nn.Module, label_smoothing: float, after: AfterHead) -> Tensor:
     logits = head(states)
     # Half-precision logits lose the loss; float64 stays what it is, for tests against a reference.
     wide = torch.promote_types(logits.dtype, torch.float32)
-    return F.cross_entropy(logits.to(wide), targets, reduction="sum", label_smoothing=label_smoothing)
+    return F.cross_entropy(after(logits.to(wide)), targets, reduction="sum", label_smoothing=label_smoothing)
