@@ -285,7 +285,7 @@ class LMData(Asking, TableData):
         most = int(min(self.format.tokenizer.model_max_length, UNLIMITED))
 
         def encode(example: Example) -> Encoded | None:
-            encoded = rows.encode(example)
+            encoded = rows.encode(replace(example, answer=None))
             if encoded and encoded.prompt_length > most:
                 raise DataError(f"its prompt of {encoded.prompt_length:,} tokens exceeds the {most:,} of the model")
             return encoded

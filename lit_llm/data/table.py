@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -21,7 +22,7 @@ from lit_llm.errors import ConfigError, DataError
 BadRows = Literal["error", "skip"]
 
 _PREDICTED = "id text prediction reference status error raw new_tokens score meta"
-_FACTS = "split part schema direction pair dialect origin document lang truncated source finished"
+_FACTS = "split part schema direction pair dialect origin document lang truncated source finished reference_error"
 RESERVED = frozenset(f"{_PREDICTED} {_FACTS}".split(" "))
 """Names that rows already have in predictions.csv or in its ``meta``."""
 
@@ -224,4 +225,12 @@ class TableData(LightningDataModule):
     def _kept(self, example: Example, record: Record) -> Example:
         for name in self.keep:
             example.meta[name] = record.values[f"keep {name}"]
-        return example
+        return without_reference(example, "; ".join(record.notes)) if record.notes else example
+
+
+def without_reference(example: Example, reason: str) -> Example:
+    """Return a row to answer whose own answer cannot be used, which its ``meta`` says; without a text it is an error."""
+    if example.text == "":
+        return replace(example, error=reason)
+    rank_zero_info(f"{example.place}: {reason}; the row is answered, but compared with nothing")
+    return replace(example, answer=None, reference=None, meta=example.meta | {"reference_error": reason})

@@ -130,6 +130,24 @@ def test_what_cannot_be_answered_is_a_row_with_its_reason(run: Path, tmp_path: P
     assert rows[2]["text"] == "dos <|im_end|> panes"
 
 
+def test_a_text_is_answered_whatever_its_own_answer_is(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "schema.json").write_text(json.dumps({"type": "object", "required": ["n"]}))
+    answers = ['{"n": 1}', "{'n': 1}", '{"m": 1}', '{"n": "<|im_end|>"}', "7", ""]
+    with (tmp_path / "asked.csv").open("w", encoding="utf-8", newline="") as file:
+        rows = [["mensaje", "salida", "folio"], *(["pan", answer, f"f-{at}"] for at, answer in enumerate(answers))]
+        csv.writer(file, delimiter=";").writerows(rows)
+    schema = ["--data.schema", str(tmp_path / "schema.json"), "--data.keep", "[]"]
+    options = ["--data.predict", str(tmp_path / "asked.csv"), "--predictions", str(tmp_path / "out.csv"), *schema]
+    assert main(["predict", "--config", str(run / "config.yaml"), *options]) == 0
+    with (tmp_path / "out.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["reference"] for row in rows] == ['{"n":1}', "", "", '{"n":"<|im_end|>"}', "", ""]
+    assert all(row["status"] != "error" and row["raw"] for row in rows)
+    reasons = [json.loads(row["meta"]).get("reference_error", "") for row in rows]
+    wanted = ("", "single quotes", "'n' is a required property", "", "must be a JSON object", "")
+    assert all(part in reason and bool(part) == bool(reason) for part, reason in zip(wanted, reasons, strict=True)), reasons
+
+
 def test_a_table_of_another_kind_is_refused(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     asked = table(tmp_path, ASKED.replace("mensaje", "menasje"), "asked.csv")
     before = sorted(run.rglob("*"))

@@ -45,12 +45,14 @@ class Record:
         line: its line, or its row in a Parquet file or JSON array, from 1.
         id: its own id, or ``<stem>-<line>``.
         values: by the reader's names; None where an optional column has no value.
+        notes: why values of lenient columns could not be used.
     """
 
     path: Path
     line: int
     id: str
     values: dict[str, Any]
+    notes: list[str] = field(default_factory=list)
 
     @property
     def place(self) -> str:
@@ -291,16 +293,21 @@ def _record(
         return None
     values: dict[str, Any] = {}
     wrong: list[ValueFault] = []
+    notes: list[str] = []
     for key, column in columns.items():
         try:
             values[key] = _value(row, column)
         except ValueFault as error:
-            wrong.append(error)
+            values[key] = None
+            if column.lenient:
+                notes.append(f"field '{error.where}': {error.message}")
+            else:
+                wrong.append(error)
     found = values.pop("id", None)
     own = own if found is None else found
     for fault in wrong:
         faults.add(Fault(path, line, fault.message, fault.where, row, own))
-    return None if wrong else Record(path, line, own, values)
+    return None if wrong else Record(path, line, own, values, notes)
 
 
 def _value(row: dict[str, Any], column: Column) -> Any:

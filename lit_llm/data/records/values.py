@@ -23,12 +23,14 @@ class Column:
         kind: what its values must be.
         required: whether every record must have a value.
         expected: whether the file must have the column, though not every record a value.
+        lenient: whether a record whose value cannot be used is kept without it, which its ``notes`` say.
     """
 
     name: str
     kind: Kind = "text"
     required: bool = True
     expected: bool = False
+    lenient: bool = False
 
 
 class ValueFault(ValueError):

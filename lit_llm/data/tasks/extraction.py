@@ -76,7 +76,7 @@ class ExtractionData(LMData):
         to_answer = self.files["predict"] is not None and path == Path(self.files["predict"])
         columns = {
             "text": Column(self.text_field),
-            "json": Column(self.json_field, kind="json", required=not to_answer),
+            "json": Column(self.json_field, kind="json", required=not to_answer, lenient=self.lenient),
         }
         if self.schema_field:
             columns["schema"] = Column(self.schema_field, kind="json", required=False, expected=not to_answer)
@@ -116,9 +116,11 @@ class ExtractionData(LMData):
         value, schema = record.values["json"], self._schema(record)
         if value is not None and schema is not None:
             fault = first_fault(value, schema)
-            if fault:
+            if fault and not self.lenient:
                 raise DataError(f"{record.place}: field '{self.json_field}' {fault}: mend the record or the schema")
-            value = in_schema_form(value, schema)
+            if fault:
+                record.notes.append(f"field '{self.json_field}' {fault}")
+            value = None if fault else in_schema_form(value, schema)
         answer = as_text(value) if value is not None else None
         meta = {} if schema is None else {"schema": schema}
         return Example(record.id, record.values["text"], answer, value, record.place, meta)

@@ -225,7 +225,7 @@ class SignData(LMData):
         to_answer = self.files["predict"] is not None and path == Path(self.files["predict"])
         columns = {
             "path": Column("path"),
-            "text": Column("text", required=not to_answer),
+            "text": Column("text", required=not to_answer, lenient=lenient),
             **{name: Column(name, kind="id", required=False) for name in OPTIONAL},
         }
         folder = Path(self.clips) if self.clips else path.parent
@@ -284,8 +284,11 @@ class SignData(LMData):
             lang = example.meta.get("lang") or self.lang
             try:
                 ends[lang] = ends.get(lang) or self._around(lang)
-                self.format.refuse_control_tokens(example.answer, None, self.context(lang))
+                self.format.refuse_control_tokens(None if self.lenient else example.answer, None, self.context(lang))
             except DataError as error:
+                if self.lenient:
+                    rows.append(Row(replace(example, error=str(error)), NOTHING))
+                    continue
                 raise DataError(f"{example.place}: {error}") from None
             before, behind, end = ends[lang]
             prompt = [*before, *behind]

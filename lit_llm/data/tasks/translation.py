@@ -103,7 +103,7 @@ class TranslationData(LMData):
         Raises:
             DataError: if a pair has neither side, or a text is not of its kind.
         """
-        columns = {name: Column(name, required=False) for name in self.languages}
+        columns = {name: Column(name, required=False, lenient=self.lenient) for name in self.languages}
         if "{lang}" in str(path):
             self._refuse_facts(path)
             return self.read_table(path, columns, self._examples)
