@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
+import shutil
+import sys
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -110,3 +113,11 @@ def base(given: str) -> str:
 
 def _some(names: list[str], joined: str = ", ") -> str:
     return joined.join(sorted(names)[:6]) + (", …" if len(names) > 6 else "") if names else "none of that kind"
+
+
+def program() -> str:
+    """Return how this program is called, such that it can be typed again in this shell."""
+    python = shutil.which("python")
+    ours = bool(python) and os.path.realpath(str(python)) == os.path.realpath(sys.executable)
+    same = ours and os.path.dirname(str(python)) == os.path.dirname(sys.executable)
+    return "python -m lit_llm" if same else f"{shlex.quote(sys.executable)} -m lit_llm"

@@ -18,6 +18,7 @@ from lit_llm.callbacks.predictions import PredictionWriter
 from lit_llm.callbacks.progress_lines import end_bar, span
 from lit_llm.callbacks.replacing import recorded
 from lit_llm.callbacks.throughput import GIB, TokenClock, peak_memory
+from lit_llm.paths import program
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
@@ -89,13 +90,13 @@ class RunSummary(Callback):
             tested = _next(trainer, ("test", "predict")) if (folder / "best.ckpt").exists() else []
             data: Any = getattr(trainer, "datamodule", None)
             asked = bool(tested) and getattr(data, "reads_texts", False) and not hasattr(data, "parts")
-            _say([*self._lines, *tested, *([f"  python -m lit_llm ask --run {_shown(folder)}"] if asked else [])])
+            _say([*self._lines, *tested, *([f"  {program()} ask --run {_shown(folder)}"] if asked else [])])
             self._lines = []
         elif stage == "test":
-            page = [f"  python -m lit_llm report {_shown(folder)}"] if (folder / "config.yaml").exists() else []
+            page = [f"  {program()} report {_shown(folder)}"] if (folder / "config.yaml").exists() else []
             _say([*(_next(trainer, ("predict",), _other_weights(trainer)) or ["next"][: len(page)]), *page])
         elif stage == "predict" and writers and has_references(writers[0].target):
-            _say(["next", f"  python -m lit_llm compare {_shown(writers[0].target)}"])
+            _say(["next", f"  {program()} compare {_shown(writers[0].target)}"])
 
 
 def _kept(trainer: Trainer, module: Any) -> dict[str, str]:
@@ -134,7 +135,7 @@ def _next(trainer: Trainer, verbs: tuple[str, ...], option: str = "") -> list[st
     serves = getattr(data, "serves", None)
     if not config.exists() or serves is None:
         return []
-    commands = [f"  python -m lit_llm {verb} --config {_shown(config)}{option}" for verb in verbs if serves(verb)]
+    commands = [f"  {program()} {verb} --config {_shown(config)}{option}" for verb in verbs if serves(verb)]
     return ["next", *commands] if commands else []
 
 

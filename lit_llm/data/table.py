@@ -229,7 +229,7 @@ class TableData(LightningDataModule):
 
 
 def without_reference(example: Example, reason: str) -> Example:
-    """Return a row to answer whose own answer cannot be used, which its ``meta`` says; without a text it is an error."""
+    """Return a row to answer whose own answer cannot be used, which its ``meta`` says; with no text, an error."""
     if example.text == "":
         return replace(example, error=reason)
     rank_zero_info(f"{example.place}: {reason}; the row is answered, but compared with nothing")

@@ -101,7 +101,7 @@ def within(budget: Budget, pace: Pace | None, sizes: Mapping[str, int], lengths:
         budget = replace(budget, epochs=budget.epochs - 1)
     if pace is None or seconds(budget, pace, sizes, lengths) <= 60 * minutes:
         return budget
-    batch = max(1e-9, pace.token * _usual_most(lengths.answers))
+    batch = max(1e-9, pace.answer(_usual_most(lengths.answers)))
     answered = min(_answer_batches(budget, sizes), max(1, int(VALIDATED * 60 * minutes / batch)))
     left = 60 * minutes - pace.seconds(0, 1, answered, _usual_most(lengths.answers))
     steps = max(FEWEST_STEPS, int(left / max(1e-9, pace.step)))

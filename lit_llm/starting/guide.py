@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lit_llm.paths import program
 from lit_llm.starting.bases import TINY_LIMITS, Base
 from lit_llm.starting.plan import Plan
 
@@ -39,14 +38,6 @@ class Time:
         minutes = self.seconds / 60
         about = f"{minutes / 60:.1f} hours" if minutes > 90 else f"{max(1, round(minutes))} minutes"
         return f"A first run takes about {about.removesuffix('s') if about == '1 minutes' else about} here: {shown}"
-
-
-def program() -> str:
-    """Return how this program is called, such that it can be typed again in this shell."""
-    python = shutil.which("python")
-    ours = bool(python) and os.path.realpath(str(python)) == os.path.realpath(sys.executable)
-    same = ours and os.path.dirname(str(python)) == os.path.dirname(sys.executable)
-    return "python -m lit_llm" if same else f"{shlex.quote(sys.executable)} -m lit_llm"
 
 
 def commands(target: Path, plan: Plan) -> list[str]:

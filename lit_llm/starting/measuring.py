@@ -25,8 +25,8 @@ STEPS = 4
 WARM_UP = 1
 """Steps that are slower than those after them."""
 
-TOKENS = 12
-"""Tokens of each answer that is timed."""
+TOKENS = (1, 1, 13)
+"""Longest answers of the batches that are timed: the first warms up, the others part prompts from answers."""
 
 START = 15.0
 """Seconds that a verb takes before its first step."""
@@ -38,11 +38,17 @@ class Pace:
 
     Attributes:
         step: seconds of an optimizer step.
+        prompt: seconds in which a batch of the longest prompts is read and its loss measured.
         token: seconds in which a batch of answers grows by a token.
     """
 
     step: float
+    prompt: float
     token: float
+
+    def answer(self, tokens: int) -> float:
+        """Return the seconds in which a batch of answers of so many tokens is written."""
+        return self.prompt + tokens * self.token
 
     def seconds(self, steps: int, validations: int, answer_batches: int, answer_tokens: int) -> float:
         """Return what a run takes.
@@ -53,7 +59,7 @@ class Pace:
             answer_batches: batches of these.
             answer_tokens: tokens of their longest answers.
         """
-        return START + steps * self.step + validations * answer_batches * answer_tokens * self.token
+        return START + steps * self.step + validations * answer_batches * self.answer(answer_tokens)
 
 
 class Stopwatch(Callback):
@@ -77,8 +83,12 @@ class Stopwatch(Callback):
         """End a step."""
         self.steps.append(time.perf_counter() - self._begun)
 
-    def on_validation_batch_start(self, *args: Any, **kwargs: Any) -> None:
+    def on_validation_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, *args: Any, **kwargs: Any
+    ) -> None:
         """Begin a batch of answers."""
+        ways: Any = pl_module
+        ways.generator.max_new_tokens = self._limits(trainer)[len(self.answers)]
         self._begun = time.perf_counter()
 
     def on_validation_batch_end(self, *args: Any, **kwargs: Any) -> None:
@@ -87,8 +97,16 @@ class Stopwatch(Callback):
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write what was seen."""
-        pace = Pace(median(self.steps[WARM_UP:] or self.steps), median(self.answers or [0.0]) / TOKENS)
+        *before, last = self.answers
+        tokens = TOKENS[-1]
+        token = (last - before[-1]) / (tokens - 1) if before and before[-1] < last else last / tokens
+        pace = Pace(median(self.steps[WARM_UP:] or self.steps), max(0.0, last - tokens * token), token)
         Path(self.file).write_text(json.dumps(asdict(pace)), encoding="utf-8")
+
+    def _limits(self, trainer: Trainer) -> tuple[int, ...]:
+        """Return the longest answers of the batches that there are."""
+        batches: Any = trainer.num_val_batches
+        return TOKENS[-int(batches[0]) :]
 
 
 def measure_pace(run_file: Path) -> Pace:
@@ -111,8 +129,7 @@ def measure_pace(run_file: Path) -> Pace:
             "trainer.max_epochs": "1",
             "trainer.check_val_every_n_epoch": "1",
             "trainer.limit_train_batches": str(STEPS),
-            "trainer.limit_val_batches": "1",
-            "model.generator.max_new_tokens": str(TOKENS),
+            "trainer.limit_val_batches": str(len(TOKENS)),
         }
         main(["fit", "--config", str(run_file), *(f"--{key}={value}" for key, value in options.items())])
         return Pace(**json.loads(file.read_text(encoding="utf-8")))

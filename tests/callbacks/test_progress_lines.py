@@ -115,7 +115,7 @@ def test_the_commands_at_the_end_of_fit_work(
     copied = ["--config", str(short_runs / "plain.yaml"), "--trainer.default_root_dir", str(folder)]
     assert main(["fit", *copied, "--trainer.max_steps", "1"]) == 0
     shown = capsys.readouterr().out
-    commands = [shlex.split(line)[3:] for line in shown.splitlines() if line.startswith("  python -m lit_llm")]
+    commands = [shlex.split(line)[3:] for line in shown.splitlines() if " -m lit_llm " in line]
     assert [command[0] for command in commands] == ["test", "predict", "ask"]
     monkeypatch.setattr(sys, "stdin", io.StringIO("quiero 3 panes\n"))
     assert main(commands[2]) == 0

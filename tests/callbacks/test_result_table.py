@@ -136,7 +136,7 @@ def test_baselines_are_those_of_the_training_file(tested: tuple[Path, str]) -> N
 
 def test_what_is_printed_next_can_be_typed(tested: tuple[Path, str]) -> None:
     run, shown = tested
-    commands = [line.split()[3:] for line in shown.splitlines() if line.startswith("  python -m lit_llm")]
+    commands = [line.split()[3:] for line in shown.splitlines() if " -m lit_llm " in line]
     assert [command[0] for command in commands] == ["predict", "report"]
     for command in commands:
         assert main(command) == 0

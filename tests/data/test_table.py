@@ -145,7 +145,8 @@ def test_a_text_is_answered_whatever_its_own_answer_is(run: Path, tmp_path: Path
     assert all(row["status"] != "error" and row["raw"] for row in rows)
     reasons = [json.loads(row["meta"]).get("reference_error", "") for row in rows]
     wanted = ("", "single quotes", "'n' is a required property", "", "must be a JSON object", "")
-    assert all(part in reason and bool(part) == bool(reason) for part, reason in zip(wanted, reasons, strict=True)), reasons
+    pairs = list(zip(wanted, reasons, strict=True))
+    assert all(part in reason and bool(part) == bool(reason) for part, reason in pairs), reasons
 
 
 def test_a_table_of_another_kind_is_refused(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -82,7 +82,7 @@ def test_ids_that_tell_no_rows_apart(here: Path, capsys: Captured, task: list[st
 
 @pytest.mark.parametrize(("step", "token"), [(8.0, 0.01), (8.0, 0.5), (0.4, 0.9)])
 def test_a_first_run_ends_in_time(step: float, token: float) -> None:
-    sizes, lengths, pace = {"train": 1600, "valid": 200}, Lengths([900], [300]), Pace(step, token)
+    sizes, lengths, pace = {"train": 1600, "valid": 200}, Lengths([900], [300]), Pace(step, 2.0, token)
     whole = Budget(1024, 900, 320, 300, 8, 16, epochs=4, rows=1600)
     budget = within(whole, pace, sizes, lengths, 12)
     assert 0.5 * 720 < seconds(budget, pace, sizes, lengths) <= 720
@@ -91,7 +91,7 @@ def test_a_first_run_ends_in_time(step: float, token: float) -> None:
     assert trainer.get("max_steps", 0) == trainer.get("val_check_interval", 0) == budget.most_steps
     assert trainer.get("limit_val_batches", 0) == budget.answered
     assert bool(budget.most_steps) is (step > 1)
-    assert within(whole, Pace(1e-3, 1e-5), sizes, lengths, 12) == whole
+    assert within(whole, Pace(1e-3, 1e-3, 1e-5), sizes, lengths, 12) == whole
 
 
 @pytest.mark.parametrize(("rows", "every"), [(20, 3), (800, 10)])
