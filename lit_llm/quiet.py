@@ -11,6 +11,9 @@ from contextlib import contextmanager
 LIGHTNING = ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero")
 """Who says what Lightning does."""
 
+TOKENIZERS = ("transformers.tokenization_utils_base", "transformers.tokenization_utils")
+"""Who compares a text with the length that a tokenizer was made for."""
+
 
 def quiet() -> None:
     """Silence messages of libraries that a user sees in each run and can do nothing about."""
@@ -29,6 +32,9 @@ def quiet() -> None:
     # torchao tries every kernel that it knows, and uses names of PyTorch's that have since changed.
     logging.getLogger("torchao").addFilter(_no_attempt)
     logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)
+    # How long a row may be is checked here, and said of the row.
+    for name in TOKENIZERS:
+        logging.getLogger(name).addFilter(_no_length)
 
 
 @contextmanager
@@ -52,6 +58,10 @@ def silent() -> Iterator[None]:
 
 def _no_attempt(record: logging.LogRecord) -> bool:
     return not record.getMessage().startswith("Failed to load")
+
+
+def _no_length(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith("Token indices sequence length is longer")
 
 
 def _no_tip(record: logging.LogRecord) -> bool:

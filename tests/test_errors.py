@@ -72,7 +72,7 @@ DATA = {
         name="rows.csv",
     ),
     "short CSV row": data(
-        b"text,json\na,{}\nb\n", "rows.csv:3: field 'json': the row has 1 values for 2 columns", name="rows.csv"
+        b"text,json\na,{}\nb\n", "rows.csv:3: field 'json': the row has 1 value for 2 columns", name="rows.csv"
     ),
     "open CSV quote": data(b'text,json\n"a,{}\n', "rows.csv:2: is not CSV", "is a quote left open", name="rows.csv"),
     "cut Parquet file": data(b"PAR1 cut", "rows.parquet: is not a readable Parquet file", name="rows.parquet"),

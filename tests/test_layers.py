@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # From the bottom up; a room imports only from rows above its own, and from itself.
 LAYERS = [
-    {"errors", "seeding", "strict_json", "quiet", "terminal", "storage", "thoughts", "version"},
+    {"errors", "seeding", "strict_json", "quiet", "terminal", "storage", "thoughts", "version", "wording"},
     {"batch", "schemas", "results", "paths"},
     {"adapters", "metrics", "generation"},
     {"quantization", "sharing"},

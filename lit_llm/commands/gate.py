@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m lit_llm gate", description="Fail where a run is not good enough.")
     kinds = parser.add_subparsers(dest="kind", required=True, metavar="quality|latency|leakage")
     quality = kinds.add_parser("quality", help="floors for scores, and a drop from a baseline")
-    quality.add_argument("predictions", type=_scored, help="predictions.csv, run folder, or a file of its results/")
+    quality.add_argument("predictions", help="predictions.csv, run folder, or a file of its results/")
     quality.add_argument("--score", default="chrf", help="of --least and --baseline: chrf (default), chrfpp, bleu, ter")
     quality.add_argument("--least", type=float, help="the floor, such as 48; a ceiling of TER")
     quality.add_argument(
@@ -57,7 +57,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         kind.add_argument("--only", action="append", default=[], help="rows with this fact, such as direction=es-nah")
     for kind in (quality, leakage, latency):
         kind.add_argument("--report", type=Path, help="JSON file to write what was found to")
-    options = vars(parser.parse_args(argv))
+    known, unknown = parser.parse_known_args(argv)
+    if unknown:
+        # The usage of the kind says more than that of all of them.
+        own = {"quality": quality, "leakage": leakage, "latency": latency}[known.kind]
+        own.error(
+            f"unrecognized arguments: {' '.join(unknown)}{_instead(argv or (), unknown) if own is quality else ''}"
+        )
+    options = vars(known)
+    if known.kind == "quality":
+        options["predictions"] = str(existing(known.predictions))
 
     from lit_llm.report.files import write_report
 
@@ -78,8 +87,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     return int(any(check.passes is False for check in checks))
 
 
-def _scored(given: str) -> str:
-    return str(existing(given))
+def _instead(words: Sequence[str], unknown: Sequence[str]) -> str:
+    """Return what is typed in place of options that name a score and its least value."""
+    parted = [(*word.partition("="), following) for word, following in zip(words, [*words[1:], ""], strict=True)]
+    values = [value if equals else following for word, equals, value, following in parted if _is_option(word, unknown)]
+    numbers = [value for value in values if value.replace(".", "", 1).isdecimal()]
+    names = [value for value in values if value.isidentifier() or "/" in value[1:]]
+    return f"; the least value of a score is --floor {(names or ['field_f1'])[0]}={(numbers or ['0.9'])[0]}"
+
+
+def _is_option(word: str, unknown: Sequence[str]) -> bool:
+    return word.startswith("--") and any(text.partition("=")[0] == word for text in unknown)
 
 
 def _quality(

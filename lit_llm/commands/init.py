@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lit_llm.errors import ConfigError, DataError
+from lit_llm.wording import typed
 
 OTHER_KINDS = {
     ".xlsx": "save the sheet as CSV (Save as, CSV UTF-8)",
@@ -17,8 +18,13 @@ OTHER_KINDS = {
     ".numbers": "export the sheet as CSV",
     ".docx": "copy its table into a spreadsheet and save that as CSV",
     ".pdf": "copy its table into a spreadsheet and save that as CSV",
-    ".zip": "unpack it and name the file inside",
-    ".gz": "unpack it: gunzip -k",
+    ".zip": "unpack it, and name the file inside: unzip {path}",
+    ".tar": "unpack it, and name the file inside: tar -xf {path}",
+    ".tgz": "unpack it, and name the file inside: tar -xf {path}",
+    ".gz": "unpack it: gunzip -k {path}",
+    ".bz2": "unpack it: bunzip2 -k {path}",
+    ".xz": "unpack it: unxz -k {path}",
+    ".zst": "unpack it: unzstd {path}",
 }
 
 EPILOG = """examples:
@@ -27,6 +33,9 @@ EPILOG = """examples:
   init translation es.txt nah.txt                   two files, line by line
   init translation pairs.tsv --languages es,nah --dialect variante
   init sign clips/ sentences.csv
+
+docs/own_data.md says what is guessed and how; `fit --help` lists what can be set
+in run.yaml.
 """
 
 
@@ -64,32 +73,44 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m lit_llm init",
-        description="Make a folder with a run file from your own data: columns are found, bad rows listed, rows\n"
-        "divided into training, validation and test, and a first run is timed.",
+        usage="%(prog)s TASK FILES [options]",
+        description="Make a folder with a run file from your own data: columns are found, bad\n"
+        "rows listed, rows divided into training, validation and test, and a first\n"
+        "run is timed.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("task", choices=("extraction", "translation", "sign"), help="what is to be learned")
-    parser.add_argument("files", type=Path, nargs="+", help="CSV, TSV, JSONL, JSON or Parquet; see the examples")
-    parser.add_argument("--output", type=Path, help="folder to write (named after the file, in the current one)")
-    parser.add_argument("--overwrite", action="store_true", help="move a folder that is in the way aside")
-    parser.add_argument("--text", help="column of the text or sentence")
-    parser.add_argument("--json", help="column of the JSON value")
-    parser.add_argument("--id", help="column of ids")
     parser.add_argument(
-        "--languages", default="", help="two columns or files, such as es,nah or es=español,nah=náhuatl"
+        "task", metavar="TASK", choices=("extraction", "translation", "sign"), help="extraction, translation or sign"
     )
-    parser.add_argument("--dialect", help="column of a pair's variety")
-    parser.add_argument("--origin", help="column of where a pair comes from")
-    parser.add_argument("--document", help="column of the document; its rows stay in one split")
-    parser.add_argument("--clip", help="column of the names of clips")
-    parser.add_argument("--delimiter", help="what separates cells, such as ';'")
-    parser.add_argument("--encoding", help="such as windows-1252")
+    parser.add_argument(
+        "files", metavar="FILES", type=Path, nargs="+", help="CSV, TSV, JSONL, JSON or Parquet; see the examples"
+    )
+    parser.add_argument(
+        "--output", metavar="DIR", type=Path, help="folder to write (named after the file, in the current one)"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="move a folder that is in the way aside")
+    parser.add_argument("--text", metavar="NAME", help="column of the text or sentence")
+    parser.add_argument("--json", metavar="NAME", help="column of the JSON value")
+    parser.add_argument("--id", metavar="NAME", help="column of ids")
+    parser.add_argument(
+        "--languages", metavar="A,B", default="", help="two columns or files, such as es,nah or es=español,nah=náhuatl"
+    )
+    parser.add_argument("--dialect", metavar="NAME", help="column of a pair's variety")
+    parser.add_argument("--origin", metavar="NAME", help="column of where a pair comes from")
+    parser.add_argument("--document", metavar="NAME", help="column of the document; its rows stay in one split")
+    parser.add_argument("--clip", metavar="NAME", help="column of the names of clips")
+    parser.add_argument("--delimiter", metavar="MARK", help="what separates cells, such as ';'")
+    parser.add_argument("--encoding", metavar="NAME", help="such as windows-1252")
     parser.add_argument("--quoting", choices=("csv", "none"), help="whether quotes stand around cells or are letters")
-    parser.add_argument("--header", help="names of the columns where no row has them, such as mensaje,salida")
-    parser.add_argument("--backbone", help="hub id or folder of the base (what fits this machine)")
-    parser.add_argument("--seed", type=int, default=0, help="of the split and the run (0)")
-    parser.add_argument("--minutes", type=float, default=10.0, help="about how long training may take on a CPU (10)")
+    parser.add_argument(
+        "--header", metavar="A,B,…", help="names of the columns where no row has them, such as mensaje,salida"
+    )
+    parser.add_argument("--backbone", metavar="BASE", help="hub id or folder of the base (what fits this machine)")
+    parser.add_argument("--seed", metavar="N", type=int, default=0, help="of the split and the run (0)")
+    parser.add_argument(
+        "--minutes", metavar="N", type=float, default=10.0, help="about how long training may take on a CPU (10)"
+    )
     parser.add_argument(
         "--measure",
         action=argparse.BooleanOptionalAction,
@@ -110,7 +131,7 @@ def _check(path: Path, *, folder: bool) -> None:
         kind = "is a file; the folder of clips comes first" if folder else "is a folder; name a file in it"
         raise DataError(f"{path}: {kind}")
     if remedy := OTHER_KINDS.get(path.suffix.lower()):
-        raise DataError(f"{path}: {path.suffix} files are not read: {remedy}")
+        raise DataError(f"{path}: {path.suffix} files are not read: {remedy.format(path=typed(path))}")
     if path.is_file() and not path.stat().st_size:
         raise DataError(f"{path}: is empty")
 

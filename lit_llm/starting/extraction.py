@@ -21,6 +21,7 @@ from lit_llm.starting.oddities import oddities
 from lit_llm.starting.plan import Plan
 from lit_llm.starting.schemas import Bounds, Schema, infer, looser
 from lit_llm.starting.tables import Table
+from lit_llm.wording import many
 
 SHOWN_CHOICES = 6
 LONGEST_EXAMPLE = 250
@@ -188,12 +189,12 @@ def _repeated(plan: Plan, source: str, target: str) -> list[str]:
         answers[fold(row[source])].append(place)
     twice = [places for text, places in answers.items() if text and len(places) > 1]
     unlike = [p for p in twice if len({json.dumps(plan.rows[k][target], sort_keys=True) for k in p}) > 1]
-    said = [f"{len(twice):,} texts stand in several rows; their rows stay in one split"] if twice else []
+    stand = many(len(twice), "text stands", "texts stand")
+    said = [f"{stand} in several rows, which stay in one split"] if twice else []
     if unlike:
         lines = ", ".join(str(plan.lines[k]) for k in unlike[0][:4])
-        said.append(
-            f"{len(unlike):,} of them have unlike answers, for example in lines {lines}: mend those that are wrong"
-        )
+        count = many(len(unlike), "of them has", "of them have")
+        said.append(f"{count} unlike answers, for example in lines {lines}: mend those that are wrong")
     return said
 
 

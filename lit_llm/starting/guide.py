@@ -11,6 +11,7 @@ from pathlib import Path
 from lit_llm.paths import program
 from lit_llm.starting.bases import TINY_LIMITS, Base
 from lit_llm.starting.plan import Plan
+from lit_llm.wording import many, typed
 
 
 @dataclass(frozen=True)
@@ -43,17 +44,12 @@ class Time:
 def commands(target: Path, plan: Plan) -> list[str]:
     """Return the next commands, with paths as one types them in the current folder."""
     folder = target if not target.resolve().is_relative_to(Path.cwd()) else Path(os.path.relpath(target))
-    config, run = _typed(folder / "run.yaml"), _typed(folder / "run")
+    config, run = typed(folder / "run.yaml"), typed(folder / "run")
     found = [f"{verb} --config {config}" for verb in ("fit", "test", "predict")] + [f"report {run}"]
     # What begins with a hyphen would be taken for an option.
     if example := (plan.example or "").lstrip("- "):
         found.append(f"ask --run {run}{_direction(plan)} {shlex.quote(example)}")
     return [f"{program()} {command}" for command in found]
-
-
-def _typed(path: Path) -> str:
-    """Return a path as a shell takes it, and no program for an option."""
-    return shlex.quote(f"./{path}" if str(path).startswith("-") else str(path))
 
 
 def _direction(plan: Plan) -> str:
@@ -89,8 +85,8 @@ def readme(target: Path, plan: Plan, base: Base, time: Time, sizes: dict[str, in
             [("schema.json", "what answers look like, inferred from the values; open what is too narrow")]
             * bool(plan.schema)
         ),
-        *((f"{name}.jsonl", f"{count:,} rows") for name, count in sizes.items()),
-        ("bad_rows.jsonl", f"{len(bad_lines(plan)):,} rows that were left out: line, field, reason, the row"),
+        *((f"{name}.jsonl", many(count, "row")) for name, count in sizes.items()),
+        ("bad_rows.jsonl", f"{many(len(bad_lines(plan)), 'row')} left out: line, field, reason, the row"),
         ("run/", "after `fit`: weights, scores, answers"),
     ]
     parts = [

@@ -14,6 +14,7 @@ from lit_llm.errors import ConfigError, DataError
 from lit_llm.starting.columns import by_name, present, text_columns
 from lit_llm.starting.plan import Plan
 from lit_llm.starting.tables import Table
+from lit_llm.wording import many
 
 KINDS = (".npy", ".npz", ".pose", ".pt", ".h5")
 TABLES = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
@@ -76,7 +77,7 @@ def plan_sign(folder: Path, table: Table, text: str | None, clip: str | None) ->
             row.setdefault(VIDEO, row["id"].rpartition("-")[0])
     plan.findings = [
         *table.findings,
-        f"{len(set(files.values())):,} clips below {folder}",
+        f"{many(len(set(files.values())), 'clip')} below {folder}",
         f"sentences are in {text!r} (--text names another column), names of clips in {clip!r} (--clip)",
         f"clips of one {together!r} stay in one split" if together else UNKNOWN,
     ]
@@ -129,8 +130,9 @@ def _files(folder: Path) -> dict[str, Path]:
     found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in KINDS)
     if not found:
         others = Counter(path.suffix or "no ending" for path in folder.rglob("*") if path.is_file())
-        listed = ", ".join(f"{count} {suffix}" for suffix, count in others.most_common(4)) or "nothing"
-        raise ConfigError(f"init sign: {folder} holds {listed}, but no clip ({', '.join(KINDS)})")
+        listed = ", ".join(many(count, f"{suffix} file") for suffix, count in others.most_common(4))
+        holds = f"holds {listed}, but no clip" if listed else "is empty: it holds no clip"
+        raise ConfigError(f"init sign: {folder} {holds} ({', '.join(KINDS)})")
     return {path.stem: path for path in found} | {path.name: path for path in found}
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import re
 import tempfile
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,13 +24,13 @@ from lit_llm.starting.folder import check_target, written_whole
 from lit_llm.starting.lengths import Lengths, measure
 from lit_llm.starting.measuring import Pace, measure_pace
 from lit_llm.starting.plan import Plan
+from lit_llm.starting.reasons import as_options, field_of, lines_of, told
 from lit_llm.starting.run_file import run_file
 from lit_llm.starting.sign import plan_sign, table_of
 from lit_llm.starting.tables import read_table
 from lit_llm.starting.translation import plan_pairs, plan_parallel
 from lit_llm.strict_json import dumps
-
-SHOWN_FAULTS = 8
+from lit_llm.wording import many, wrapped
 
 
 @dataclass(frozen=True)
@@ -113,11 +111,11 @@ def _stem(options: Options) -> str:
 def _looked_at(options: Options) -> tuple[Plan, str]:
     """Return the plan; what an error names as a setting of a run file is an option here."""
     try:
-        return _plan(options)
+        plan, encoding = _plan(options)
     except UserError as error:
-        raise type(error)(
-            re.sub(r"data\.init_args\.(delimiter|encoding|quoting|header)", r"--\1", str(error))
-        ) from error
+        raise type(error)(as_options(str(error))) from error
+    plan.faults = told(plan.faults)
+    return plan, encoding
 
 
 def _plan(options: Options) -> tuple[Plan, str]:
@@ -157,13 +155,13 @@ def _usable(plan: Plan, base: Base, options: Options) -> Lengths:
         _write(file, plan.rows)
         examples = data.read(file)
     lengths, refused = measure(data, examples, context_of(base.backbone))
-    wrong = {fault.line: fault.message for faults in data.skipped.values() for fault in faults}
-    wrong |= {int(examples[place].place.rpartition(":")[2]): reason for place, reason in refused.items()}
+    wrong = {fault.line: (fault.message, fault.field) for faults in data.skipped.values() for fault in faults}
+    wrong |= {int(examples[place].place.rpartition(":")[2]): (reason, "") for place, reason in refused.items()}
     reasons = {}
-    for line, reason in sorted(wrong.items()):
+    for line, (reason, column) in sorted(wrong.items()):
         row = plan.rows[line - 1]
         name = str(row[plan.settings.get("id_field", "id")])
-        column = plan.compared[0] if plan.compared else "text"
+        column = column or field_of(plan, row, reason)
         reasons[line - 1] = Fault(plan.sources[-1], plan.lines[line - 1], reason, column, row, name)
     plan.drop(reasons)
     if lengths.whole:
@@ -189,13 +187,12 @@ def context_of(backbone: str) -> int:
 
 def _nothing_left(plan: Plan) -> DataError:
     total = len(plan.rows) + len(guide.bad_lines(plan))
-    listed = write_faults(plan.faults) if plan.faults else None
-    reasons = "; ".join(f"{count:,}: {reason}" for reason, count in _reasons(plan.faults).most_common(3))
-    where = f"; all of them: {listed}" if listed else ""
-    source = plan.sources[0]
     needed = f"at least {FEWEST} are needed for training, validation and test"
-    said = f"; bad rows: {reasons}{where}" if reasons else ""
-    return DataError(f"{source}: {len(plan.rows)} of {total:,} rows can be used, and {needed}{said}")
+    said = f"{plan.sources[0]}: {len(plan.rows)} of {many(total, 'row')} can be used, and {needed}"
+    if not plan.faults:
+        return DataError(said)
+    listed = write_faults(plan.faults)
+    return DataError("\n".join([f"{said}:", *lines_of(plan.faults), f"all of them, with their rows: {listed}"]))
 
 
 def _write_rows(folder: Path, plan: Plan, dealt: dict[str, list[int]]) -> None:
@@ -220,26 +217,18 @@ def _first_steps(folder: Path, text: str) -> Pace:
 
 
 def _say(target: Path, plan: Plan, base: Base, time: guide.Time, sizes: dict[str, int]) -> None:
-    for line in plan.findings:
-        print(line)
+    lines = list(plan.findings)
     if plan.faults:
-        print(f"{len(guide.bad_lines(plan)):,} rows are left out and listed in {target / 'bad_rows.jsonl'}:")
-        for reason, count in _reasons(plan.faults).most_common(SHOWN_FAULTS):
-            print(f"  {count:>5,}  {reason}")
-    print(f"{target}: " + ", ".join(f"{name} {count:,}" for name, count in sizes.items()) + " rows")
-    if sum(sizes.values()) < FEW:
-        print(f"with {sum(sizes.values())} rows, scores say little: a row more or less moves them by much")
-    for line in guide.limits(plan, base):
+        left_out = many(len(guide.bad_lines(plan)), "row is", "rows are")
+        lines.append(f"{left_out} left out and listed in {target / 'bad_rows.jsonl'}:")
+    print("\n".join(wrapped(line, indent="  ", first="") for line in lines))
+    for line in lines_of(plan.faults):
         print(line)
-    print(f"{time}.\n\nNext:")
+    lines = [f"{target}: " + ", ".join(f"{name} {count:,}" for name, count in sizes.items()) + " rows"]
+    if sum(sizes.values()) < FEW:
+        lines.append(f"with {sum(sizes.values())} rows, scores say little: a row more or less moves them by much")
+    lines += [*guide.limits(plan, base), f"{time}."]
+    print("\n".join(wrapped(line, indent="  ", first="") for line in lines))
+    print("\nNext:")
     for command in guide.commands(target, plan):
         print(f"  {command}")
-
-
-def _reasons(faults: Sequence[Fault]) -> Counter[str]:
-    """Return how often each kind of fault occurs; what differs from row to row is left out of it."""
-    found: Counter[str] = Counter()
-    for fault in faults:
-        kind = re.split(r"[;:]|, got | at column| near | \d", fault.message)[0]
-        found[f"{fault.field.partition('.')[0]}: {kind}" if fault.field else kind] += 1
-    return found

@@ -18,6 +18,7 @@ from lit_llm.data.records.values import ValueFault, converted
 from lit_llm.data.table import RESERVED
 from lit_llm.errors import DataError
 from lit_llm.starting.columns import by_name, present
+from lit_llm.wording import many
 
 SAMPLE = 2000
 
@@ -82,7 +83,7 @@ class Table:
         if values and len(set(values)) >= 0.9 * len(values):
             return guess
         self.unfit[guess] = (
-            f"has {_many(len(set(values)), 'value')} for {_many(len(values), 'row')}, too few to tell rows apart"
+            f"has {many(len(set(values)), 'value')} for {many(len(values), 'row')}, too few to tell rows apart"
             if values
             else "is empty"
         )
@@ -162,10 +163,6 @@ def _leave_out_nameless(table: Table) -> None:
     table.findings.append(
         f"the column without a name ({', '.join(shown)}, …) is left out, as an index would be; to keep it, name it"
     )
-
-
-def _many(count: int, name: str) -> str:
-    return f"{count:,} {name}{'s' * (count != 1)}"
 
 
 def read_lines(path: Path, known: Layout) -> tuple[list[str | Broken], str]:

@@ -13,6 +13,7 @@ from lit_llm.errors import ConfigError, DataError
 from lit_llm.starting.columns import by_name, language, present, text_columns
 from lit_llm.starting.plan import Plan
 from lit_llm.starting.tables import Table, read_lines
+from lit_llm.wording import many
 
 FACTS = ("dialect", "origin", "document")
 SHORT_PROMPT = "{target}:"
@@ -149,9 +150,9 @@ def _unlike(paths: Sequence[Path], texts: Sequence[Sequence[str | Broken]]) -> s
     short = counts.index(min(counts))
     blank = [[isinstance(text, str) and not text.strip() for text in lines] for lines in texts]
     place = next((k for k in range(min(counts)) if blank[0][k] != blank[1][k]), min(counts))
-    listed = " and ".join(f"{path} has {count:,} lines" for path, count in zip(paths, counts, strict=True))
+    listed = " and ".join(f"{path} has {many(count, 'line')}" for path, count in zip(paths, counts, strict=True))
     found = (
-        f"they part from line {place + 1} on, where one of them is blank and the other is not"
+        f"from line {place + 1} on they do not belong together: one of them is blank there and the other is not"
         if place < min(counts)
         else f"{paths[short]} ends first"
     )

@@ -25,6 +25,7 @@ Captured = pytest.CaptureFixture[str]
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "1000")
     return tmp_path
 
 
@@ -195,7 +196,7 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["extraction", "nowhere/orders.csv"], "its folder nowhere does not exist"),
     (["extraction", "folder"], "is a folder; name a file in it"),
     (["sign", "orders.csv", "orders.csv"], "the folder of clips comes first"),
-    (["sign", "folder", "orders.csv"], "holds nothing, but no clip"),
+    (["sign", "folder", "orders.csv"], "is empty: it holds no clip"),
     (["extraction", "sheet.xlsx"], "save the sheet as CSV"),
     (["extraction", "empty.csv"], "is empty"),
     (["extraction", "orders.csv", "--text", "avisso"], "no column 'avisso'; did you mean 'aviso'"),

@@ -44,6 +44,7 @@ def begun(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "1000")
     return tmp_path
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from lit_llm.data.records.faults import Broken
 from lit_llm.data.records.layout import Layout
 from lit_llm.data.records.lines import amid, text_lines
+from lit_llm.wording import typed
 
 Cells = tuple[int, list[str] | Broken]
 """The line on which a row begins, and its cells, or why it has none."""
@@ -36,8 +37,8 @@ class LineEnds:
 
     def _said(self, this: str) -> str:
         others = "CR LF" if self._first else "LF alone"
-        name = self._path.name
-        return f"the row ends in {this}, those before it in {others}; make all alike: sed -i 's/\\r$//' {name}"
+        alike = f"sed -i 's/\\r$//' {typed(self._path)}"
+        return f"the row ends in {this}, those before it in {others}; make all alike: {alike}"
 
 
 def plain_cells(path: Path, limit: int, layout: Layout) -> Iterator[Cells]:

@@ -14,6 +14,7 @@ from lit_llm.data.records.lines import fail
 from lit_llm.data.records.quoting import resolve
 from lit_llm.data.records.values import Column
 from lit_llm.strict_json import excerpt
+from lit_llm.wording import many, typed
 
 
 def delimited_rows(
@@ -56,7 +57,7 @@ def _row(header: list[str], cells: list[str], mark: str, quoting: str) -> dict[s
     hint = f"quote a value that holds {mark!r} or a line break"
     if quoting == "none":
         hint = f"a value cannot hold {mark!r} or a line break, unless it is quoted and data.init_args.quoting is csv"
-    return Broken(f"the row has {len(cells)} values for {len(header)} columns; {hint}", cells, name)
+    return Broken(f"the row has {many(len(cells), 'value')} for {many(len(header), 'column')}; {hint}", cells, name)
 
 
 def check_header(path: Path, line: int, header: list[str], columns: Iterable[Column], layout: Layout) -> None:
@@ -71,7 +72,7 @@ def check_header(path: Path, line: int, header: list[str], columns: Iterable[Col
 def refuse_twins(path: Path, line: int, header: list[str]) -> None:
     """Raise a DataError if two columns have one name, or none, or the line is one that is meant for Excel."""
     if header[0].lower().startswith("sep="):
-        fail(path, line, "", f"names the separator for Excel and no columns; remove the line: sed -i 1d {path.name}")
+        fail(path, line, "", f"names the separator for Excel and no columns; remove the line: sed -i 1d {typed(path)}")
     if sum(not name.strip() for name in header) > 1:
         fail(path, line, "", "has columns without a name; name them, or remove them")
     for name in header:

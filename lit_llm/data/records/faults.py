@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -133,17 +135,30 @@ class Faults:
 
 
 def write_faults(faults: Sequence[Fault], path: Path | None = None) -> Path:
-    """Write faults as JSON lines and return the file; by default a new one among the temporary files.
+    """Write faults as JSON lines and return the file; by default one among the temporary files, the same each time.
 
     An error may be met before anything else is written, and must not leave a file beside a user's data or runs.
     """
     if path is None:
-        stem = faults[0].path.stem[:40] or "data"
-        path = Path(tempfile.mkdtemp(prefix="lit_llm-")) / f"{stem}.bad_rows.jsonl"
+        source = faults[0].path
+        own = hashlib.sha256(str(source.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:8]
+        path = _own_temporary() / f"{source.stem[:40] or 'data'}-{own}.bad_rows.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = [dumps(fault.as_dict(), default=str) + "\n" for fault in faults]
     path.write_text("".join(lines), encoding="utf-8", errors="backslashreplace", newline="\n")
     return path
+
+
+def _own_temporary() -> Path:
+    """Return a folder of this user for lists that may be written anew; a new one where somebody else has its name."""
+    user = os.getuid() if hasattr(os, "getuid") else 0
+    folder = Path(tempfile.gettempdir()) / f"lit_llm-{user}"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        ours = not folder.is_symlink() and folder.stat().st_uid == user
+    except OSError:
+        ours = False
+    return folder if ours else Path(tempfile.mkdtemp(prefix="lit_llm-"))
 
 
 def _line(fault: Fault, width: int) -> str:

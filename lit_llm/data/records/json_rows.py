@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ from lit_llm.data.records.faults import Broken
 from lit_llm.data.records.layout import Layout
 from lit_llm.data.records.lines import amid, fail, text_lines
 from lit_llm.errors import DataError
-from lit_llm.strict_json import JSONError, excerpt, json_type, loads
+from lit_llm.strict_json import JSONError, dumps, excerpt, json_type, loads
+from lit_llm.wording import typed
 
 Rows = Iterator[tuple[int, dict[str, Any] | Broken]]
 
@@ -52,10 +54,10 @@ def _object(path: Path, text: str) -> dict[str, Any] | Broken:
 def _refuse_other_json(path: Path, line: int, text: str) -> None:
     begin = text.strip()
     if begin.startswith("["):
-        flat = f"jq -c '.[]' {path.name}"
+        flat = f"jq -c '.[]' {typed(path)} > rows.jsonl"
         fail(path, line, "", f"is a JSON array; name the file .json, or write one object per line: {flat}")
     if begin == "{" or (begin.startswith("{") and begin.endswith((",", "{", "["))):
-        flat = f"jq -c . {path.name} > flat.jsonl"
+        flat = f"jq -c . {typed(path)} > rows.jsonl"
         fail(path, line, "", f"is not JSON on one line: an object begins here that goes on below; flatten it: {flat}")
 
 
@@ -166,10 +168,10 @@ def _refuse_wrapped(path: Path, layout: Layout) -> None:
         return
     lists = [key for key, value in whole.items() if _is_table(value)]
     if len(lists) == 1:
-        flat = f"jq '.[{json.dumps(lists[0])}]' {path.name} > rows.json"
+        flat = f"jq {shlex.quote(f'.[{dumps(lists[0])}]')} {typed(path)} > rows.json"
         raise DataError(f"{path}: is an object around the list {lists[0]!r}; take the list out: {flat}")
     if not on_one_line:
-        flat = f"jq -c . {path.name} > rows.jsonl"
+        flat = f"jq -c . {typed(path)} > rows.jsonl"
         raise DataError(f"{path}: is one object, not a list of them; where it is a row: {flat}")
 
 

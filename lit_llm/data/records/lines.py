@@ -12,6 +12,7 @@ from lit_llm.data.records.faults import Broken
 from lit_llm.data.records.layout import Layout
 from lit_llm.errors import DataError
 from lit_llm.strict_json import excerpt
+from lit_llm.wording import typed
 
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
 """Kinds of files that records are read from."""
@@ -68,7 +69,7 @@ def _too_long(file: object, raw: bytes, limit: int) -> Broken | None:
 
 def _check_start(path: Path, raw: bytes, layout: Layout) -> None:
     if layout.is_utf8 and (mark := _MARKS.get(raw[:2])):
-        remedy = f"set data.init_args.encoding to {mark.lower()}, or convert it: iconv -f {mark} -t UTF-8 {path.name}"
+        remedy = f"set data.init_args.encoding to {mark.lower()}, or convert it: {_recoded(path, mark)}"
         fail(path, 1, "", f"is {mark}; {remedy}")
     if layout.is_utf8 and b"\0" in raw[:2]:
         name = "utf-16-be" if raw[:1] == b"\0" else "utf-16-le"
@@ -79,7 +80,11 @@ def _check_start(path: Path, raw: bytes, layout: Layout) -> None:
 
 
 def _unmac(path: Path) -> str:
-    return f"tr '\\r' '\\n' < {path.name} > converted{path.suffix}"
+    return f"tr '\\r' '\\n' < {typed(path)} > converted{path.suffix}"
+
+
+def _recoded(path: Path, encoding: str) -> str:
+    return f"iconv -f {encoding} -t UTF-8 {typed(path)} > converted{path.suffix}"
 
 
 def amid(text: str, path: Path) -> Broken | None:
@@ -87,7 +92,7 @@ def amid(text: str, path: Path) -> Broken | None:
     column = text.rstrip("\r\n").find("\r")
     if column < 0:
         return None
-    blank = f"tr -d '\\r' < {path.name} > converted{path.suffix}"
+    blank = f"tr -d '\\r' < {typed(path)} > converted{path.suffix}"
     message = f"holds a carriage return amid the line, at column {column + 1}; where it ends lines: {_unmac(path)}"
     return Broken(f"{message}; elsewhere: {blank}", text)
 
@@ -98,15 +103,14 @@ def _decode(path: Path, start: int, raw: bytes, layout: Layout) -> str | Broken:
     except UnicodeDecodeError as error:
         name = "UTF-8" if layout.is_utf8 else layout.encoding
         place = f"byte {error.start + 1} of the line (offset {start + error.start:,} in the file)"
-        remedy = (
-            "set data.init_args.encoding to windows-1252, if it is that, or convert the file: "
-            f"iconv -f WINDOWS-1252 -t UTF-8 {path.name}"
+        remedy = "set data.init_args.encoding to windows-1252, if it is that, or convert the file: " + _recoded(
+            path, "WINDOWS-1252"
         )
         remedy = remedy if layout.is_utf8 else "is data.init_args.encoding right?"
         said = f"is not {name}: 0x{raw[error.start]:02x} at {place}; {remedy}"
         return Broken(said, raw.decode("utf-8", "backslashreplace"))
     if "\0" in text:
-        remedy = f"remove it: tr -d '\\000' < {path.name}"
+        remedy = f"remove it: tr -d '\\000' < {typed(path)} > converted{path.suffix}"
         return Broken(f"holds a NUL at column {text.index(chr(0)) + 1}; {remedy}", text)
     return text
 

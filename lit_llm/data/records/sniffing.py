@@ -56,7 +56,7 @@ class Sniffed:
         layout: settings with which it is read.
         columns: their names.
         rows: how many there are, broken ones included.
-        broken: how many cannot be taken apart into the columns.
+        broken: how many cannot be read.
         lengths: of each column's values.
         findings: what was found, a line each, with what was guessed and by what.
     """
@@ -200,9 +200,8 @@ def _described(path: Path, kind: str, layout: Layout, findings: list[str], colum
     if not rows:
         raise DataError(f"{path}: holds no records; is it the right file, and was it written to the end?")
     found = {name: _sizes(lengths) for name, lengths in sizes.items()}
-    findings = [*findings, f"columns: {', '.join(found)}", f"rows: {rows:,}"]
-    if broken:
-        findings.append(f"{broken:,} rows cannot be taken apart into the columns")
+    said = f", of which {broken:,} cannot be read" if broken else ""
+    findings = [*findings, f"columns: {', '.join(found)}", f"rows: {rows:,}{said}"]
     return Sniffed(path, kind, layout, list(found), rows, broken, found, findings)
 
 

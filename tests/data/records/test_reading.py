@@ -96,7 +96,7 @@ CSV = [
         id="semicolon",
     ),
     pytest.param("text,json,text\na,{},b\n", ":1: field 'text': names two columns", id="column twice"),
-    pytest.param("text,json\na,{}\nb\n", ":3: field 'json': the row has 1 values for 2 columns", id="short row"),
+    pytest.param("text,json\na,{}\nb\n", ":3: field 'json': the row has 1 value for 2 columns", id="short row"),
     pytest.param('text,json\na,{"n": 1, "m": 2}\n', ":2: field 'json': ", id="unquoted json"),
     pytest.param(
         'text,json\n"a\nb",{}\n\n"c","{""n"": }"\n',
