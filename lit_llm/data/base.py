@@ -24,6 +24,7 @@ from lit_llm.data.table import TableData
 from lit_llm.data.tokens.dataset import Example, Row, Split
 from lit_llm.data.tokens.encoding import Encoder
 from lit_llm.data.tokens.prompting import ChatFormat, Encoded, Learn, Overflow
+from lit_llm.data.tokens.templates import DAY
 from lit_llm.data.variants.augmentation import Augmenter
 from lit_llm.errors import ConfigError, DataError
 from lit_llm.seeding import global_seed
@@ -52,6 +53,8 @@ class LMData(Asking, TableData):
         system: text of the system turn.
         instruction: what is asked, put before the text; ``{text}`` in it marks another place for the text.
         chat_template: Jinja file to use in place of the tokenizer's own template.
+        date: what a template that writes today's date takes for it, in training and whenever the run answers, as
+            ``YYYY-MM-DD``.
         augmenter: makes variants of training texts.
         augmentation_factor: rows per training example in an epoch, itself included: 2 turns 1,000 into 2,000.
         pad_to_multiple_of: widths of training batches are multiples of this, because kernels are prepared, and memory
@@ -77,6 +80,7 @@ class LMData(Asking, TableData):
         system: str | None = None,
         instruction: str | None = None,
         chat_template: str | None = None,
+        date: str = DAY,
         augmenter: Augmenter | None = None,
         augmentation_factor: int = 1,
         pad_to_multiple_of: int = 8,
@@ -91,7 +95,7 @@ class LMData(Asking, TableData):
         self.max_length = positive("max_length", max_length)
         self.overflow: Overflow = overflow
         self.learn: Learn = learn
-        self.system, self.instruction, self.chat_template = system, instruction, chat_template
+        self.system, self.instruction, self.chat_template, self.date = system, instruction, chat_template, date
         self.augmenter = augmenter
         self.augmentation_factor = positive("augmentation_factor", augmentation_factor)
         if self.augmentation_factor > 1 and augmenter is None:
@@ -171,7 +175,7 @@ class LMData(Asking, TableData):
         """How rows are written as conversations."""
         if self.tokenizer is None:
             raise ConfigError("data.tokenizer is not set: run through a trainer, or set it before setup()")
-        return ChatFormat(self.tokenizer, self.system, self.instruction, self.chat_template)
+        return ChatFormat(self.tokenizer, self.system, self.instruction, self.chat_template, self.date)
 
     def train_dataloader(self) -> PlannedLoader:
         """Return the loader of the training split; its steps depend on seed and epoch alone."""

@@ -89,8 +89,8 @@ def json_end(text: str) -> int | None:
 def stop_ids(tokenizer: PreTrainedTokenizerBase, model: Any = None) -> list[int]:
     """Return the ids that end an answer, sorted.
 
-    They are the tokenizer's own end token, the one that its chat template writes behind an answer, the usual ones that
-    it knows, and those that the base's ``generation_config`` names.
+    They are the tokenizer's own end token, the one that its chat template or that of the run writes behind an answer,
+    the usual ones that it knows, and those that the base's ``generation_config`` names.
 
     Args:
         tokenizer: of the model.
@@ -101,7 +101,8 @@ def stop_ids(tokenizer: PreTrainedTokenizerBase, model: Any = None) -> list[int]
     # Where a file names none, transformers takes the architecture's usual id, which may be a letter here.
     marks = set(tokenizer.get_added_vocab().values())
     listed = [token for token in (own if isinstance(own, list) else [own]) if token in marks]
-    ids: set[Any] = {tokenizer.eos_token_id, turn_end(tokenizer), *known, *listed} - {None, tokenizer.unk_token_id}
+    written = {turn_end(tokenizer), *getattr(tokenizer, "run_ends", ())}
+    ids: set[Any] = {tokenizer.eos_token_id, *written, *known, *listed} - {None, tokenizer.unk_token_id}
     return sorted(ids)
 
 
@@ -111,6 +112,18 @@ def thought_ids(tokenizer: PreTrainedTokenizerBase) -> dict[int, str]:
     return {token: mark for token, mark in found if token is not None and token != tokenizer.unk_token_id}
 
 
+def own_templates(tokenizer: PreTrainedTokenizerBase) -> dict[str, str]:
+    """Return the chat templates of a tokenizer by name; one that stands alone is called ``default``."""
+    own: Any = tokenizer.chat_template
+    return dict(own) if isinstance(own, dict) else {"default": own} if own else {}
+
+
+def end_answers_with(tokenizer: PreTrainedTokenizerBase, token: int) -> None:
+    """Let answers end with a token too that only the template of a run writes, and not the tokenizer's own."""
+    anyone: Any = tokenizer
+    anyone.run_ends = {*getattr(tokenizer, "run_ends", ()), token}
+
+
 def turn_end(tokenizer: PreTrainedTokenizerBase, template: str | None = None) -> int | None:
     """Return the token that a chat template writes behind an answer; None where it writes no token of its own.
 
@@ -118,8 +131,8 @@ def turn_end(tokenizer: PreTrainedTokenizerBase, template: str | None = None) ->
         tokenizer: which reads what the template has written.
         template: Jinja text; by default the tokenizer's.
     """
-    template = template or tokenizer.chat_template
-    if not isinstance(template, str):
+    template = template or own_templates(tokenizer).get("default")
+    if not template:
         return None
     turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": _MARK}]
     try:

@@ -6,20 +6,20 @@ import hashlib
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from lit_llm.batch import IGNORE
 from lit_llm.data.tokens.answers import altered, straddling
 from lit_llm.data.tokens.control import ControlTokens
+from lit_llm.data.tokens.templates import DAY, PROBE, Template
 from lit_llm.errors import ConfigError, DataError
+from lit_llm.generation.stopping import end_answers_with, stop_ids
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 Overflow = Literal["error", "drop", "truncate_input"]
 Learn = Literal["answer", "text"]
-
-_PROBE = "\ue000"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +87,7 @@ class ChatFormat:
         system: text of the system turn; None leaves the turn out.
         instruction: what is asked, put before the text; ``{text}`` in it marks another place for the text.
         template: a Jinja file that replaces the tokenizer's own chat template.
+        day: what a template that writes today's date takes for it.
 
     Raises:
         ConfigError: if there is no chat template, or the template cannot be used for label masking.
@@ -98,23 +99,26 @@ class ChatFormat:
         system: str | None = None,
         instruction: str | None = None,
         template: str | Path | None = None,
+        day: str = DAY,
     ) -> None:
         self.tokenizer = tokenizer
         self.context = Context(system, instruction)
-        self.template = _read(Path(template)) if template else tokenizer.chat_template
-        if not self.template:
-            raise ConfigError(
-                f"data.chat_template: the tokenizer of {tokenizer.name_or_path!r} has no chat template; "
-                "name a Jinja file in data.init_args.chat_template"
-            )
-        self.control = ControlTokens(tokenizer, self.template)
+        self.jinja = Template(tokenizer, Path(template) if template else None, day)
+        self._ends: dict[Context, tuple[str, str]] = {}
+        self._check()
+        self.control = ControlTokens(tokenizer, self.jinja.text)
+        self.end = self._end()
         for name, part in (("system", system), ("instruction", instruction)):
             if token := self.control.first(part or ""):
                 raise ConfigError(
                     f"data.init_args.{name}: it holds the control token {token!r}: write it otherwise, or write turns "
                     "in a Jinja file for data.init_args.chat_template"
                 )
-        self._ends: dict[Context, tuple[str, str]] = {}
+
+    @property
+    def template(self) -> str:
+        """The chat template as it is written with, and handed on."""
+        return self.jinja.text
 
     def render(self, text: str, answer: str | None = None, context: Context | None = None) -> str:
         """Return the conversation as a string: up to the answer if ``answer`` is None, else with it.
@@ -124,15 +128,13 @@ class ChatFormat:
             answer: what is answered.
             context: what stands before it; by default the format's own.
         """
-        messages = (context or self.context).messages(text, answer)
-        rendered: Any = self.tokenizer.apply_chat_template(
-            messages,
-            chat_template=self.template,
-            tokenize=False,
-            add_generation_prompt=answer is None,
-            enable_thinking=False,
-        )
-        return str(rendered)
+        context = context or self.context
+        written = self.jinja.write(context.messages(text, answer), prompt=answer is None)
+        if answer is None or not self.jinja.reopened:
+            return written
+        prompt = self.render(text, context=context)
+        head = self.jinja.head(prompt)
+        return prompt + written[len(head) :] if written.startswith(head) else written
 
     def encode(self, text: str, answer: str | None, learn: Learn = "answer", context: Context | None = None) -> Encoded:
         """Tokenise a conversation once and label the tokens that start at or after the end of its prompt.
@@ -157,12 +159,7 @@ class ChatFormat:
             ids = self._tokenize(prompt)[0]
             return Encoded(ids, [IGNORE] * len(ids), len(ids), trimmed=trimmed)
         full = self.render(text, answer, context)
-        if not full.startswith(prompt):
-            raise ConfigError(
-                "data.chat_template: the conversation with an answer does not begin with the generation prompt, so the "
-                f"model would be asked differently than it was trained; prompt ends {prompt[-60:]!r}, "
-                f"conversation continues {full[max(0, len(prompt) - 60) : len(prompt) + 20]!r}; use another template"
-            )
+        self._refuse_other_prompt(prompt, full)
         if fault := altered(answer, full[len(prompt) :], *self._around_answers(context)):
             raise DataError(fault)
         ids, offsets = self._tokenize(self._without_trailing_space(full))
@@ -224,10 +221,48 @@ class ChatFormat:
     def _around_answers(self, context: Context) -> tuple[str, str]:
         """Return what the template writes behind the prompt, before and after an answer."""
         if context not in self._ends:
-            prompt, full = self.render(_PROBE, context=context), self.render(_PROBE, _PROBE, context)
-            before, _, behind = full[len(prompt) :].partition(_PROBE)
+            prompt, full = self.render(PROBE, context=context), self.render(PROBE, PROBE, context)
+            before, _, behind = full[len(prompt) :].partition(PROBE)
             self._ends[context] = before, behind
         return self._ends[context]
+
+    def _check(self) -> None:
+        """Refuse a template that does not write what it is given, or asks otherwise than it shows."""
+        turns = self.context.messages(PROBE, None)
+        self.jinja.close_thought(turns, self.context.messages(PROBE, PROBE))
+        prompt, full = self.render(PROBE), self.render(PROBE, PROBE)
+        lost = [turn["role"] for turn in turns if turn["content"].strip() not in prompt]
+        if lost:
+            remedy = "leave data.init_args.system out, and say it in data.init_args.instruction" * (lost[0] == "system")
+            raise self.jinja.fault(f"the template does not write the {lost[0]}'s turn", None, remedy)
+        self._refuse_other_prompt(prompt, full)
+        if PROBE not in full[len(prompt) :]:
+            raise self.jinja.fault("the template does not write the answer")
+
+    def _refuse_other_prompt(self, prompt: str, full: str) -> None:
+        if not full.startswith(prompt):
+            raise self.jinja.fault(
+                "the conversation with an answer does not begin with the generation prompt, so the "
+                f"model would be asked differently than it was trained; prompt ends {prompt[-60:]!r}, "
+                f"conversation continues {full[max(0, len(prompt) - 60) : len(prompt) + 20]!r}"
+            )
+
+    def _end(self) -> int:
+        """Return the token that ends an answer, and let generation stop at it."""
+        full = self._without_trailing_space(self.render(PROBE, PROBE))
+        last = self._tokenize(full)[0][-1]
+        known = stop_ids(self.tokenizer)
+        if last not in known and last not in self.tokenizer.get_added_vocab().values():
+            own = self.tokenizer.eos_token
+            remedy = "let it write {{ eos_token }} behind an answer" if own else "let it write an end token there"
+            raise self.jinja.fault(
+                "the template writes no end token behind an answer, so that a model would never learn to stop",
+                None,
+                remedy,
+            )
+        if last not in known:
+            end_answers_with(self.tokenizer, last)
+        return last
 
     def fingerprint(self) -> str:
         """Return a hash of how a conversation is written: template, system turn, instruction and tokenizer."""
@@ -263,11 +298,3 @@ class ChatFormat:
         # Templates write a newline after the token that ends a turn; it is not part of the answer.
         stripped = full.rstrip()
         return stripped if stripped.endswith(self.control.tokens) else full
-
-
-def _read(template: Path) -> str:
-    try:
-        return template.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8"
-        raise ConfigError(f"data.init_args.chat_template: {template} cannot be read: {reason}") from error

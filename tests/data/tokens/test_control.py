@@ -55,7 +55,7 @@ def test_borders_that_are_no_tokens_are_refused_too(tokenizer: Any, tmp_path: Pa
     file = tmp_path / "llama.jinja"
     file.write_text(
         "{% for m in messages %}{% if m.role == 'user' %}[INST] {{ m.content }} [/INST]\n"
-        "{% else %}{{ m.content }}</s>{% endif %}{% endfor %}"
+        "{% else %}{{ m.content }}{{ eos_token }}{% endif %}{% endfor %}"
     )
     form = ChatFormat(tokenizer, template=file)
     form.encode("[inst] <s> [1]", "[2]")

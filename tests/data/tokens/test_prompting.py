@@ -25,9 +25,7 @@ def form(request: pytest.FixtureRequest, root: Path) -> ChatFormat:
 
 
 def with_settings(form: ChatFormat, system: str | None, instruction: str | None) -> ChatFormat:
-    other = ChatFormat(form.tokenizer, system, instruction)
-    other.template = form.template
-    return other
+    return ChatFormat(form.tokenizer, system, instruction, form.jinja.given)
 
 
 @pytest.mark.parametrize("system", [None, "Eres preciso."])
@@ -105,7 +103,7 @@ def test_control_tokens_in_data_are_refused(form: ChatFormat, text: str) -> None
 
 def test_straddling_token_is_refused(form: ChatFormat, tmp_path: Path) -> None:
     template = tmp_path / "glued.jinja"
-    template.write_text("{% for m in messages %}{{ m.content }}{% endfor %}")
+    template.write_text("{% for m in messages %}{{ m.content }}{{ eos_token if m.role == 'assistant' }}{% endfor %}")
     glued = ChatFormat(form.tokenizer, template=template)
     pair = next(
         (a, b)
@@ -119,11 +117,11 @@ def test_straddling_token_is_refused(form: ChatFormat, tmp_path: Path) -> None:
 def test_template_that_asks_differently_is_refused(form: ChatFormat, tmp_path: Path) -> None:
     template = tmp_path / "odd.jinja"
     template.write_text(
-        "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
+        "{% for m in messages %}{{ m.role }}: {{ m.content }}{{ eos_token }}\n{% endfor %}"
         "{% if add_generation_prompt %}answer: {% endif %}"
     )
     with pytest.raises(ConfigError, match="does not begin with the generation prompt"):
-        ChatFormat(form.tokenizer, template=template).encode("hola", "{}")
+        ChatFormat(form.tokenizer, template=template)
 
 
 def test_fingerprint_tells_templates_apart(form: ChatFormat) -> None:
