@@ -35,6 +35,8 @@ def quiet() -> None:
     # How long a row may be is checked here, and said of the row.
     for name in TOKENIZERS:
         logging.getLogger(name).addFilter(_no_length)
+    # Kernels for linear attention are for GPUs; only there can a user gain by installing them.
+    logging.getLogger("transformers.integrations.hub_kernels").addFilter(_on_a_gpu)
 
 
 @contextmanager
@@ -54,6 +56,14 @@ def silent() -> Iterator[None]:
             logger.setLevel(level)
         if shown:
             transformers_logging.enable_progress_bar()
+
+
+def _on_a_gpu(record: logging.LogRecord) -> bool:
+    if "falling back to its reference PyTorch implementation" not in record.getMessage():
+        return True
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def _no_attempt(record: logging.LogRecord) -> bool:

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from transformers import DynamicCache, PretrainedConfig
 from transformers.cache_utils import DynamicLayer
 
@@ -37,13 +38,57 @@ class GrowingLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         return cast(Tensor, self.keys), cast(Tensor, self.values)
 
     def batch_select_indices(self, indices: Tensor) -> None:
-        """Keep these rows, in this order; only rows that change place are copied."""
+        """Keep these rows, in this order; only rows that change place are copied, unless there are more than before."""
+        if len(indices) > self._rows:
+            self._replace([piece.index_select(0, indices) for piece in self._used(self._length)])
+            return
         places = torch.arange(len(indices), device=indices.device)
         moved = places[indices != places]
         for buffer in self._buffers:
             buffer[moved, :, : self._length] = buffer[indices[moved], :, : self._length]
         self._rows = len(indices)
         self._show()
+
+    def reorder_cache(self, beam_idx: Tensor) -> None:  # type: ignore[override]
+        """Keep these rows, in this order; one may be named more than once."""
+        self.batch_select_indices(beam_idx)
+
+    def batch_repeat_interleave(self, repeats: int) -> None:
+        """Let each row be followed by copies of itself, so that there are ``repeats`` of it."""
+        if self._buffers:
+            rows = torch.arange(self._rows, device=self._buffers[0].device)
+            self.batch_select_indices(rows.repeat_interleave(repeats))
+
+    def append_rows(self, other: GrowingLayer) -> None:
+        """Add the rows of another layer behind these; the shorter of both is padded on the left."""
+        length = max(self._length, other._length)
+        pairs = zip(self._used(self._length), other._used(other._length), strict=True)
+        self._length = length
+        self._replace([torch.cat([F.pad(p, (0, 0, length - p.shape[2], 0)) for p in pair]) for pair in pairs])
+
+    def crop(self, tokens_to_remove: int) -> None:
+        """Forget the last ``-tokens_to_remove`` positions.
+
+        Raises:
+            ValueError: if the number is positive, or there are not so many.
+        """
+        if not -self._length <= tokens_to_remove <= 0:
+            raise ValueError(f"cannot go back by {tokens_to_remove}: give 0 to -{self._length}")
+        self._length += tokens_to_remove
+        if self._buffers:
+            self._show()
+
+    def reset(self) -> None:
+        """Forget all."""
+        self._buffers, self._rows, self._length = [], 0, 0
+        super().reset()  # type: ignore[no-untyped-call]
+
+    def _replace(self, pieces: list[Tensor]) -> None:
+        """Put other rows ``[B, H, T, *]``, as long as is noted, into the place of all that is there."""
+        self._rows = len(pieces[0]) if pieces else 0
+        self._buffers = [self._grown(piece) for piece in pieces]
+        if pieces:
+            self._show()
 
     def _append(self, pieces: list[Tensor]) -> None:
         """Write ``[B, H, t, *]`` behind what is there."""
@@ -128,17 +173,40 @@ def unpack(packed: Tensor, scale: Tensor, offset: Tensor, bits: int) -> Tensor:
     return found.flatten(-2)
 
 
-def growing_cache(config: PretrainedConfig, bits: int | None = None) -> DynamicCache:
+class RowCache(DynamicCache):
+    """A cache whose rows may leave, change places and be joined by others, whatever its layers keep."""
+
+    def append_rows(self, other: RowCache) -> None:
+        """Add the rows of another cache of the same model behind these.
+
+        Keys and values of the shorter one are padded on the left, as its attention mask has to be.
+
+        Raises:
+            ValueError: if a layer keeps a sliding window, in which rows of unlike length do not stand side by side.
+        """
+        layers: list[tuple[Any, Any]] = list(zip(self.layers, other.layers, strict=True))
+        fixed = [type(mine).__name__ for mine, _ in layers if not hasattr(mine, "append_rows")]
+        if fixed:
+            raise ValueError(f"rows cannot be added to {fixed[0]}")
+        for mine, more in layers:
+            mine.append_rows(more)
+
+
+def growing_cache(config: PretrainedConfig, bits: int | None = None) -> RowCache:
     """Return an empty cache for a model; layers with a sliding window keep transformers' own kind.
 
     Args:
         config: of the model.
-        bits: 8, 4 or 2 to round keys and values; by default they stay as they are.
+        bits: 8, 4 or 2 to round keys and values; by default they stay as they are. States of linear attention do.
     """
-    cache = DynamicCache(config=config)
-    cache.layers = [_layer(bits) if type(layer) is DynamicLayer else layer for layer in cache.layers]
+    cache = RowCache(config=config)
+    cache.layers = [_layer(layer, bits) for layer in cache.layers]
     return cache
 
 
-def _layer(bits: int | None) -> GrowingLayer:
+def _layer(layer: Any, bits: int | None) -> Any:
+    from lit_llm.generation.states import with_rows
+
+    if type(layer) is not DynamicLayer:
+        return with_rows(layer)
     return RoundedLayer(bits) if bits else GrowingLayer()
