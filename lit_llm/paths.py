@@ -115,6 +115,11 @@ def _some(names: list[str], joined: str = ", ") -> str:
     return joined.join(sorted(names)[:6]) + (", …" if len(names) > 6 else "") if names else "none of that kind"
 
 
+def interpreter() -> str:
+    """Return how Python is called, such that it can be typed again in this shell."""
+    return program().removesuffix(" -m lit_llm")
+
+
 def program() -> str:
     """Return how this program is called, such that it can be typed again in this shell."""
     python = shutil.which("python")

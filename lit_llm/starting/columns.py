@@ -11,6 +11,7 @@ from typing import Any
 
 from lit_llm.errors import ConfigError
 from lit_llm.strict_json import JSONError, loads
+from lit_llm.wording import listed
 
 _COMMON = {
     "text": "text texto mensaje message input entrada prompt natural_language question pregunta instruction source"
@@ -62,8 +63,7 @@ def present(option: str, name: str, columns: Sequence[str]) -> str:
         return name
     by_plain = {plain(column): column for column in columns}
     near = [by_plain.get(plain(name), "")] if plain(name) in by_plain else get_close_matches(name, columns, 1, 0.5)
-    listed = ", ".join(map(repr, columns[:12])) + (", …" if len(columns) > 12 else "")
-    hint = f"did you mean {near[0]!r}? (there are {listed})" if near else f"there are {listed}"
+    hint = f"did you mean {near[0]!r}? (there are {listed(columns)})" if near else f"there are {listed(columns)}"
     raise ConfigError(f"{option}: the file has no column {name!r}; {hint}")
 
 
@@ -73,10 +73,10 @@ def by_name(role: str, columns: Sequence[str], taken: Sequence[str] = ()) -> str
     return next((free[name] for name in NAMES[role] if name in free), None)
 
 
-def json_columns(rows: Rows, columns: Sequence[str]) -> list[str]:
-    """Return the columns of which most values are JSON objects or arrays, likeliest target first."""
+def json_columns(rows: Rows, columns: Sequence[str], least: float = 0.5) -> list[str]:
+    """Return the columns of which at least such a share is JSON objects or arrays, likeliest target first."""
     shares = {column: _share(rows, column, _is_json) for column in columns}
-    found = [column for column in columns if shares[column] >= 0.5]
+    found = [column for column in columns if shares[column] >= max(least, 1e-9)]
     names = NAMES["json"]
     return sorted(found, key=lambda column: names.index(plain(column)) if plain(column) in names else len(names))
 
@@ -126,6 +126,11 @@ def _is_schema(value: Any) -> bool:
     except JSONError:
         return False
     return isinstance(value, dict) and ("$schema" in value or ("type" in value and "properties" in value))
+
+
+def has_words(rows: Rows, column: str) -> bool:
+    """Return whether a column holds texts of several words, rather than codes, numbers or labels of one."""
+    return _share(rows, column, lambda value: isinstance(value, str) and " " in value.strip()) >= 0.3
 
 
 def _size(rows: Rows, column: str) -> float:

@@ -17,11 +17,12 @@ from lit_llm.errors import ConfigError, DataError
 from lit_llm.generation import JsonSchemaConstraint
 from lit_llm.schemas import in_schema_form
 from lit_llm.starting.columns import json_columns, present, schema_column, text_columns
+from lit_llm.starting.nesting import refuse_nested, unread, without_values
 from lit_llm.starting.oddities import oddities
 from lit_llm.starting.plan import Plan
 from lit_llm.starting.schemas import Bounds, Schema, infer, looser
 from lit_llm.starting.tables import Table
-from lit_llm.wording import many
+from lit_llm.wording import listed, many
 
 SHOWN_CHOICES = 6
 LONGEST_EXAMPLE = 250
@@ -40,7 +41,9 @@ def plan_extraction(table: Table, text: str | None, json_field: str | None, iden
     Raises:
         ConfigError: if a column is not there or cannot be guessed.
     """
-    target = _target(table, json_field)
+    if not (text or json_field):
+        refuse_nested(table, texts=1, values=True)
+    target = _target(table, text, json_field)
     own_schema = schema_column(table.sample(), [c for c in table.columns if c not in (target, text)])
     taken = [name for name in (target, own_schema, identity) if name]
     source = _source(table, text, taken)
@@ -72,18 +75,17 @@ def plan_extraction(table: Table, text: str | None, json_field: str | None, iden
     return plan
 
 
-def _target(table: Table, named: str | None) -> str:
+def _target(table: Table, text: str | None, named: str | None) -> str:
     if named:
-        return present("--json", named, table.columns)
+        column = present("--json", named, table.columns)
+        if not json_columns(table.sample(), [column], least=0.0):
+            raise ConfigError(f"--json: {without_values(table, text, column)}")
+        return column
     found = json_columns(table.sample(), table.columns)
     schema = schema_column(table.sample(), table.columns)
     found = [column for column in found if column != schema] or found
     if not found:
-        listed = ", ".join(map(repr, table.columns))
-        raise ConfigError(
-            f"{table.path}: no column holds JSON objects or arrays (there are {listed}): name it with --json, or write "
-            'the answers as JSON, such as {"clase": "queja"}'
-        )
+        raise ConfigError(f"{table.path}: {without_values(table, text, None)}")
     return found[0]
 
 
@@ -92,9 +94,9 @@ def _source(table: Table, named: str | None, taken: Sequence[str]) -> str:
         return present("--text", named, table.columns)
     found = text_columns(table.sample(), table.columns, taken)
     if not found:
-        listed = ", ".join(map(repr, table.columns))
         raise ConfigError(
-            f"{table.path}: no column but those of JSON holds text (there are {listed}): name it with --text"
+            f"{table.path}: no column holds text beside the JSON (there are {listed(table.columns)}): each row needs "
+            f"one with what is asked{unread(table)}"
         )
     return found[0]
 

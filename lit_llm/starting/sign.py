@@ -12,6 +12,7 @@ from lit_llm.data.records.faults import Fault
 from lit_llm.data.records.reading import Column, Record
 from lit_llm.errors import ConfigError, DataError
 from lit_llm.starting.columns import by_name, present, text_columns
+from lit_llm.starting.nesting import refuse_nested
 from lit_llm.starting.plan import Plan
 from lit_llm.starting.tables import Table
 from lit_llm.wording import many
@@ -153,6 +154,7 @@ def _clip_column(table: Table, files: dict[str, Path]) -> str:
 
 
 def _text_column(table: Table, clip: str) -> str:
+    refuse_nested(table, texts=1, values=False)
     found = text_columns(table.sample(), table.columns, [clip])
     if not found:
         raise ConfigError(f"{table.path}: no column but {clip!r} holds text: name that of the sentences with --text")

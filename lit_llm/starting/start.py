@@ -121,16 +121,17 @@ def _looked_at(options: Options) -> tuple[Plan, str]:
 def _plan(options: Options) -> tuple[Plan, str]:
     """Return the plan, and the encoding of the files that were read."""
     columns, files, known = options.columns, list(options.files), _layout(options)
+    guess = "encoding" not in options.layout
     if options.task == "sign":
         if len(files) > 2:
             raise ConfigError(f"init sign: takes a folder of clips and a table of sentences, got {len(files)} names")
-        table = read_table(files[1] if len(files) == 2 else table_of(files[0]), known)
+        table = read_table(files[1] if len(files) == 2 else table_of(files[0]), known, guess_encoding=guess)
         return plan_sign(files[0], table, columns.get("text"), columns.get("clip")), table.layout.encoding
     if options.task == "translation" and len(files) == 2:
-        return plan_parallel(files, options.languages, known), "utf-8"
+        return plan_parallel(files, options.languages, known, guess_encoding=guess), "utf-8"
     if len(files) > 1:
         raise ConfigError(f"init {options.task}: takes one file, got {len(files)}; join them first")
-    table = read_table(files[0], known)
+    table = read_table(files[0], known, guess_encoding=guess)
     identity = columns.get("id")
     if options.task == "translation":
         return plan_pairs(table, options.languages, options.facts, identity), table.layout.encoding

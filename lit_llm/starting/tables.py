@@ -125,17 +125,18 @@ def keepable(name: str) -> bool:
     return name not in RESERVED
 
 
-def read_table(path: Path, known: Layout) -> Table:
+def read_table(path: Path, known: Layout, *, guess_encoding: bool = True) -> Table:
     """Look at a file and take it apart.
 
     Args:
         path: the file.
         known: what a user says of its layout; what is as by default is found out.
+        guess_encoding: whether the encoding is not what a user says.
 
     Raises:
         DataError: if it is no table at all.
     """
-    sniffed = sniff(path, known)
+    sniffed = sniff(path, known, guess_encoding=guess_encoding)
     table = Table(path, sniffed.layout, list(sniffed.columns), {}, findings=list(sniffed.findings))
     for line, row in raw_rows(path, sniffed.layout, MAX_LINE_BYTES):
         if isinstance(row, Broken):
@@ -165,13 +166,13 @@ def _leave_out_nameless(table: Table) -> None:
     )
 
 
-def read_lines(path: Path, known: Layout) -> tuple[list[str | Broken], str]:
+def read_lines(path: Path, known: Layout, *, guess_encoding: bool = True) -> tuple[list[str | Broken], str]:
     """Return the lines of a plain text file, and its encoding.
 
     Raises:
         DataError: if there is no such file, or it is empty.
     """
-    encoding = detect(path)[0] if known.encoding == "utf-8" else known.encoding
+    encoding = detect(path)[0] if guess_encoding and known.encoding == "utf-8" else known.encoding
     lines = [
         text if isinstance(text, Broken) else text.rstrip("\r\n")
         for _, text in text_lines(path, MAX_LINE_BYTES, Layout(encoding=encoding))

@@ -11,9 +11,10 @@ from lit_llm.data.records.layout import Layout
 from lit_llm.data.records.reading import Column, Record
 from lit_llm.errors import ConfigError, DataError
 from lit_llm.starting.columns import by_name, language, present, text_columns
+from lit_llm.starting.nesting import refuse_nested, unread
 from lit_llm.starting.plan import Plan
 from lit_llm.starting.tables import Table, read_lines
-from lit_llm.wording import many
+from lit_llm.wording import listed, many
 
 FACTS = ("dialect", "origin", "document")
 SHORT_PROMPT = "{target}:"
@@ -56,7 +57,9 @@ def plan_pairs(table: Table, languages: Sequence[str], facts: dict[str, str | No
     return plan
 
 
-def plan_parallel(paths: Sequence[Path], languages: Sequence[str], known: Layout) -> Plan:
+def plan_parallel(
+    paths: Sequence[Path], languages: Sequence[str], known: Layout, *, guess_encoding: bool = True
+) -> Plan:
     """Return how two text files of equally many lines are learned from.
 
     Raises:
@@ -67,7 +70,7 @@ def plan_parallel(paths: Sequence[Path], languages: Sequence[str], known: Layout
     names = list(called) or [_called(path) for path in paths]
     if names[0] == names[1]:
         raise ConfigError(f"--languages: both files are called {names[0]!r}: name their languages, such as es,nah")
-    read = [read_lines(path, known) for path in paths]
+    read = [read_lines(path, known, guess_encoding=guess_encoding) for path in paths]
     texts = [lines for lines, _ in read]
     if len(texts[0]) != len(texts[1]):
         raise DataError(_unlike(paths, texts))
@@ -118,12 +121,13 @@ def _languages(table: Table, named: Sequence[str], taken: Sequence[str]) -> list
     codes = [column for column in table.columns if language(column) and column not in taken]
     if len(codes) == 2:
         return codes
+    refuse_nested(table, texts=2, values=False)
     texts = text_columns(table.sample(), table.columns, taken)
     long = sorted(texts[:2], key=table.columns.index)
     if len(long) < 2:
-        listed = ", ".join(map(repr, table.columns))
         raise ConfigError(
-            f"{table.path}: translation needs two columns of text (there are {listed}): name them with --languages A,B"
+            f"{table.path}: translation needs two columns of text (there are {listed(table.columns)}), a row for each "
+            f"pair{unread(table)}"
         )
     return long
 

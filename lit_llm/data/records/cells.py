@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import re
+import shlex
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,12 +12,16 @@ from pathlib import Path
 from lit_llm.data.records.faults import Broken
 from lit_llm.data.records.layout import Layout
 from lit_llm.data.records.lines import amid, text_lines
+from lit_llm.paths import interpreter
+from lit_llm.strict_json import dumps
 from lit_llm.wording import typed
 
 Cells = tuple[int, list[str] | Broken]
 """The line on which a row begins, and its cells, or why it has none."""
 
 _Line = tuple[int, str | Broken]
+
+_ESCAPED = re.compile(r'\\"(?!")')
 
 
 class LineEnds:
@@ -68,13 +74,13 @@ def csv_rows(path: Path, limit: int, layout: Layout) -> Iterator[tuple[int, list
     source = _Lines(text_lines(path, limit, layout))
     try:
         while (first := source.take()) is not None:
-            yield _row(first, source, limit, mark, ends, path)
+            yield _row(first, source, limit, mark, ends, path, layout.encoding)
     finally:
         csv.field_size_limit(before)
 
 
 def _row(
-    first: _Line, source: _Lines, limit: int, mark: str, ends: LineEnds, path: Path
+    first: _Line, source: _Lines, limit: int, mark: str, ends: LineEnds, path: Path, encoding: str
 ) -> tuple[int, list[str] | Broken, str]:
     line, text = first
     if isinstance(text, Broken):
@@ -89,7 +95,7 @@ def _row(
     except csv.Error as error:
         # A quote left open takes the rows behind it along: they are read again, each from its own line.
         source.give_back(taken[1:])
-        return line, _broken(error, text, path), text
+        return line, _broken(error, text, path, mark, encoding), text
     return line, ends.fault(str(taken[-1][1])) or cells, "".join(str(part) for _, part in taken)
 
 
@@ -109,9 +115,22 @@ def _lines_of(taken: list[_Line], source: _Lines, limit: int) -> Iterator[str]:
     raise csv.Error("a line within a quoted cell cannot be read")
 
 
-def _broken(error: csv.Error, text: str, path: Path) -> Broken:
+def _unescaped(path: Path, mark: str, encoding: str) -> str:
+    """Return the remedy for a file of a program that writes a backslash before a quote, where CSV doubles it."""
+    source = f"open({dumps(str(path))}, newline={dumps('')}, encoding={dumps(encoding)})"
+    rows = f"csv.reader({source}, delimiter={dumps(mark)}, doublequote=False, escapechar=chr(92))"
+    code = f"import csv, sys; csv.writer(sys.stdout, lineterminator=chr(10)).writerows({rows})"
+    return (
+        "a backslash stands before its quotes, where CSV writes a quote twice; write the file so: "
+        f"{interpreter()} -X utf8 -c {shlex.quote(code)} > converted.csv"
+    )
+
+
+def _broken(error: csv.Error, text: str, path: Path, mark: str, encoding: str) -> Broken:
     if "new-line character" in str(error) and (found := amid(text, path)):
         return found
+    if _ESCAPED.search(text):
+        return Broken(f"is not CSV: {error}; {_unescaped(path, mark, encoding)}", text)
     remedy = "is a quote left open in this row? Where quotes are letters: data.init_args.quoting none"
     if "expected after" in str(error):
         remedy = "write a quote within a quoted cell twice; where quotes are letters: data.init_args.quoting none"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,10 @@ def _row(header: list[str], cells: list[str], mark: str, quoting: str) -> dict[s
         return dict(zip(header, cells, strict=True))
     name = header[len(cells)] if len(cells) < len(header) else header[-1]
     hint = f"quote a value that holds {mark!r} or a line break"
+    if len(header) == 1:
+        other = next(iter(re.findall(r"[^\w\s.'\"-]", header[0])), None)
+        named = f", such as {other!r}" if other else ""
+        hint += f"; where another mark parts the cells, set data.init_args.delimiter to it{named}"
     if quoting == "none":
         hint = f"a value cannot hold {mark!r} or a line break, unless it is quoted and data.init_args.quoting is csv"
     return Broken(f"the row has {many(len(cells), 'value')} for {many(len(header), 'column')}; {hint}", cells, name)
@@ -81,7 +86,7 @@ def refuse_twins(path: Path, line: int, header: list[str]) -> None:
 
 
 def _other_delimiter(header: list[str], layout: Layout) -> str:
-    found = next((mark for mark in ";\t|," if mark in header[0]), None) if len(header) == 1 else None
+    found = next((mark for mark in ";\t|,^~¦§\x1f\x01" if mark in header[0]), None) if len(header) == 1 else None
     if not found:
         return ""
     return f". Is {found!r} its separator? Set data.init_args.delimiter to it; .csv means ',' and .tsv a tab"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,9 @@ from typing import Any
 from lit_llm.data.records.faults import Broken
 from lit_llm.data.records.layout import Layout
 from lit_llm.data.records.lines import amid, fail, text_lines
+from lit_llm.data.records.shapes import arrays, rows_by, shape_of
 from lit_llm.errors import DataError
-from lit_llm.strict_json import JSONError, dumps, excerpt, json_type, loads
+from lit_llm.strict_json import JSONError, excerpt, json_type, loads
 from lit_llm.wording import typed
 
 Rows = Iterator[tuple[int, dict[str, Any] | Broken]]
@@ -45,10 +45,30 @@ def _object(path: Path, text: str) -> dict[str, Any] | Broken:
     try:
         row = loads(text.rstrip("\r\n"))
     except JSONError as error:
-        return amid(text, path) or Broken(error.message + single_quotes(text), text.rstrip("\r\n"), error.where)
+        remedy = _several(path, text, error) or single_quotes(text)
+        return amid(text, path) or Broken(error.message + remedy, text.rstrip("\r\n"), error.where)
     if not isinstance(row, dict):
         return Broken(f"must be a JSON object, got {json_type(row)} {excerpt(row)}", text.rstrip("\r\n"))
     return row
+
+
+def _several(path: Path, text: str, error: JSONError) -> str:
+    """Return the remedy for objects that stand one after another on a line; nothing for another fault."""
+    if "Extra data" not in error.message:
+        return ""
+    try:
+        _, end = json.JSONDecoder().raw_decode(text.lstrip())
+    except (ValueError, RecursionError):
+        return ""
+    rest = text.lstrip()[end:].strip()
+    if rest.startswith("{"):
+        return f"; several objects stand on this line: write one per line: {rows_by('.', path)}"
+    if rest == ",":
+        return f"; a comma follows the object: remove it: sed 's/,[[:space:]]*$//' {typed(path)} > rows.jsonl"
+    if rest.startswith(","):
+        whole = f"(echo '['; cat {typed(path)}; echo ']') > rows.json"
+        return f"; commas part the objects, as in an array: write brackets around them: {whole}"
+    return ""
 
 
 def _refuse_other_json(path: Path, line: int, text: str) -> None:
@@ -56,15 +76,24 @@ def _refuse_other_json(path: Path, line: int, text: str) -> None:
     if begin.startswith("["):
         flat = f"jq -c '.[]' {typed(path)} > rows.jsonl"
         fail(path, line, "", f"is a JSON array; name the file .json, or write one object per line: {flat}")
-    if begin == "{" or (begin.startswith("{") and begin.endswith((",", "{", "["))):
+    if begin == "{" or (begin.startswith("{") and begin.endswith((",", "{", "[")) and not _is_whole(begin[:-1])):
         flat = f"jq -c . {typed(path)} > rows.jsonl"
         fail(path, line, "", f"is not JSON on one line: an object begins here that goes on below; flatten it: {flat}")
 
 
+def _is_whole(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
 def single_quotes(text: str) -> str:
-    """Return the remedy for text that is a Python value rather than JSON; nothing for other text."""
+    """Return the remedy for text that is a Python value or escaped rather than JSON; nothing for other text."""
     import ast
 
+    if '\\"' in text and _is_whole(text.replace('\\"', '"')):
+        return "; a backslash stands before its quotes: leave it out"
     if "'" not in text or len(text) > 1 << 16:
         return ""
     try:
@@ -94,11 +123,22 @@ def array_rows(path: Path, limit: int, layout: Layout) -> Rows:
     """Yield the elements of an array, numbered from 1."""
     row = 0
     for row, text in enumerate(_elements(path, layout), start=1):
+        if row == 1 and text.startswith("["):
+            _refuse_arrays(path, text)
         if len(text) > limit:
             message = f"is longer than {limit:,} letters; split the record or raise data.init_args.max_line_bytes"
             yield row, Broken(message, text[:200])
         else:
             yield row, _object(path, text)
+
+
+def _refuse_arrays(path: Path, text: str) -> None:
+    """Refuse rows that are lists of cells, by the first of them."""
+    try:
+        cells = loads(text)
+    except JSONError:
+        return
+    raise DataError(f"{path}: is a list of lists, whose cells have no names; give them names: {arrays(cells, path)}")
 
 
 def _elements(path: Path, layout: Layout) -> Iterator[str]:
@@ -166,10 +206,10 @@ def _refuse_wrapped(path: Path, layout: Layout) -> None:
         whole, on_one_line = _whole(path, layout), False
     if not isinstance(whole, dict) or (on_one_line and not alone):
         return
-    lists = [key for key, value in whole.items() if _is_table(value)]
-    if len(lists) == 1:
-        flat = f"jq {shlex.quote(f'.[{dumps(lists[0])}]')} {typed(path)} > rows.json"
-        raise DataError(f"{path}: is an object around the list {lists[0]!r}; take the list out: {flat}")
+    # On one line an object with a text of its own is a row, whatever lists it has.
+    row = on_one_line and any(isinstance(value, str) for value in whole.values())
+    if found := shape_of(whole, path, alone=row):
+        raise DataError(f"{path}: {found}")
     if not on_one_line:
         flat = f"jq -c . {typed(path)} > rows.jsonl"
         raise DataError(f"{path}: is one object, not a list of them; where it is a row: {flat}")
@@ -180,7 +220,3 @@ def _whole(path: Path, layout: Layout) -> Any:
         return json.loads("".join(_chunks(path, layout)))
     except (ValueError, RecursionError):
         return None
-
-
-def _is_table(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(item, dict) for item in value)

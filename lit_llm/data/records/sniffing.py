@@ -24,6 +24,29 @@ LIMIT = 1 << 26
 """Longest line that is looked at; a file may name a lower one when it is read."""
 
 _DELIMITERS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
+_RARE = {
+    "^": "a caret",
+    "~": "a tilde",
+    "\x1f": "a unit separator",
+    "\x01": "a control character (1)",
+    "¦": "a broken bar",
+    "§": "a section sign",
+    "¬": "a not sign",
+    "¤": "a currency sign",
+    "$": "a dollar sign",
+    "#": "a hash sign",
+    "@": "an at sign",
+    "!": "an exclamation mark",
+    "%": "a percent sign",
+    "&": "an ampersand",
+    "*": "an asterisk",
+    "+": "a plus sign",
+    "=": "an equals sign",
+    ":": "a colon",
+    "/": "a slash",
+    "\\": "a backslash",
+}
+_EVEN = 0.9
 _SENTENCE = re.compile(r"[.!?;:,…»”]\s*$|\S+\s+\S+\s+\S+\s+\S+\s+\S+")
 _NUMBER = re.compile(r"\s*[-+]?[\d.,]+\s*")
 _LONGEST_NAME = 60
@@ -71,12 +94,13 @@ class Sniffed:
     findings: list[str] = field(default_factory=list)
 
 
-def sniff(path: str | Path, layout: Layout | None = None) -> Sniffed:
+def sniff(path: str | Path, layout: Layout | None = None, *, guess_encoding: bool = True) -> Sniffed:
     """Look at a file of rows, whole.
 
     Args:
         path: a ``.jsonl``, ``.ndjson``, ``.json``, ``.parquet`` file, or any other as cells parted by a mark.
         layout: what is known already; parts of it that are as by default are found out.
+        guess_encoding: whether UTF-8 is the default of ``layout``, rather than what somebody says.
 
     Raises:
         DataError: if it cannot be told how the file is written, with the setting that says it.
@@ -85,7 +109,8 @@ def sniff(path: str | Path, layout: Layout | None = None) -> Sniffed:
     suffix = file.suffix.lower()
     if suffix == ".parquet":
         return _described(file, "parquet", known, [])
-    encoding, said = detect(file) if known.encoding == "utf-8" else (known.encoding, f"{known.encoding}, as told")
+    guess = guess_encoding and known.encoding == "utf-8"
+    encoding, said = detect(file) if guess else (known.encoding, f"{known.encoding}, as told")
     known = replace(known, encoding=encoding)
     findings = [f"encoding: {said}"]
     if suffix in (".jsonl", ".ndjson", ".json"):
@@ -113,6 +138,8 @@ def _delimiter(path: Path, layout: Layout) -> tuple[str, str]:
     first = _first_line(path, layout)
     widths = {mark: len(_split(first, mark)) for mark in _DELIMITERS}
     able = [mark for mark, width in widths.items() if width > 1]
+    if not able and (rare := _rare(path, layout, first)):
+        return rare
     if not able:
         return default, f"none in the first row, so the file has one column ({excerpt(first.strip())})"
     shares = {mark: _even_share(path, replace(layout, delimiter=mark), widths[mark]) for mark in able}
@@ -125,6 +152,18 @@ def _delimiter(path: Path, layout: Layout) -> tuple[str, str]:
             "data.init_args.delimiter"
         )
     return mark, f"{_DELIMITERS[mark]}; {shares[mark]:.1%} of the rows have {widths[mark]} cells, as the first has"
+
+
+def _rare(path: Path, layout: Layout, first: str) -> tuple[str, str] | None:
+    """Return a mark that hardly any program parts cells by, where it parts names and nearly all rows alike."""
+    for mark, name in _RARE.items():
+        cells = _split(first, mark)
+        if len(cells) < 2 or not all(cell.strip() for cell in cells) or _no_names(cells):
+            continue
+        share = _even_share(path, replace(layout, delimiter=mark), len(cells))
+        if share >= _EVEN:
+            return mark, f"{name}; {share:.1%} of the rows have {len(cells)} cells, as the first has (--delimiter)"
+    return None
 
 
 def _first_line(path: Path, layout: Layout) -> str:
