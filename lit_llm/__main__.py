@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from lit_llm.arguments import early, short_help
 from lit_llm.arguments.misplaced import TAKES_CONFIG, wrong_verb
 from lit_llm.errors import UserError
+from lit_llm.paths import option_at_home
 from lit_llm.quiet import quiet
 from lit_llm.version import __version__
 
@@ -78,7 +79,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(verb: str, *options: str) -> int:
     name, _ = VERBS[verb]
-    is_loop, typed = name == LOOPS, list(options)
+    # A shell resolves ~ at the beginning of a word alone, not behind the = of an option.
+    is_loop, typed = name == LOOPS, [option_at_home(word) for word in options]
     if is_loop and short_help.is_asked(typed):
         print(short_help.text(verb))
         return 0

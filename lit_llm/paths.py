@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -86,7 +87,7 @@ def missing_base(name: str) -> str:
     Returns:
         What is wrong, with the nearest; nothing for a folder that is there, or for what may be a hub id.
     """
-    path = Path(name).expanduser()
+    path = Path(at_home(name))
     if path.exists():
         return ""
     beside = Path(BASES) / name
@@ -106,9 +107,59 @@ def base(given: str) -> str:
     Raises:
         ConfigError: if it can only be that of a folder, and is not there.
     """
-    if wrong := missing_base(given):
+    given = at_home(given)
+    if wrong := missing_base(given) or no_base(given):
         raise ConfigError(wrong)
     return given
+
+
+def at_home(path: str) -> str:
+    """Return a path with a ``~`` at its beginning as the home folder; any other text as it is."""
+    return os.path.expanduser(path) if path == "~" or path.startswith("~/") else path
+
+
+def option_at_home(word: str) -> str:
+    """Return a word of a command line with a ``~`` at the beginning of its value as the home folder."""
+    name, equals, value = word.partition("=")
+    return f"{name}={at_home(value)}" if equals and name.startswith("-") else at_home(word)
+
+
+def no_base(name: str) -> str:
+    """Say what a folder or file is that was named as a base and is none; nothing where it may be one."""
+    path = Path(name)
+    if path.is_file():
+        kind = "is a file for llama.cpp: name the base that it was made from" if path.suffix == ".gguf" else ""
+        return f"{name} {kind}" if kind else f"{name} is a file: name the folder of the base: {path.parent}"
+    if not path.is_dir() or (path / "config.json").is_file():
+        return ""
+    if (path / "adapter_config.json").is_file():
+        return _adapter(path)
+    if (path / "config.yaml").is_file():
+        return f"{name} is a run folder, and no base: {_going_on(path)}"
+    inner = sorted(str(file.parent) for file in (*path.glob("*/config.json"), *path.glob("snapshots/*/config.json")))
+    return f"{name} holds no config.json; did you mean {_some(inner, ' or ')}?" if inner else ""
+
+
+def _adapter(path: Path) -> str:
+    try:
+        base = json.loads((path / "adapter_config.json").read_text(encoding="utf-8"))["base_model_name_or_path"]
+    except (OSError, ValueError, KeyError, TypeError):
+        base = None
+    named = f"of {base}, and no base: name {base}" if base else "and no base"
+    run = path.resolve().parent
+    if (run / "config.yaml").is_file():
+        return f"{path} is an adapter {named}; {_going_on(run)}"
+    merged = "peft.PeftModel.from_pretrained(base, folder).merge_and_unload().save_pretrained(new)"
+    return f"{path} is an adapter {named}; to go on from it, merge it into its base ({merged}) and name the new folder"
+
+
+def _going_on(run: Path) -> str:
+    """Say how the weights of a run are trained further."""
+    given, verb = shlex.quote(str(run)), program()
+    return (
+        f"to train the run further, type {verb} fit --config {given}/config.yaml --ckpt_path last; to begin another "
+        f"run with its weights, {verb} export --run {given} --merged FOLDER and name that folder as the base"
+    )
 
 
 def _some(names: list[str], joined: str = ", ") -> str:

@@ -1,4 +1,4 @@
-"""``{here}`` in run files: a path that starts with it is relative to the folder of the file that says so."""
+"""``{here}`` and ``~`` in run files: a path begins at the folder of the file that says so, or at the user's own."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import os
 from pathlib import Path
 from typing import Any
 
+from lit_llm.paths import at_home
+
 HERE = "{here}"
 
 
 def resolved(value: Any, folder: Path) -> Any:
-    """Return a value of a run file in which each string ``{here}`` or ``{here}/…`` is an absolute path.
+    """Return a value of a run file in which each string ``{here}``, ``{here}/…`` or ``~/…`` is an absolute path.
 
     Args:
         value: as YAML has it; strings inside lists and mappings are looked at too.
@@ -22,7 +24,7 @@ def resolved(value: Any, folder: Path) -> Any:
         return [resolved(item, folder) for item in value]
     if isinstance(value, str) and (value == HERE or value.startswith(f"{HERE}/")):
         return os.path.normpath(f"{folder.absolute()}/{value.removeprefix(HERE)}")
-    return value
+    return at_home(value) if isinstance(value, str) else value
 
 
 def teach_jsonargparse() -> None:

@@ -12,7 +12,7 @@ import yaml
 from lit_llm.arguments.here import resolved
 from lit_llm.arguments.run_files import SUFFIXES, compose
 from lit_llm.errors import ConfigError, DataError
-from lit_llm.paths import missing_base, similar
+from lit_llm.paths import at_home, missing_base, no_base, similar
 
 TYPED = "on the command line"
 STAGES = {
@@ -66,7 +66,7 @@ def check(verb: str, options: Sequence[str]) -> None:
             if leaf.value and _is_plain(leaf.value) and not path.exists():
                 raise ConfigError(f"{part}.{key} ({leaf.place}): there is no {path}{similar(path)}")
     for key, leaf in _leaves(tree.get("model"), ("backbone",)):
-        if leaf.value and (wrong := missing_base(leaf.value)):
+        if leaf.value and (wrong := missing_base(leaf.value) or no_base(leaf.value)):
             raise ConfigError(f"model.{key} ({leaf.place}): {wrong}")
     _check_checkpoint(tree.get("ckpt_path"))
 
@@ -111,7 +111,7 @@ def _given(value: str) -> Any:
         except yaml.YAMLError:
             return Leaf(None, TYPED)
         return _tree(Path(), root, frozenset()) if root else {}
-    return Leaf(None if value in ("null", "") else value, TYPED)
+    return Leaf(None if value in ("null", "") else at_home(value), TYPED)
 
 
 def _tree(path: Path, node: yaml.Node, seen: frozenset[Path]) -> Any:

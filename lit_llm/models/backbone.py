@@ -5,12 +5,14 @@ import json
 import os
 import tempfile
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import lit_llm.models.hub as hub
+import lit_llm.models.weights as files
 from lit_llm.errors import ConfigError
-from lit_llm.paths import missing_base
+from lit_llm.paths import at_home, missing_base, no_base
 from lit_llm.quantization import Quantizer, refuse_stored_otherwise, unpacked
 
 # Annotations are evaluated here: postponed ones would make jsonargparse import what this block guards.
@@ -57,18 +59,26 @@ def open_tokenizer(backbone: str, loading: Loading) -> "PreTrainedTokenizerBase"
     """Return the tokenizer of a backbone.
 
     Raises:
-        ConfigError: if it cannot be found, saying what to do.
+        ConfigError: if it cannot be found, saying what to do, or is not that of the backbone's embedding.
     """
     from transformers import AutoTokenizer
 
-    name = loading.tokenizer or backbone
+    backbone = at_home(backbone)
+    name = at_home(loading.tokenizer or backbone)
     _refuse_mistyped(name, "tokenizer")
+    if wrong := no_base(backbone):
+        raise ConfigError(f"model.init_args.backbone: {wrong}")
+    files.refuse_broken(Path(name), weights=False)
+    files.refuse_broken(Path(backbone), weights=not loading.random_init)
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
             name, revision=loading.revision, trust_remote_code=loading.trust_remote_code, **hub.settings(name)
         )
     except (OSError, ValueError) as error:
         raise _not_found(name, "tokenizer", error) from error
+    size = getattr(_config(backbone, loading).get_text_config(), "vocab_size", None)
+    if size is not None:
+        files.refuse_larger(tokenizer, size, backbone)
     return tokenizer
 
 
@@ -88,7 +98,10 @@ def open_model(
     """
     from transformers import AutoModelForCausalLM
 
+    backbone = at_home(backbone)
+    files.refuse_broken(Path(backbone), weights=not loading.random_init)
     config = _config(backbone, loading)
+    stored = bool(getattr(config, "quantization_config", None))
     common: dict[str, Any] = {"dtype": dtype, "attn_implementation": loading.attn_implementation}
     if quantizer:
         common["quantization_config"] = quantizer.loading_config(dtype)
@@ -100,9 +113,11 @@ def open_model(
             memory = {int(k) if k.isdigit() else k: v for k, v in (loading.max_memory or {}).items()}
             common |= {"device_map": loading.device_map, "max_memory": memory or None}
         try:
-            model = AutoModelForCausalLM.from_pretrained(
+            opened: Any = AutoModelForCausalLM.from_pretrained(
                 backbone,
                 config=config,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,
                 revision=loading.revision,
                 trust_remote_code=loading.trust_remote_code,
                 use_safetensors=True,
@@ -111,9 +126,12 @@ def open_model(
             )
         except (OSError, ValueError) as error:
             raise _not_found(backbone, "weights", error) from error
+        model, loaded = opened
+        if not stored:
+            files.refuse_other_weights(backbone, config, loaded)
     if quantizer:
         quantizer.after_loading(model)
-    elif getattr(config, "quantization_config", None):
+    elif stored:
         model = unpacked(model)
     model.generation_config = _plain_generation(model, backbone, loading)
     if Path(backbone).is_dir():
@@ -156,6 +174,7 @@ def weight_dtype(loading: Loading, precision: str, learns_whole: bool) -> "torch
 
 def fingerprint(backbone: str, loading: Loading, seed: int = 0) -> str:
     """Return a hash that tells one base from another: configuration plus headers and edges of the weight files."""
+    backbone = at_home(backbone)
     if loading.random_init:
         text = f"random/{seed}/{_plain_config(_config(backbone, loading))}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -219,18 +238,21 @@ def _weight_files(backbone: str, loading: Loading) -> list[Path]:
         from huggingface_hub import snapshot_download
 
         try:
-            patterns, offline = ["*.safetensors", "*.json"], bool(hub.settings(backbone))
-            folder = Path(
-                snapshot_download(
-                    backbone, revision=loading.revision, allow_patterns=patterns, local_files_only=offline
-                )
+            fetch = partial(
+                snapshot_download,
+                backbone,
+                revision=loading.revision,
+                local_files_only=bool(hub.settings(backbone)),
+                ignore_patterns=files.FOR_OTHERS,
             )
+            folder = Path(fetch(allow_patterns=["*.json"]))
+            folder = Path(fetch(allow_patterns=files.names(folder)))
         except (OSError, ValueError) as error:
             raise _not_found(backbone, "weights", error) from error
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
+    found = files.weight_files(folder)
+    if not found:
         raise _not_found(backbone, "weights", OSError(f"no *.safetensors in {folder}"))
-    return files
+    return found
 
 
 def _edges(file: Path, width: int = 1 << 16) -> bytes:
@@ -245,8 +267,8 @@ def _edges(file: Path, width: int = 1 << 16) -> bytes:
 
 
 def _refuse_mistyped(name: str, what: str) -> None:
-    """Refuse a folder that is not there, rather than look for it on the hub."""
-    if wrong := missing_base(name):
+    """Refuse a folder that is not there, rather than look for it on the hub, or that holds something else."""
+    if wrong := missing_base(name) or ("" if what == "tokenizer" else no_base(name)):
         raise ConfigError(
             f"model.init_args.backbone: cannot open the {what} of {name!r}: {wrong}; run from the project's root, or "
             f"use {EMBEDDED}"

@@ -16,6 +16,7 @@ from lit_llm.models.backbone import EMBEDDED, Loading, fingerprint, open_model, 
 from lit_llm.models.head import AfterHead, after_head
 from lit_llm.models.schedule import Schedule, parameter_groups
 from lit_llm.models.start import first_batches, say_router_loss
+from lit_llm.paths import at_home
 from lit_llm.quantization import QAT, Quantizer, refusal, refuse_to_learn
 from lit_llm.quantization.qat import Ranges
 from lit_llm.seeding import derive, global_seed
@@ -68,7 +69,7 @@ class LitLM(LightningModule):
         merge: bool = False,
     ) -> None:
         super().__init__()
-        self.backbone = backbone
+        self.backbone = at_home(backbone)
         self.adapter = adapter or LoRA()
         self.loading = loading or Loading()
         self.quantizer = quantizer
