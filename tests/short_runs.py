@@ -18,6 +18,7 @@ def fit(
     task: str = "Extraction",
     seed: int = 0,
     kind: str = "CausalLM",
+    trainer: dict[str, Any] | None = None,
     **model: Any,
 ) -> Path:
     """Train a few steps into a folder, and return it."""
@@ -33,7 +34,8 @@ def fit(
             "enable_progress_bar": False,
             "enable_model_summary": False,
             "callbacks": [{"class_path": "lit_llm.callbacks.RunCheckpoint"}],
-        },
+        }
+        | (trainer or {}),
     }
     file = folder.with_suffix(".yaml")
     file.write_text(json.dumps(settings))
