@@ -125,8 +125,13 @@ def seconds(budget: Budget, pace: Pace, sizes: Mapping[str, int], lengths: Lengt
     return pace.seconds(budget.steps(sizes["train"]), validations, batches, _usual_most(lengths.answers))
 
 
-def _answer_batches(budget: Budget, sizes: Mapping[str, int]) -> int:
-    return math.ceil(sizes["valid"] / budget.eval_batch_size)
+def seconds_of_test(budget: Budget, pace: Pace, sizes: Mapping[str, int], lengths: Lengths) -> float:
+    """Return what answering the test rows takes at a pace."""
+    return pace.seconds(0, 1, _answer_batches(budget, sizes, "test"), _usual_most(lengths.answers))
+
+
+def _answer_batches(budget: Budget, sizes: Mapping[str, int], split: str = "valid") -> int:
+    return math.ceil(sizes[split] / budget.eval_batch_size)
 
 
 def _usual_most(lengths: Sequence[int]) -> int:

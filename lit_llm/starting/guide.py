@@ -23,12 +23,14 @@ class Time:
         steps: of the optimizer.
         epochs: times that each row is learned from.
         whole: steps of an epoch that is not run to its end; 0 where all are.
+        test: seconds of `test`, and of `predict` likewise; None where nothing was measured.
     """
 
     seconds: float | None
     steps: int
     epochs: int
     whole: int = 0
+    test: float | None = None
 
     def __str__(self) -> str:
         shown = f"{self.steps:,} steps ({self.epochs} epoch{'s' * (self.epochs > 1)})"
@@ -36,9 +38,13 @@ class Time:
             shown = f"{self.steps:,} steps of the {self.whole:,} of an epoch (--minutes allows more)"
         if self.seconds is None:
             return f"A first run has {shown}; how long it takes was not measured"
-        minutes = self.seconds / 60
-        about = f"{minutes / 60:.1f} hours" if minutes > 90 else f"{max(1, round(minutes))} minutes"
-        return f"A first run takes about {about.removesuffix('s') if about == '1 minutes' else about} here: {shown}"
+        tested = "" if self.test is None else f"; `test` and `predict` take about {_about(self.test)} each"
+        return f"A first run takes about {_about(self.seconds)} here: {shown}{tested}"
+
+
+def _about(seconds: float) -> str:
+    minutes = seconds / 60
+    return f"{minutes / 60:.1f} hours" if minutes > 90 else many(max(1, round(minutes)), "minute")
 
 
 def commands(target: Path, plan: Plan) -> list[str]:

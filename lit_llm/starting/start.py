@@ -17,7 +17,7 @@ from lit_llm.models.backbone import Loading, open_tokenizer
 from lit_llm.report.files import write_report
 from lit_llm.starting import guide
 from lit_llm.starting.bases import Base, choose
-from lit_llm.starting.budgets import FEW, Budget, budget_for, seconds, within
+from lit_llm.starting.budgets import FEW, Budget, budget_for, seconds, seconds_of_test, within
 from lit_llm.starting.dividing import FEWEST, divide
 from lit_llm.starting.extraction import plan_extraction
 from lit_llm.starting.folder import check_target, written_whole
@@ -98,7 +98,8 @@ def start(options: Options) -> Path:
 def _time(budget: Budget, pace: Pace | None, sizes: dict[str, int], lengths: Lengths) -> guide.Time:
     epoch = math.ceil(sizes["train"] / budget.batch_size) if budget.most_steps else 0
     measured = seconds(budget, pace, sizes, lengths) if pace else None
-    return guide.Time(measured, budget.steps(sizes["train"]), budget.epochs, epoch)
+    test = seconds_of_test(budget, pace, sizes, lengths) if pace else None
+    return guide.Time(measured, budget.steps(sizes["train"]), budget.epochs, epoch, test)
 
 
 def _stem(options: Options) -> str:

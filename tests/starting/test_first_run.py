@@ -101,4 +101,5 @@ def test_the_log_fits_the_epoch(rows: int, every: int) -> None:
 
 
 def test_part_of_an_epoch_is_said() -> None:
-    assert "70 steps of the 200 of an epoch" in str(guide.Time(600.0, 70, 1, 200))
+    said = str(guide.Time(600.0, 70, 1, 200, test=61.0))
+    assert "70 steps of the 200 of an epoch" in said and said.endswith("`test` and `predict` take about 1 minute each")
