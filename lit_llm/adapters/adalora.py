@@ -35,7 +35,8 @@ class AdaLoRA(PeftAdapter):
         final_share: share of the run after the budget has fallen.
         interval: optimizer steps between two allocations.
         orthogonality: weight of the penalty that keeps the rows of ``A`` and the columns of ``B`` orthogonal.
-        target_modules: names of linear layers to adapt, or ``all-linear`` for each one but the output head.
+        target_modules: names of linear layers to adapt; by default, or with ``all-linear``, each one but routers and
+            the output head.
         modules_to_save: names of modules that learn whole beside the adapter.
         bias: which bias terms learn: ``none``, ``all`` of the model, or those of the ``adapted`` layers.
     """

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from lit_llm.adapters.base import NAME, matches, nearest
 from lit_llm.adapters.lora_start import Passes, factorise, model_inputs, real_tokens, split, take_out
-from lit_llm.adapters.peft_base import PeftAdapter, tuner_layers
+from lit_llm.adapters.peft_base import PeftAdapter, base_name, tuner_layers
+from lit_llm.adapters.targets import ALL, Targets, check_parameters, expert_weights
 from lit_llm.batch import Batch
 from lit_llm.errors import ConfigError
 
@@ -31,7 +32,11 @@ class LoRA(PeftAdapter):
         r: rank of the update.
         alpha: scale of the update; ``s`` is ``alpha / r``.
         dropout: dropout on the adapter's input.
-        target_modules: names of linear layers to adapt, or ``all-linear`` for each one but the output head.
+        target_modules: names of linear layers to adapt; by default, or with ``all-linear``, each one but routers and
+            the output head.
+        target_parameters: names of weights to adapt that are no linear layer's, such as ``experts.down_proj`` of fused
+            experts; by default those of all experts where all linear layers are adapted, and ``[]`` for none. They
+            need ``dropout: 0`` and a start that looks at no weights.
         rslora: use ``s = alpha / √r``, which keeps the update's size steady as the rank grows
             (https://arxiv.org/abs/2312.03732).
         plus_ratio: LoRA+: how many times faster ``B`` learns than ``A`` (https://arxiv.org/abs/2402.12354).
@@ -55,6 +60,7 @@ class LoRA(PeftAdapter):
         alpha: float = 32,
         dropout: float = 0.0,
         target_modules: list[str] | Literal["all-linear"] | None = None,
+        target_parameters: list[str] | None = None,
         rslora: bool = False,
         plus_ratio: float = 1.0,
         init: Literal["default", "gaussian", "pissa", "olora", "eva"] = "default",
@@ -75,6 +81,9 @@ class LoRA(PeftAdapter):
         self.rslora, self.plus_ratio, self.init = rslora, plus_ratio, init
         self.eva_rho, self.eva_batches = eva_rho, eva_batches
         self.rank_pattern, self.alpha_pattern = rank_pattern or {}, alpha_pattern or {}
+        self.target_parameters = target_parameters
+        if target_parameters and self.experts_left():
+            raise ConfigError(f"adapter.target_parameters: {target_parameters[0]!r}: {self.experts_left()}")
 
     @property
     def kind(self) -> str:
@@ -90,6 +99,22 @@ class LoRA(PeftAdapter):
     @property
     def _moves_base(self) -> bool:
         return self.init in ("pissa", "olora")
+
+    def experts_left(self) -> str:
+        """Return which setting keeps it from weights that are no linear layer's; "" if none does."""
+        if self.use_dora:
+            return "DoRA reaches linear layers alone"
+        if self.dropout:
+            return f"PEFT has no dropout there: set dropout to 0 (it is {self.dropout:g})"
+        return "" if self.init in ("default", "gaussian") else f"init: {self.init} is for linear layers alone"
+
+    def _targets(self, model: "PreTrainedModel") -> Targets:
+        found = super()._targets(model)
+        if self.target_parameters is None:
+            fused = expert_weights(model) if self.target_modules == ALL and not self.experts_left() else []
+            return found._replace(parameters=found.parameters + fused)
+        check_parameters(model, self.target_parameters)
+        return found._replace(parameters=found.parameters + self.target_parameters)
 
     def _config(self, **shared: Any) -> "PeftConfig":
         from peft import LoraConfig
@@ -200,7 +225,7 @@ class LoRA(PeftAdapter):
             _conform(network, _Ranks.of(saved))
         with torch.no_grad():
             for name, layer in tuner_layers(network):
-                _check_scale(name, layer, _rank_and_scale(saved, _base_name(name))[2])
+                _check_scale(name, layer, _rank_and_scale(saved, base_name(name, layer))[2])
                 if self._moves_base:
                     split(name, layer, tensors, self.init)
         return tensors
@@ -240,7 +265,7 @@ class _Ranks(NamedTuple):
         """Give each layer its new rank, at the scale that it has."""
         config, found = _peft_config(network), cls([], {}, {})
         for name, layer in tuner_layers(network):
-            key, r = _base_name(name), ranks[name]
+            key, r = base_name(name, layer), ranks[name]
             if r > 0:
                 found.target_modules.append(key)
                 found.rank_pattern[key] = r
@@ -253,17 +278,13 @@ def _peft_config(network: nn.Module) -> Any:
     return peft.peft_config[NAME]
 
 
-def _base_name(name: str) -> str:
-    return name.removeprefix("base_model.model.")
-
-
 def _conform(network: nn.Module, ranks: _Ranks) -> None:
     """Give every layer the rank and scale of ``ranks``, and unwrap those that it leaves out."""
     config = _peft_config(network)
     config.target_modules = set(ranks.target_modules)
     config.rank_pattern, config.alpha_pattern = dict(ranks.rank_pattern), dict(ranks.alpha_pattern)
     for name, layer in list(tuner_layers(network)):
-        key = _base_name(name)
+        key = base_name(name, layer)
         if any(matches(target, key) for target in ranks.target_modules):
             _set_rank(layer, *_rank_and_scale(config, key))
         else:
@@ -292,7 +313,7 @@ def _set_rank(layer: Any, r: int, alpha: float, scale: float) -> None:
 def _check_patterns(key: str, pattern: dict[str, Any], network: nn.Module) -> None:
     from peft.utils.other import get_pattern_key
 
-    names = [_base_name(name) for name, _ in tuner_layers(network)]
+    names = [base_name(name, layer) for name, layer in tuner_layers(network)]
     for wanted in pattern:
         if not any(get_pattern_key([wanted], name) == wanted for name in names):
             raise ConfigError(f"adapter.{key}: {wanted!r} fits no adapted layer; nearest: {nearest(wanted, names)}")

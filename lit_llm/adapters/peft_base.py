@@ -11,21 +11,29 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 import torch
 from torch import Tensor, nn
 
-from lit_llm.adapters.base import NAME, Adapter, is_quantized, matches, nearest, replace_file
+from lit_llm.adapters.base import NAME, Adapter, is_quantized, replace_file
+from lit_llm.adapters.targets import (
+    ALL,
+    Targets,
+    plain_weights,
+    read_as_experts,
+    refuse_tied,
+    resolve_modules,
+    whole_names,
+)
 from lit_llm.errors import ConfigError, UserError
 
 if TYPE_CHECKING:
     from peft import PeftConfig
     from transformers import PreTrainedModel
 
-ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
-
 
 class PeftAdapter(Adapter):
     """What LoRA, DoRA, VeRA and AdaLoRA share: targets, dtype, files, merging.
 
     Args:
-        target_modules: names of linear layers to adapt, or ``all-linear`` for each one but the output head.
+        target_modules: names of linear layers to adapt; by default, or with ``all-linear``, each one but routers and
+            the output head.
         modules_to_save: names of modules that learn whole beside the adapter.
         bias: which bias terms learn: ``none``, ``all`` of the model, or those of the ``adapted`` layers.
     """
@@ -38,7 +46,7 @@ class PeftAdapter(Adapter):
         modules_to_save: list[str] | None = None,
         bias: Literal["none", "all", "adapted"] = "none",
     ) -> None:
-        self.target_modules = list(ATTENTION) if target_modules is None else target_modules
+        self.target_modules: list[str] | str = ALL if target_modules is None else target_modules
         self.modules_to_save = modules_to_save
         self.bias = bias
 
@@ -54,23 +62,40 @@ class PeftAdapter(Adapter):
         """
         from peft import get_peft_model
 
-        targets = resolve_targets(model, self.target_modules)
-        self._check(model, targets)
+        targets = self._targets(model)
+        whole = whole_names(model, self.modules_to_save or [])
+        for name in (*targets.modules, *whole):
+            refuse_tied(model, name)
+        if self.bias != "none" and not any(key.endswith(".bias") for key, _ in model.named_parameters()):
+            raise ConfigError(f"adapter.bias: {self.bias!r}, but {type(model).__name__} has no bias terms; use 'none'")
         bias = {"adapted": f"{self._bias_prefix}_only"}.get(self.bias, self.bias)
-        shared = {"target_modules": targets, "modules_to_save": self.modules_to_save, "bias": bias}
-        return cast(nn.Module, get_peft_model(model, self._config(task_type="CAUSAL_LM", **shared)))
+        shared: dict[str, Any] = {"modules_to_save": whole or None, "bias": bias, "task_type": "CAUSAL_LM"}
+        if targets.parameters:
+            shared["target_parameters"] = targets.parameters
+        return cast(nn.Module, get_peft_model(model, self._config(target_modules=targets.modules, **shared)))
 
     _bias_prefix: ClassVar[str] = "lora"
 
-    def _check(self, model: PreTrainedModel, targets: Sequence[str]) -> None:
-        for name in self.modules_to_save or []:
-            if not any(matches(name, key) for key, _ in model.named_modules()):
-                known = nearest(name, (key.rpartition(".")[2] for key, _ in model.named_modules()))
-                raise ConfigError(f"adapter.modules_to_save: {name!r} is no module of the model; nearest: {known}")
-        for name in (*targets, *(self.modules_to_save or [])):
-            _refuse_tied(model, name)
-        if self.bias != "none" and not any(key.endswith(".bias") for key, _ in model.named_parameters()):
-            raise ConfigError(f"adapter.bias: {self.bias!r}, but {type(model).__name__} has no bias terms; use 'none'")
+    def experts_left(self) -> str:
+        """Return why this adapter does not reach weights that are no linear layer's, such as fused experts; "" if not."""
+        return f"{type(self).__name__} reaches linear layers alone"
+
+    def _targets(self, model: PreTrainedModel) -> Targets:
+        """Return what is adapted.
+
+        Raises:
+            ConfigError: a name fits no layer, or one that PEFT would put on fused experts.
+        """
+        modules = resolve_modules(model, self.target_modules)
+        experts = read_as_experts(model, self._config(target_modules=modules))
+        reached = [] if self.experts_left() else list(plain_weights(model, experts))
+        if len(reached) < len(experts) and self.target_modules != ALL:
+            raise ConfigError(
+                f"adapter.target_modules: PEFT takes {experts[0]!r} of {type(model).__name__} for its experts, and "
+                f"the linear layers of that name cannot be named otherwise ({self.experts_left() or 'they are quantized'}); "
+                "leave it out"
+            )
+        return Targets([name for name in modules if name not in experts], reached)
 
     def save(self, network: nn.Module, folder: Path) -> None:
         """Write ``adapter_model.safetensors`` and ``adapter_config.json``, which PEFT alone can open."""
@@ -79,6 +104,8 @@ class PeftAdapter(Adapter):
         config.inference_mode = True
         targets: Any = config
         targets.target_modules = sorted(targets.target_modules)
+        if getattr(config, "target_parameters", None):
+            targets.target_parameters = sorted(targets.target_parameters)
         replace_file(folder / "adapter_model.safetensors", tensors)
         config.save_pretrained(str(folder))
 
@@ -124,7 +151,7 @@ class PeftAdapter(Adapter):
         """
         layers = list(tuner_layers(network))
         for name, layer in layers:
-            if is_quantized(layer.get_base_layer()):
+            if not parameter_name(layer) and is_quantized(layer.get_base_layer()):
                 kind = type(layer.get_base_layer()).__name__
                 raise ConfigError(f"adapter: cannot merge into the {kind} at {name}: open the backbone unquantized")
         with torch.no_grad():
@@ -133,18 +160,17 @@ class PeftAdapter(Adapter):
         return cast("PreTrainedModel", cast(Any, network).base_model.unload())
 
     def _merge_layer(self, name: str, layer: Any) -> None:
-        base = layer.get_base_layer()
-        dtype = base.weight.dtype
+        base, dtype = layer.get_base_layer(), own_weight(layer).dtype
         # In float32, because a 16-bit sum of base and update rounds small updates away.
         layer.float()
         weight = self.effective_weight(layer)
         if not bool(torch.isfinite(weight).all()):
             raise UserError(f"adapter: the merged weight of {name} is not finite; the run has diverged")
-        base.weight.data = weight
+        own_weight(layer).data = weight
         base.to(dtype)
 
     def effective_weight(self, layer: nn.Module) -> Tensor:
-        """Return ``W + ΔW``, ``[out, in]``; of a layer that is not wrapped, or learns whole, its own weight."""
+        """Return ``W + ΔW``, ``[out, in]``, or that of fused experts; of a layer that is not wrapped, its own weight."""
         from peft.tuners.tuners_utils import BaseTunerLayer
         from peft.utils.integrations import dequantize_module_weight
 
@@ -153,7 +179,8 @@ class PeftAdapter(Adapter):
             return cast(Tensor, inner.modules_to_save[NAME].weight)
         if not isinstance(inner, BaseTunerLayer):
             return cast(Tensor, dequantize_module_weight(inner))
-        return self._combine(inner, dequantize_module_weight(inner.get_base_layer()))
+        stored = own_weight(inner) if parameter_name(inner) else dequantize_module_weight(inner.get_base_layer())
+        return self._combine(inner, stored)
 
     def _combine(self, layer: Any, weight: Tensor) -> Tensor:
         """Return the weight of a wrapped layer from that of its base, in the wider dtype of the two."""
@@ -166,45 +193,27 @@ class PeftAdapter(Adapter):
         return delta
 
 
+def parameter_name(layer: Any) -> str:
+    """Return the name of the parameter that PEFT has wrapped instead of a linear layer; "" for a linear layer."""
+    return str(getattr(layer, "parameter_name", ""))
+
+
+def own_weight(layer: Any) -> Tensor:
+    """Return the frozen weight under an adapted layer, as it is stored."""
+    return cast(Tensor, getattr(layer.get_base_layer(), parameter_name(layer) or "weight"))
+
+
+def base_name(name: str, layer: Any) -> str:
+    """Return what a wrapped layer, or parameter, is called in the backbone."""
+    plain = name.removeprefix("base_model.model.").replace(".base_layer", "")
+    return f"{plain}.{parameter_name(layer)}" if parameter_name(layer) else plain
+
+
 def tuner_layers(network: nn.Module) -> Iterator[tuple[str, Any]]:
     """Yield name and module of every layer that PEFT wrapped."""
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     yield from ((name, module) for name, module in network.named_modules() if isinstance(module, BaseTunerLayer))
-
-
-def resolve_targets(model: PreTrainedModel, wanted: Sequence[str] | str) -> list[str]:
-    """Return the names of linear layers to adapt, sorted.
-
-    Raises:
-        ConfigError: a name means no linear layer of ``model``; the nearest ones are named.
-    """
-    head = model.get_output_embeddings()  # type: ignore[no-untyped-call]
-    linears = {key: module for key, module in model.named_modules() if hasattr(module, "in_features")}
-    if wanted == "all-linear":
-        return sorted({key.rpartition(".")[2] for key, module in linears.items() if module is not head})
-    for name in wanted:
-        if not any(matches(name, key) for key in linears):
-            known = nearest(name, (key.rpartition(".")[2] for key in linears))
-            kind = type(model).__name__
-            raise ConfigError(f"adapter.target_modules: {name!r} is no linear layer of {kind}; nearest: {known}")
-    if not wanted:
-        raise ConfigError("adapter.target_modules: the list is empty; name linear layers or write all-linear")
-    return sorted(set(wanted))
-
-
-def _refuse_tied(model: PreTrainedModel, name: str) -> None:
-    embedding: Any = model.get_input_embeddings()
-    head: Any = model.get_output_embeddings()  # type: ignore[no-untyped-call]
-    if head is None or embedding is None or head.weight is not embedding.weight:
-        return
-    for key, module in model.named_modules():
-        if module in (embedding, head) and matches(name, key):
-            remedy = "leave it out, or use a backbone with tie_word_embeddings: false"
-            raise ConfigError(
-                f"adapter: {name!r} shares its weight with the model's other embedding, so that adapting one of "
-                f"them would untie them or change both; {remedy}"
-            )
 
 
 def _compare(expected: dict[str, Tensor], found: dict[str, Tensor], folder: Path) -> None:

@@ -21,7 +21,8 @@ class VeRA(PeftAdapter):
         dropout: dropout on the adapter's input.
         d_initial: where the vector ``d`` starts; ``b`` starts at zero.
         projection_seed: seed of the shared projections; they are saved as well.
-        target_modules: names of linear layers to adapt, or ``all-linear`` for each one but the output head.
+        target_modules: names of linear layers to adapt; by default, or with ``all-linear``, each one but routers and
+            the output head.
         modules_to_save: names of modules that learn whole beside the adapter.
         bias: which bias terms learn: ``none``, ``all`` of the model, or those of the ``adapted`` layers.
     """
