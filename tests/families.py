@@ -39,13 +39,29 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
         {"head_dim": 16, "shared_expert_intermediate_size": 16} | LINEAR | EXPERTS,
     ),
     "qwen3_next": ("Qwen3NextConfig", {"head_dim": 16, "shared_expert_intermediate_size": 16} | LINEAR | EXPERTS),
+    "llama": ("LlamaConfig", {}),
+    "mistral": ("MistralConfig", {"sliding_window": 8}),
+    "mixtral": ("MixtralConfig", {"num_local_experts": 4, "tie_word_embeddings": False}),
+    "gemma2": ("Gemma2Config", {"head_dim": 16, "sliding_window": 8, "final_logit_softcapping": 5.0}),
+    "gemma3": ("Gemma3TextConfig", {"head_dim": 16, "sliding_window": 8}),
+    "phi3": ("Phi3Config", {"tie_word_embeddings": False}),
+    "smollm3": ("SmolLM3Config", {}),
+    "olmo3": ("Olmo3Config", {"sliding_window": 8, "tie_word_embeddings": False}),
+    "granite": ("GraniteConfig", {"logits_scaling": 4.0, "residual_multiplier": 0.5}),
+    "granitemoe": ("GraniteMoeConfig", {"logits_scaling": 4.0, "num_local_experts": 4, "num_experts_per_tok": 2}),
 }
 """Configuration class and fields beside ``SHAPE`` by family; a field of ``SHAPE`` is replaced where it is named."""
+
+REFUSED: dict[str, tuple[str, dict[str, Any]]] = {
+    "mamba": ("MambaConfig", {"state_size": 8, "num_hidden_layers": 2}),
+    "t5": ("T5Config", {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4}),
+}
+"""The same for families that cannot be used: rows of unlike length go wrong in Mamba, and T5 is no causal model."""
 
 HYBRID = ("qwen3_5", "qwen3_5_moe", "qwen3_next")
 """Families with linear-attention layers."""
 
-MOE = ("qwen3_moe", "qwen3_5_moe", "qwen3_next")
+MOE = ("qwen3_moe", "qwen3_5_moe", "qwen3_next", "mixtral", "granitemoe")
 """Families with experts, whose grouped products take no float64."""
 
 

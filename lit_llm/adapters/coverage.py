@@ -77,29 +77,36 @@ def layer_kind(model: PreTrainedModel, name: str, module: nn.Module, weight: Ten
 
 def _own_weights(network: nn.Module) -> Iterator[tuple[str, nn.Module, Tensor]]:
     """Yield name, module and weight of each parameter of the backbone, once, as if no adapter had wrapped it."""
-    prefix = getattr(getattr(network, "base_model", None), "prefix", None)
-    seen: set[int] = set()
+    seen = _added(network)
     for place, module in causal_lm(network).named_modules():
-        parts = place.split(".")
-        if ".modules_to_save." in f"{place}." or (prefix and any(part.startswith(prefix) for part in parts)):
-            continue
-        plain = ".".join(part for part in parts if part not in ("base_layer", "original_module"))
+        parts = [part for part in place.split(".") if part not in ("base_layer", "original_module")]
         for key, weight in module.named_parameters(recurse=False):
-            if id(weight) not in seen and not (prefix and key.startswith(prefix)):
+            if id(weight) not in seen:
                 seen.add(id(weight))
-                yield f"{plain}.{key}", module, weight
+                yield ".".join([*parts, key]), module, weight
+
+
+def _added(network: nn.Module) -> set[int]:
+    """Return the identities of the weights that an adapter has added to the backbone."""
+    from peft.utils.other import ModulesToSaveWrapper
+
+    parts: list[Any] = [m.modules_to_save for m in network.modules() if isinstance(m, ModulesToSaveWrapper)]
+    for _, layer in tuner_layers(network):
+        names = (*layer.adapter_layer_names, *layer.other_param_names)
+        parts += [part for name in names if isinstance(part := getattr(layer, name, None), nn.Module)]
+    return {id(weight) for part in parts for weight in part.parameters()}
 
 
 def _reached(network: nn.Module) -> set[int]:
     """Return the identities of the backbone's weights that change, or that something is added to."""
-    from peft.utils.other import AuxiliaryTrainingWrapper
+    from peft.utils.other import ModulesToSaveWrapper
 
     found = {id(weight) for weight in network.parameters() if weight.requires_grad}
     for _, layer in tuner_layers(network):
         if any(weight.requires_grad for weight in layer.parameters()):
             found.add(id(own_weight(layer)))
     for module in network.modules():
-        if isinstance(module, AuxiliaryTrainingWrapper):
+        if isinstance(module, ModulesToSaveWrapper):
             found |= {id(weight) for weight in module.original_module.parameters()}
     return found
 

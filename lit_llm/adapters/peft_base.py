@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
@@ -72,12 +73,16 @@ class PeftAdapter(Adapter):
         shared: dict[str, Any] = {"modules_to_save": whole or None, "bias": bias, "task_type": "CAUSAL_LM"}
         if targets.parameters:
             shared["target_parameters"] = targets.parameters
-        return cast(nn.Module, get_peft_model(model, self._config(target_modules=targets.modules, **shared)))
+        config = self._config(target_modules=targets.modules, **shared)
+        with warnings.catch_warnings():
+            # PEFT says so of patterns that fit a parameter too, and LoRA refuses those that fit nothing.
+            warnings.filterwarnings("ignore", message=r"The following \w+_pattern keys")
+            return cast(nn.Module, get_peft_model(model, config))
 
     _bias_prefix: ClassVar[str] = "lora"
 
     def experts_left(self) -> str:
-        """Return why this adapter does not reach weights that are no linear layer's, such as fused experts; "" if not."""
+        """Return why this adapter does not reach weights of no linear layer, such as fused experts; "" if it does."""
         return f"{type(self).__name__} reaches linear layers alone"
 
     def _targets(self, model: PreTrainedModel) -> Targets:
@@ -90,10 +95,10 @@ class PeftAdapter(Adapter):
         experts = read_as_experts(model, self._config(target_modules=modules))
         reached = [] if self.experts_left() else list(plain_weights(model, experts))
         if len(reached) < len(experts) and self.target_modules != ALL:
+            why = self.experts_left() or "they are quantized"
             raise ConfigError(
-                f"adapter.target_modules: PEFT takes {experts[0]!r} of {type(model).__name__} for its experts, and "
-                f"the linear layers of that name cannot be named otherwise ({self.experts_left() or 'they are quantized'}); "
-                "leave it out"
+                f"adapter.target_modules: PEFT takes {experts[0]!r} of {type(model).__name__} for its experts, and its "
+                f"linear layers of that name are out of reach ({why}); leave it out"
             )
         return Targets([name for name in modules if name not in experts], reached)
 
@@ -170,7 +175,7 @@ class PeftAdapter(Adapter):
         base.to(dtype)
 
     def effective_weight(self, layer: nn.Module) -> Tensor:
-        """Return ``W + ΔW``, ``[out, in]``, or that of fused experts; of a layer that is not wrapped, its own weight."""
+        """Return ``W + ΔW``, ``[out, in]`` (``[E, …]`` of fused experts); of a plain layer, its own weight."""
         from peft.tuners.tuners_utils import BaseTunerLayer
         from peft.utils.integrations import dequantize_module_weight
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class NF4(Quantizer):
     """Stores the weights of linear layers in NormalFloat 4, on a GPU or a CPU.
 
-    Embeddings, norms and the output head stay as they are.
+    Embeddings, norms, the output head and fused experts stay as they are; a run says how much that is.
 
     Args:
         double_quant: quantize the scales too, which saves 0.4 bits per weight.
@@ -53,8 +53,8 @@ class NF4(Quantizer):
 class Int8(Quantizer):
     """Stores the weights of linear layers in 8 bits with a scale for each row, on a GPU or a CPU.
 
-    Embeddings, norms and the output head stay as they are. Outside of training, the inputs of layers are rounded to 8
-    bits too, but for those above ``threshold``; so a validation differs a little from training.
+    Embeddings, norms, the output head and fused experts stay as they are. Outside of training, the inputs of layers
+    are rounded to 8 bits too, but for those above ``threshold``; so a validation differs a little from training.
 
     Args:
         threshold: inputs larger than this are multiplied in 16 bits.
