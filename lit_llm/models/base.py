@@ -236,8 +236,8 @@ class LitLM(LightningModule):
             raise ConfigError(
                 f"model.init_args.adapter: the checkpoint does not fit {type(self.adapter).__name__}: "
                 f"{len(missing)} weights are missing {missing[:1]}, {len(unknown)} unknown {unknown[:1]}, "
-                f"{len(wrong)} of another shape {wrong[:1]}; use the adapter settings of the run's config.yaml, and where "
-                "it is older than the default of all linear layers, target_modules: [q_proj, k_proj, v_proj, o_proj]"
+                f"{len(wrong)} of another shape {wrong[:1]}; use the adapter settings of the run's config.yaml (in "
+                "one that is older than the default of all linear layers, null means [q_proj, k_proj, v_proj, o_proj])"
             )
         return super().load_state_dict(state_dict, strict=False, assign=assign)
 
