@@ -87,3 +87,22 @@ class CountingLoRA(LoRA):
         found = list(batches)
         self.seen.append(len(found))
         super().initialize(network, found)
+
+
+class Spoil(Callback):
+    """Puts a number that is not finite into the gradient of some training batches, after their backward pass.
+
+    Args:
+        batches: which, counted from 0 over all epochs.
+        ever: spoil every batch from the first of them on.
+        value: what is put there.
+        process: the one process that does so.
+    """
+
+    def __init__(self, batches: list[int], ever: bool = False, value: float = float("inf"), process: int = 0) -> None:
+        self.batches, self.ever, self.value, self.process = batches, ever, value, process
+
+    def on_after_backward(self, trainer: Any, pl_module: Any) -> None:
+        now = trainer.fit_loop.epoch_loop.total_batch_idx
+        if trainer.global_rank == self.process and (now in self.batches or (self.ever and now > self.batches[0])):
+            next(w for w in pl_module.parameters() if w.grad is not None).grad.view(-1)[-1] = self.value

@@ -1,6 +1,7 @@
 """What every model shares: backbone → adapter, optimizer, checkpoints, exact normalisation of the loss."""
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -16,6 +17,7 @@ from lit_llm.models.backbone import EMBEDDED, Loading, fingerprint, open_model, 
 from lit_llm.models.head import AfterHead, after_head
 from lit_llm.models.schedule import Schedule, parameter_groups
 from lit_llm.models.start import first_batches, say_router_loss
+from lit_llm.models.window import Window, gradient_norm, refuse_step, refuse_weights, scaler_skips
 from lit_llm.paths import at_home
 from lit_llm.quantization import QAT, Quantizer, refusal, refuse_to_learn
 from lit_llm.quantization.qat import Ranges
@@ -95,8 +97,8 @@ class LitLM(LightningModule):
         self.strict_loading = False
         self._tokenizer: PreTrainedTokenizerBase | None = None
         self._base: str | None = None
-        self._window_loss: Tensor | None = None
-        self._window_tokens = 0.0
+        self._window = Window()
+        self._stepped = True
 
     @property
     def tokenizer(self) -> "PreTrainedTokenizerBase":
@@ -156,16 +158,14 @@ class LitLM(LightningModule):
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Seed dropout by epoch, batch and process, so that a resumed run draws what it would have drawn."""
         torch.manual_seed(derive(global_seed(), "step", self.current_epoch, batch_idx, self.global_rank))
+        self._window.rows.append(list(batch.ids))
         if self.qat:
             total: Any = self.trainer.estimated_stepping_batches
             self.log("train/weight_bits", float(self.qat.follow(self.global_step, total)))
 
     def normalise_later(self, summed: Tensor, tokens: int) -> Tensor:
         """Note a micro-batch's summed loss and target tokens; the gradient is divided once per optimizer step."""
-        # Kept on the device: reading it here would make the CPU wait for every micro-batch.
-        noted = summed.detach().float()
-        self._window_loss = noted if self._window_loss is None else self._window_loss + noted
-        self._window_tokens += tokens
+        self._window.note(summed, tokens)
         penalty = self.adapter.penalty(self.network) if self.network is not None else None
         return summed if penalty is None else summed + penalty * tokens
 
@@ -173,33 +173,34 @@ class LitLM(LightningModule):
         """Divide gradients by the target tokens of the window over all processes, before they are clipped.
 
         Raises:
-            UserError: if the loss is not finite.
+            UserError: if loss or gradient is not finite; the step is not taken.
         """
-        loss = self._window_loss if self._window_loss is not None else torch.zeros((), device=self.device)
-        window = torch.stack([loss.double(), torch.tensor(self._window_tokens, device=loss.device).double()])
-        window = self.trainer.strategy.reduce(window, reduce_op="sum")
-        self._window_loss, self._window_tokens = None, 0.0
-        summed, tokens = float(window[0]), max(1.0, float(window[1]))
-        if not torch.isfinite(window[0]):
-            raise UserError(
-                f"train/loss is {summed} at step {self.global_step}: lower model.init_args.optimizer.init_args.lr, or "
-                "use trainer.precision 32-true"
-            )
-        if self.qat:
-            self.qat.before_step()
+        window, self._window = self._window, Window()
+        gradients = [w.grad for w in self.parameters() if w.grad is not None]
+        norm = gradient_norm(gradients, self.device)
+        counted = torch.tensor(window.tokens, device=self.device).double()
+        # One process may see what others do not, where each holds a part of the weights.
+        noted = torch.stack([window.loss(self.device).double(), counted, (~norm.isfinite()).double()])
+        summed, tokens, broken = self.trainer.strategy.reduce(noted, reduce_op="sum").tolist()
+        tokens = max(1.0, tokens)
         # Lightning has divided by the accumulation constant, and DDP by the number of processes.
         scale = self.trainer.accumulate_grad_batches * self.trainer.world_size / tokens
+        self._stepped = not broken
+        if not math.isfinite(summed) or (broken and not scaler_skips(self.trainer)):
+            refuse_step(self.trainer, self, window, summed / tokens, float(norm) * scale)
+        if self.qat:
+            self.qat.before_step()
         # Gradients were summed unscaled, because a window's number of tokens is known only at its end.
-        gradients = [w.grad for w in self.parameters() if w.grad is not None]
         torch._foreach_mul_(gradients, scale)
         self.log("train/loss", summed / tokens, prog_bar=True)
-        self.log("train/grad_norm", torch.linalg.vector_norm(torch.stack([g.float().norm() for g in gradients])))
+        self.log("train/grad_norm", (norm * scale).float())
         self.log("train/lr", optimizer.param_groups[0]["lr"])
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Step, then let the adapter follow (AdaLoRA moves its ranks), before any callback writes a checkpoint."""
         super().optimizer_step(*args, **kwargs)
-        if self.network is not None:
+        # Of a step that float16's scaler has left out, the gradient means nothing.
+        if self.network is not None and self._stepped:
             total: Any = self.trainer.estimated_stepping_batches
             self.adapter.after_step(self.network, self.global_step + 1, total)
 
@@ -264,7 +265,8 @@ class LitLM(LightningModule):
         }
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add which base the weights belong to."""
+        """Add which base the weights belong to; raises UserError if one of them is not finite."""
+        refuse_weights(checkpoint["state_dict"], self.global_step)
         checkpoint["lit_llm"] = {
             "version": __version__,
             "backbone": self.backbone,
@@ -300,6 +302,7 @@ class LitLM(LightningModule):
         """
         if self.network is None:
             raise UserError("model: there is nothing to save before configure_model()")
+        refuse_weights(self.state_dict(), self.global_step)
         self.adapter.save(self.network, folder)
         complete_trained(folder, self)
 
