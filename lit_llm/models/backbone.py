@@ -96,6 +96,7 @@ def open_model(
     Raises:
         ConfigError: if it cannot be found or is no causal language model, saying what to do.
     """
+    import torch
     from transformers import AutoModelForCausalLM
 
     backbone = at_home(backbone)
@@ -133,6 +134,9 @@ def open_model(
         quantizer.after_loading(model)
     elif stored:
         model = unpacked(model)
+    if dtype == torch.float64:
+        # Products of experts at once, transformers' usual way, are not made for it; one by one they are.
+        model.set_experts_implementation("eager")
     model.generation_config = _plain_generation(model, backbone, loading)
     if Path(backbone).is_dir():
         # PEFT notes this name in its files, which must mean the same from any folder.
@@ -199,15 +203,21 @@ def _config(backbone: str, loading: Loading) -> Any:
         )
     except (OSError, ValueError) as error:
         raise _not_found(backbone, "configuration", error) from error
-    unknown = [key for key in loading.config_overrides if not hasattr(config, key)]
+    # Of a base that sees images too, the language model alone is opened.
+    _override(config.get_text_config() if loading.config_overrides else config, loading.config_overrides, backbone)
+    return config
+
+
+def _override(config: Any, fields: dict[str, Any], backbone: str) -> None:
+    unknown = [key for key in fields if not hasattr(config, key)]
     if unknown:
         raise ConfigError(f"model.init_args.loading.config_overrides.{unknown[0]}: {backbone} has no such field")
-    for key, value in loading.config_overrides.items():
+    # Many list a type for each layer, which must follow a changed depth: the pattern ends earlier, or goes on.
+    kinds = getattr(config, "layer_types", None)
+    if kinds and "num_hidden_layers" in fields and "layer_types" not in fields:
+        fields = fields | {"layer_types": [kinds[at % len(kinds)] for at in range(fields["num_hidden_layers"])]}
+    for key, value in fields.items():
         setattr(config, key, value)
-    # Qwen3 lists a type for each layer, which must follow a changed depth.
-    if getattr(config, "layer_types", None) and "num_hidden_layers" in loading.config_overrides:
-        config.layer_types = config.layer_types[: config.num_hidden_layers]
-    return config
 
 
 def _plain_config(config: Any) -> str:

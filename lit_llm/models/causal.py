@@ -13,6 +13,7 @@ from lit_llm.generation import Constraint, Generation, Generator
 from lit_llm.metrics import FieldScore, TextMetric
 from lit_llm.models.base import LitLM
 from lit_llm.models.loss import chunked_cross_entropy, labelled_states
+from lit_llm.models.packing import refuse_packed
 from lit_llm.results import place
 
 
@@ -93,6 +94,8 @@ class CausalLM(LitLM):
         given = (
             {"input_ids": batch.input_ids} if batch.inputs_embeds is None else {"inputs_embeds": batch.inputs_embeds}
         )
+        if batch.position_ids is not None:
+            refuse_packed(self.language_model, batch.position_ids)
         decoder = self.language_model.base_model
         return decoder(**inputs, **given, use_cache=False).last_hidden_state  # type: ignore[no-any-return]
 
