@@ -113,7 +113,7 @@ CONFIGURATION = {
     "text for a number": typed(
         "--data.init_args.batch_size many", "data.init_args.batch_size", "must be a whole number, got many"
     ),
-    "zero": typed("--data.init_args.batch_size 0", "data.init_args.batch_size is 0: use 1 or more"),
+    "zero": typed("--data.init_args.batch_size 0", "data.batch_size (on the command line): must be at least 1, got 0"),
     "class": typed(
         "--model.class_path lit_llm.models.CausalLMM", "model.class_path", "did you mean lit_llm.models.CausalLM?"
     ),
@@ -194,7 +194,7 @@ CONFIGURATION = {
         "trainer.callbacks.init_args.monitor: not set; lightning.pytorch.callbacks.EarlyStopping needs it",
     ),
     "impossible value": written(
-        "model:\n  init_args:\n    schedule: {warmup: -1}\n", "model.init_args.schedule: warmup -1.0 must be >= 0"
+        "model:\n  init_args:\n    schedule: {warmup: -1}\n", "model.schedule.warmup (more.yaml:3): must be at least 0"
     ),
     "no mapping": written("trainer: 3\n", "trainer (more.yaml:1): must hold keys such as max_epochs"),
     "list as run file": written("- model\n", "more.yaml:1: must hold keys such as model, data and trainer"),

@@ -276,7 +276,7 @@ def test_what_is_right_or_not_known_is_let_through(folder: Path, monkeypatch: py
         "test --config FINE.yaml --ckpt_path none",
     ):
         verb, *options = line.split()
-        inputs.check(verb, options)
+        inputs.check(verb, inputs.settings(options))
 
 
 @pytest.mark.parametrize("verb", VERBS)

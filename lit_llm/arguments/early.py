@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lit_llm.arguments import inputs
+from lit_llm.arguments import inputs, ranges
 from lit_llm.arguments.foreign import named
 from lit_llm.arguments.misplaced import wrong_place
 from lit_llm.arguments.run_files import check_all
@@ -40,7 +40,9 @@ def check_run(verb: str, options: Sequence[str]) -> None:
         raise ConfigError(f"config: not set; name a run file, such as --config {EXAMPLE}")
     check_all(options)
     if not asks:
-        inputs.check(verb, options)
+        said = inputs.settings(options)
+        inputs.check(verb, said)
+        ranges.check(said)
 
 
 def check_command(options: Sequence[str]) -> None:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from lit_llm.arguments.yaml_text import loader
 from lit_llm.paths import at_home
 
 HERE = "{here}"
@@ -32,6 +33,6 @@ def teach_jsonargparse() -> None:
     from jsonargparse import get_loader, set_loader
     from yaml import YAMLError
 
-    plain = get_loader("yaml")
+    plain = loader(get_loader("yaml"))
     # While a file is read, jsonargparse's working folder is the file's.
     set_loader("yaml", lambda stream: resolved(plain(stream), Path.cwd()), exceptions=(YAMLError,))

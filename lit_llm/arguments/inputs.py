@@ -11,6 +11,7 @@ import yaml
 
 from lit_llm.arguments.here import resolved
 from lit_llm.arguments.run_files import SUFFIXES, compose
+from lit_llm.arguments.yaml_text import whole
 from lit_llm.errors import ConfigError, DataError
 from lit_llm.paths import at_home, missing_base, no_base, similar
 
@@ -41,17 +42,20 @@ class Leaf:
     place: str
 
 
-def check(verb: str, options: Sequence[str]) -> None:
+def check(verb: str, tree: Mapping[str, Any]) -> None:
     """Check that what a verb will read is there.
 
     Only settings of this project's classes are looked at: those of others may mean something else. A value that stands
     for several files is left to the class that knows how.
 
+    Args:
+        verb: such as ``fit``.
+        tree: what run files and options say, as ``settings`` returns it.
+
     Raises:
         DataError: if a data file is not there.
         ConfigError: if another file, a checkpoint or the folder of a base is not there.
     """
-    tree = settings(options)
     wanted = STAGES.get(verb, ())
     data = tree.get("data")
     if verb == "predict" and not any(leaf.value for _, leaf in _leaves(data, ("predict",))):
@@ -102,12 +106,12 @@ def _file(path: Path) -> Any:
 
 
 def _given(value: str) -> Any:
-    """Return a value of the command line: text, the path of a fragment, or a mapping."""
+    """Return a value of the command line: text, the path of a fragment, a mapping or a list."""
     if value.endswith(SUFFIXES) and Path(value).is_file():
         return _file(Path(value))
-    if value.startswith("{"):
+    if value.startswith(("{", "[")):
         try:
-            root = yaml.compose(value, Loader=yaml.SafeLoader)
+            root = yaml.compose(whole(value), Loader=yaml.SafeLoader)
         except yaml.YAMLError:
             return Leaf(None, TYPED)
         return _tree(Path(), root, frozenset()) if root else {}

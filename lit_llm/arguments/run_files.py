@@ -9,6 +9,7 @@ from pathlib import Path
 import yaml
 
 from lit_llm.arguments.here import HERE, resolved
+from lit_llm.arguments.yaml_text import half, whole
 from lit_llm.errors import ConfigError
 from lit_llm.paths import similar
 
@@ -77,7 +78,7 @@ def compose(path: Path) -> yaml.Node | None:
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
-        return yaml.compose(text, Loader=yaml.SafeLoader)
+        return yaml.compose(whole(text), Loader=yaml.SafeLoader)
     except UnicodeDecodeError as error:
         line = path.read_bytes()[: error.start].count(b"\n") + 1
         raise ConfigError(f"{path}:{line}: is not UTF-8; save it as UTF-8") from error
@@ -100,6 +101,7 @@ def _check_node(path: Path, node: yaml.Node, seen: set[Path]) -> None:
     if fragment and fragment.resolve() not in seen:
         root = compose(fragment)
         _check_node(fragment, root or yaml.SequenceNode("", []), seen | {fragment.resolve()})
+    _refuse_half(path, node)
     if isinstance(node, yaml.MappingNode):
         _check_keys(path, node)
         for _, value in node.value:
@@ -112,11 +114,18 @@ def _check_node(path: Path, node: yaml.Node, seen: set[Path]) -> None:
 def _check_keys(path: Path, node: yaml.MappingNode) -> None:
     lines: dict[str, int] = {}
     for key, _ in node.value:
+        _refuse_half(path, key)
         line = key.start_mark.line + 1
         if str(key.value) in lines:
             first = lines[str(key.value)]
             raise ConfigError(f"{path}:{line}: key '{key.value}' is already on line {first}; keep one of them")
         lines[str(key.value)] = line
+
+
+def _refuse_half(path: Path, node: yaml.Node) -> None:
+    if isinstance(node, yaml.ScalarNode) and (found := half(node.value)):
+        place = f"{path}:{node.start_mark.line + 1}"
+        raise ConfigError(f"{place}: holds {found}, which is half a character: write the character itself")
 
 
 def _fragment(path: Path, node: yaml.Node | None) -> Path | None:

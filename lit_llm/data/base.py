@@ -17,9 +17,9 @@ from lit_llm.batch import Batch
 from lit_llm.data.asking import Asking
 from lit_llm.data.batches.batching import PlannedLoader, eval_loader, plan, rounded_up, sorted_batches
 from lit_llm.data.batches.collating import collate
-from lit_llm.data.batches.resuming import Progress, check_same_rows
+from lit_llm.data.batches.resuming import Progress, check_same_rows, check_validated
 from lit_llm.data.hygiene.auditing import AuditReport, repeated_texts, row_counts, shown_rows, unlabelled
-from lit_llm.data.settings import positive, stage_name
+from lit_llm.data.settings import at_least, positive, stage_name
 from lit_llm.data.table import TableData
 from lit_llm.data.tokens.dataset import Example, Row, Split
 from lit_llm.data.tokens.encoding import Encoder
@@ -104,8 +104,8 @@ class LMData(Asking, TableData):
                 "set: name one, such as class_path: lit_llm.data.Augmenter"
             )
         self.pad_to_multiple_of = positive("pad_to_multiple_of", pad_to_multiple_of)
-        self.max_batch_tokens = max_batch_tokens
-        self.num_workers = num_workers
+        self.max_batch_tokens = None if max_batch_tokens is None else positive("max_batch_tokens", max_batch_tokens)
+        self.num_workers = at_least("num_workers", num_workers, 0)
         self.seed = global_seed() if seed is None else seed
         if augmenter is not None and augmenter.seed is None:
             augmenter.seed = self.seed
@@ -258,6 +258,7 @@ class LMData(Asking, TableData):
         steps = accumulated * world
         planned = plan(lengths, self.batch_size, steps, self.seed, self.pad_to_multiple_of, self.max_batch_tokens, draw)
         self.progress.check(planned.fingerprint(), planned.count(world))
+        check_validated(trainer, planned.count(world))
         self.note_skipped()
         return PlannedLoader(
             rows,

@@ -15,8 +15,13 @@ def stage_name(stage: str) -> str:
 
 def positive(name: str, value: int) -> int:
     """Return a setting that is 1 or more; a smaller one is a ConfigError."""
-    if value < 1:
-        raise ConfigError(f"data.init_args.{name} is {value}: use 1 or more")
+    return at_least(name, value, 1)
+
+
+def at_least(name: str, value: int, least: int) -> int:
+    """Return a setting that is ``least`` or more; a smaller one is a ConfigError."""
+    if value < least:
+        raise ConfigError(f"data.init_args.{name} is {value}: use {least} or more")
     return value
 
 

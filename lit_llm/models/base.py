@@ -71,6 +71,13 @@ class LitLM(LightningModule):
         merge: bool = False,
     ) -> None:
         super().__init__()
+        if not callable(optimizer):
+            raise ConfigError(
+                f"model.init_args.optimizer: is {optimizer}, and something has to move the weights: leave it out for "
+                "AdamW, or name one, such as class_path: torch.optim.AdamW"
+            )
+        if not 0 <= label_smoothing < 1:
+            raise ConfigError(f"model.init_args.label_smoothing is {label_smoothing}: use 0 or more, and less than 1")
         self.backbone = at_home(backbone)
         self.adapter = adapter or LoRA()
         self.loading = loading or Loading()

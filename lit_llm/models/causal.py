@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lit_llm.batch import FILLER, Batch, Prediction, as_text
+from lit_llm.errors import ConfigError
 from lit_llm.generation import Constraint, Generation, Generator
 from lit_llm.metrics import FieldScore, TextMetric
 from lit_llm.models.base import LitLM
@@ -43,6 +44,8 @@ class CausalLM(LitLM):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        if generate_every < 1:
+            raise ConfigError(f"model.init_args.generate_every is {generate_every}: use 1 or more")
         self.generator = generator or Generator()
         self.also = also or {}
         self.metrics = metrics or []

@@ -76,3 +76,25 @@ def check_same_rows(mine: dict[str, Any], saved: dict[str, Any], *, trains: bool
             f"data.init_args.train: the run to resume was trained on other rows (content {saved['content']}, here "
             f"{mine['content']}): resume with the file as it was, read as it was, or start a new run"
         )
+
+
+def check_validated(trainer: Any, batches: int) -> None:
+    """Refuse to wait for a validation that an epoch is too short for.
+
+    Args:
+        trainer: Lightning's, or None.
+        batches: of an epoch, on one process.
+
+    Raises:
+        ConfigError: with the number of batches.
+    """
+    every = getattr(trainer, "val_check_interval", None)
+    if not isinstance(every, int) or trainer.check_val_every_n_epoch is None:
+        return
+    limit = trainer.limit_train_batches
+    most = min(batches, limit if isinstance(limit, int) else int(batches * limit))
+    if every > most:
+        raise ConfigError(
+            f"trainer.val_check_interval is {every} batches, and an epoch has {most}: use {most} or less, a share such "
+            "as 1.0, or set trainer.check_val_every_n_epoch to null, which counts on over epochs"
+        )
