@@ -31,6 +31,7 @@ class Plan:
         faults: the bad rows.
         findings: what was seen and guessed, a line each.
         example: a text to ask for; None where none can be typed.
+        each: examples that a row gives, such as one for each direction of a pair.
     """
 
     task: str
@@ -45,6 +46,7 @@ class Plan:
     faults: list[Fault] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
     example: str | None = None
+    each: int = 1
 
     def data(self, **more: Any) -> LMData:
         """Return the data module, with further arguments."""

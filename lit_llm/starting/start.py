@@ -82,12 +82,13 @@ def start(options: Options) -> Path:
     lengths = _usable(plan, base, options)
     dealt = divide(plan, options.seed)
     sizes = {name: len(places) for name, places in dealt.items()}
-    budget = budget_for(plan.task, base, lengths, sizes["train"])
+    examples = {name: plan.each * size for name, size in sizes.items()}
+    budget = budget_for(plan.task, base, lengths, examples["train"])
     with written_whole(target) as folder:
         _write_rows(folder, plan, dealt)
         pace = _first_steps(folder, run_file(plan, base, budget)) if options.measure else None
-        budget = within(budget, pace, sizes, lengths, math.inf if base.gpu and not base.tiny else options.minutes)
-        time = _time(budget, pace, sizes, lengths)
+        budget = within(budget, pace, examples, lengths, math.inf if base.gpu and not base.tiny else options.minutes)
+        time = _time(budget, pace, examples, lengths)
         (folder / "run.yaml").write_text(run_file(plan, base, budget, options.seed), encoding="utf-8")
         text = guide.readme(target, plan, base, time, sizes, encoding)
         (folder / "README.md").write_text(text, encoding="utf-8")

@@ -108,6 +108,7 @@ def _plan(
     plan = Plan("translation", list(paths), "lit_llm.data.TranslationData", settings, rows, lines, compared=list(both))
     texts = sorted((row[both[0]] for row in rows), key=len)
     plan.example = texts[len(texts) // 2] if texts else None
+    plan.each = 2
     return plan
 
 

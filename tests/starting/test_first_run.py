@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+import lit_llm.data
 from lit_llm.__main__ import main
+from lit_llm.models import CausalLM
 from lit_llm.starting import guide
 from lit_llm.starting.bases import Base
 from lit_llm.starting.budgets import Budget, seconds, within
@@ -103,3 +106,18 @@ def test_the_log_fits_the_epoch(rows: int, every: int) -> None:
 def test_part_of_an_epoch_is_said() -> None:
     said = str(guide.Time(600.0, 70, 1, 200, test=61.0))
     assert "70 steps of the 200 of an epoch" in said and said.endswith("`test` and `predict` take about 1 minute each")
+
+
+@pytest.mark.parametrize("task", [["extraction"], ["translation", "--languages", "aviso,hoja"]])
+def test_the_steps_that_are_told_are_those_of_the_run(here: Path, capsys: Captured, task: list[str]) -> None:
+    table(here / "w.csv", [f"c{k}" for k in range(30)], "folio")
+    assert main(["init", *task, "w.csv", "--no-measure"]) == 0
+    told = int(re.search(r"([\d,]+) steps", capsys.readouterr().out)[1].replace(",", ""))  # type: ignore[index]
+    config = yaml.safe_load((here / "w/run.yaml").read_text(encoding="utf-8"))
+    kind, settings = config["data"]["class_path"].rpartition(".")[2], config["data"]["init_args"]
+    files = {name: str(here / f"w/{name}.jsonl") for name in ("train", "valid")}
+    own = {key: value for key, value in settings.items() if key not in ("test", "schema")}
+    data = getattr(lit_llm.data, kind)(**own | files)
+    data.tokenizer = CausalLM(backbone=config["model"]["init_args"]["backbone"]).tokenizer
+    data.setup("fit")
+    assert told == len(data.train_dataloader()) * config["trainer"]["max_epochs"]
