@@ -110,7 +110,9 @@ def test_part_of_an_epoch_is_said() -> None:
 
 @pytest.mark.parametrize("task", [["extraction"], ["translation", "--languages", "aviso,hoja"]])
 def test_the_steps_that_are_told_are_those_of_the_run(here: Path, capsys: Captured, task: list[str]) -> None:
-    table(here / "w.csv", [f"c{k}" for k in range(30)], "folio")
+    value = '"{""n"": %d}"' if task == ["extraction"] else "Ana siwatl %d tlapatlalli iwan komitl"
+    rows = [f"Ana lleva {k} palas y {k * 7} cubos,{value % k}" for k in range(30)]
+    (here / "w.csv").write_text("\n".join(["aviso,hoja", *rows]), encoding="utf-8")
     assert main(["init", *task, "w.csv", "--no-measure"]) == 0
     told = int(re.search(r"([\d,]+) steps", capsys.readouterr().out)[1].replace(",", ""))  # type: ignore[index]
     config = yaml.safe_load((here / "w/run.yaml").read_text(encoding="utf-8"))
