@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 from pathlib import Path
 from typing import Any
@@ -110,8 +111,10 @@ def test_part_of_an_epoch_is_said() -> None:
 
 @pytest.mark.parametrize("task", [["extraction"], ["translation", "--languages", "aviso,hoja"]])
 def test_the_steps_that_are_told_are_those_of_the_run(here: Path, capsys: Captured, task: list[str]) -> None:
-    value = '"{""n"": %d}"' if task == ["extraction"] else "Ana siwatl %d tlapatlalli iwan komitl"
-    rows = [f"Ana lleva {k} palas y {k * 7} cubos,{value % k}" for k in range(30)]
+    letters = random.Random(0)
+    texts = [" ".join("".join(letters.choices("aeioltmnk", k=6)) for _ in range(8)) for _ in range(60)]
+    second = ['"{""n"": 1}"'] * 30 if task == ["extraction"] else texts[30:]
+    rows = [f"{one},{other}" for one, other in zip(texts, second, strict=False)]
     (here / "w.csv").write_text("\n".join(["aviso,hoja", *rows]), encoding="utf-8")
     assert main(["init", *task, "w.csv", "--no-measure"]) == 0
     told = int(re.search(r"([\d,]+) steps", capsys.readouterr().out)[1].replace(",", ""))  # type: ignore[index]
