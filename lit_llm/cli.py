@@ -16,6 +16,7 @@ from lit_llm.arguments import Parser, check_all, configuration_errors, unbuilt
 from lit_llm.arguments.resuming import changes
 from lit_llm.callbacks import PredictionWriter, RunCheckpoint
 from lit_llm.callbacks.essential import complete
+from lit_llm.callbacks.lock import marks
 from lit_llm.callbacks.loggers import loggers_of, name_runs
 from lit_llm.callbacks.replacing import REPLACED, held
 from lit_llm.callbacks.run_folder import Resumption, RunFolder
@@ -23,6 +24,7 @@ from lit_llm.callbacks.waiting import hold_back
 from lit_llm.data.base import LMData
 from lit_llm.errors import ConfigError
 from lit_llm.models.base import LitLM
+from lit_llm.models.checkpoints import check_checkpoint
 from lit_llm.storage import present
 
 
@@ -32,6 +34,10 @@ class LitCLI(LightningCLI):
     ``--ckpt_path`` takes ``best``, ``last``, ``none`` or a file. It defaults to ``none`` for ``fit`` and to ``best``
     for the other verbs, so that an untrained model is never measured by mistake.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._looked_at: set[str] = set()
+        super().__init__(*args, **kwargs)
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -108,6 +114,8 @@ class LitCLI(LightningCLI):
         """
         if self.trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
+        begun = next(c for c in self.trainer.callbacks if isinstance(c, RunFolder))  # type: ignore[attr-defined]
+        begun.seen = marks(self.folder)
         overwrite = self._get(self.config, "overwrite")
         checkpoint = self._checkpoint(self._get(self.config, "ckpt_path"))
         own = checkpoint is not None and _within(Path(checkpoint), self.folder)
@@ -127,7 +135,6 @@ class LitCLI(LightningCLI):
                 "--ckpt_path last, replace it with --overwrite true, or name another folder with "
                 "--trainer.default_root_dir"
             )
-        begun = next(c for c in self.trainer.callbacks if isinstance(c, RunFolder))  # type: ignore[attr-defined]
         if own:
             settings = yaml.safe_load(begun.parser.dump(begun.config, skip_unset=False))
             begun.resumption = Resumption(Path(str(checkpoint)), changes(self.folder, settings))
@@ -142,11 +149,15 @@ class LitCLI(LightningCLI):
         return kwargs
 
     def _checkpoint(self, given: str | None) -> str | None:
+        """Return the file that ``--ckpt_path`` means, once it has been looked at."""
         name = given or ("none" if self.subcommand == "fit" else "best")
         if name == "none":
             return None
-        path = self.folder / f"{name}.ckpt" if name in ("best", "last") else Path(name)
+        path = self.folder / f"{name}.ckpt" if name in ("best", "last") else Path(name).expanduser()
         if found := present(path):
+            if str(found) not in self._looked_at:
+                check_checkpoint(found, resumes=self.subcommand == "fit")
+            self._looked_at.add(str(found))
             return str(found)
         if name == "best" and present(self.folder / "last.ckpt"):
             raise ConfigError(

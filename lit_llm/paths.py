@@ -166,6 +166,13 @@ def _some(names: list[str], joined: str = ", ") -> str:
     return joined.join(sorted(names)[:6]) + (", …" if len(names) > 6 else "") if names else "none of that kind"
 
 
+def typed(path: Path) -> str:
+    """Return a path as a shell takes it, short where it lies in the current folder."""
+    absolute = Path(os.path.abspath(path))
+    inside = absolute.is_relative_to(Path.cwd())
+    return shlex.quote(str(absolute.relative_to(Path.cwd()) if inside else absolute))
+
+
 def interpreter() -> str:
     """Return how Python is called, such that it can be typed again in this shell."""
     return program().removesuffix(" -m lit_llm")

@@ -10,9 +10,11 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import Enum
 from pathlib import Path
 from typing import Any, NoReturn
 
+import yaml
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser
@@ -24,6 +26,8 @@ from lit_llm.errors import ConfigError, UserError
 from lit_llm.paths import similar
 
 teach_jsonargparse()
+# A configuration is saved as YAML, which knows no enumerations, such as the interval of Lightning's Timer.
+yaml.SafeDumper.add_multi_representer(Enum, lambda dumper, member: dumper.represent_data(member.value))
 
 
 class Refused(argparse.ArgumentError):

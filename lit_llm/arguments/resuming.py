@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from lit_llm.errors import ConfigError
+from lit_llm.models.base import ADAMW, adamw
 
 Change = tuple[str, Any, Any]
 
@@ -57,6 +58,7 @@ def changes(folder: Path, config: dict[str, Any]) -> list[Change]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         said = str(error).splitlines()[0]
         raise ConfigError(f"{path}: is not YAML ({said}): restore it to go on with its run") from None
+    before, config = _spelled_out(before), _spelled_out(config)
     found = [change for change in _differing(before, config, "") if not _matches(change[0], IGNORED)]
     refused = [change for change in found if not _matches(change[0], TAKEN_OVER + COMPARED)]
     if refused:
@@ -66,6 +68,16 @@ def changes(folder: Path, config: dict[str, Any]) -> list[Change]:
             "run in another --trainer.default_root_dir. Learning rate, schedule, trainer and generator may change"
         )
     return found
+
+
+def _spelled_out(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a configuration whose default optimizer is named by class and arguments, as another may be."""
+    model = config.get("model") or {}
+    made = model.get("init_args") or {}
+    if made.get("optimizer") != f"{adamw.__module__}.{adamw.__name__}":
+        return config
+    optimizer = {"class_path": "torch.optim.AdamW", "init_args": dict(ADAMW)}
+    return config | {"model": model | {"init_args": made | {"optimizer": optimizer}}}
 
 
 def _differing(old: Any, new: Any, key: str) -> Iterator[Change]:

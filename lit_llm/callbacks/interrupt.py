@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from lightning.pytorch.callbacks import Callback
 
 from lit_llm.callbacks.checkpoint import RunCheckpoint
+from lit_llm.paths import program, typed
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
@@ -141,11 +142,9 @@ def _advice(trainer: Trainer) -> str:
     folder = Path(trainer.default_root_dir)
     if not (folder / "last.ckpt").exists() or _checkpoint(trainer) is None:
         return "Stopped before any checkpoint was written: start the run again."
-    if folder.is_relative_to(Path.cwd()):
-        folder = folder.relative_to(Path.cwd())
     return (
         f"Stopped after step {trainer.global_step}. To go on from there:\n"
-        f"  python -m lit_llm fit --config {folder / 'config.yaml'} --ckpt_path last"
+        f"  {program()} fit --config {typed(folder / 'config.yaml')} --ckpt_path last"
     )
 
 

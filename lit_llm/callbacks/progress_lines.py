@@ -14,6 +14,7 @@ from lightning.pytorch.callbacks import Callback
 from lit_llm.batch import FILLER, Batch
 from lit_llm.callbacks.throughput import TokenClock
 from lit_llm.errors import ConfigError
+from lit_llm.models.pace import last_step
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
@@ -204,7 +205,7 @@ def span(seconds: float) -> str:
 
 def _steps(trainer: Trainer) -> int:
     """Return the optimizer steps of the whole run; 0 where it has no end."""
-    total = trainer.estimated_stepping_batches
+    total = last_step(trainer)
     return int(total) if math.isfinite(total) else 0
 
 

@@ -5,10 +5,53 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
+
+from lit_llm.errors import ConfigError
 
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer
+
+
+def check_optimizers(trainer: Trainer, module: Any) -> None:
+    """Refuse to go on with an optimizer that cannot use what the checkpoint's has noted.
+
+    Args:
+        trainer: whose optimizers have been made, and not yet restored.
+        module: the model, which says how they are made.
+
+    Raises:
+        ConfigError: if the class is another, or a setting needs what the other has not noted.
+    """
+    state: dict[str, Any] = trainer._checkpoint_connector._loaded_checkpoint
+    if not state:
+        return
+    own, saved = [type(optimizer).__name__ for optimizer in trainer.optimizers], state["lit_llm"].get("optimizers")
+    if saved not in (None, own):
+        raise ConfigError(
+            f"model.init_args.optimizer: the run to resume has {saved[0]}, this command {own[0]}: what one has noted "
+            "means nothing to another; go on with the same, or start a new run"
+        )
+    noted = [key for group in state["optimizer_states"] for each in group["state"].values() for key in each]
+    if noted and (lacks := sorted(_notes(module) - set(noted))):
+        raise ConfigError(
+            f"model.init_args.optimizer.init_args: {own[0]} needs {', '.join(lacks)} of every weight with these "
+            "settings, which the run to resume has not noted: go on with the settings of its config.yaml, of which the "
+            "rate, decay and betas may change"
+        )
+
+
+def _notes(module: Any) -> set[str]:
+    """Return the names of what an optimizer as configured notes of a weight; of one that cannot be tried, none."""
+    weight = nn.Parameter(torch.zeros(2, 2))
+    weight.grad = torch.zeros(2, 2)
+    try:
+        optimizer = module.optimizer_factory([{"params": [weight]}])
+        optimizer.step()
+    except Exception:
+        return set()
+    return set(optimizer.state[weight])
 
 
 class OptimizerSettings:

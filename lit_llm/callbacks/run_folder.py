@@ -14,10 +14,14 @@ from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.utilities import rank_zero_info
 
 from lit_llm.callbacks.checkpoint import RunCheckpoint
+from lit_llm.callbacks.lock import FolderLock, marks
 from lit_llm.callbacks.monitors import check_monitors
 from lit_llm.callbacks.replacing import HISTORY, ahead, remove_traces, run_files, set_aside
-from lit_llm.callbacks.resumed import OptimizerSettings
+from lit_llm.callbacks.resumable import Stopping, check_callbacks
+from lit_llm.callbacks.resumed import OptimizerSettings, check_optimizers
 from lit_llm.callbacks.waiting import release
+from lit_llm.errors import UserError
+from lit_llm.models.pace import Pace, last_step
 from lit_llm.storage import recover, write_atomically
 
 if TYPE_CHECKING:
@@ -45,26 +49,43 @@ class RunFolder(SaveConfigCallback):
 
     A command that is refused, or fails before its first step, has changed nothing. A new run sets the files of an
     earlier one aside first, its weights before all others. A resumed run sets aside the checkpoints that it has not
-    come to, applies the optimizer's settings of its configuration, and writes that with its first checkpoint.
+    come to, applies the optimizer's settings of its configuration, and writes that with its first checkpoint. The
+    folder is held from before the model is loaded to the end, so that no other process trains in it.
     """
 
     resumption: Resumption | None = None
+    seen: dict[str, tuple[int, int]] | None = None
+    """What ``marks`` said when it was decided that this run may use its folder."""
+
+    _lock: FolderLock | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Refuse what is waited for in vain, before the model is loaded; write nothing."""
-        if stage == "fit":
-            check_monitors(trainer, pl_module)
+        if stage != "fit":
+            return
+        check_callbacks(trainer)
+        check_monitors(trainer, pl_module)
+        self._hold(trainer)
+        self._stopping = Stopping(trainer)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note the optimizer's settings before those of a checkpoint take their place."""
         check_monitors(trainer, pl_module)
+        check_optimizers(trainer, pl_module)
         self._settings = OptimizerSettings(trainer)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin: everything that can be refused has been looked at."""
+        """Begin: everything that can be refused has been looked at.
+
+        Raises:
+            UserError: if another process trains in the folder, or has done so since this command was begun.
+        """
+        if isinstance(pace := getattr(pl_module, "pace", None), Pace):
+            pace.follow(trainer)
         if trainer.is_global_zero:
             folder = Path(trainer.default_root_dir)
             folder.mkdir(parents=True, exist_ok=True)
+            self._hold(trainer)
             for name in ("best.ckpt", "last.ckpt", "adapter", "model"):
                 recover(folder / name)
             remove_traces(folder)
@@ -75,7 +96,8 @@ class RunFolder(SaveConfigCallback):
         trainer.strategy.barrier("RunFolder.begin")
         if trainer.ckpt_path:
             self._settings.apply(trainer)
-        if trainer.global_step < trainer.estimated_stepping_batches:
+            self._stopping.apply(trainer)
+        if trainer.global_step < last_step(trainer):
             release(trainer, trainer.global_step if self.resumption else 0)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -86,6 +108,30 @@ class RunFolder(SaveConfigCallback):
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Let the loggers of ``test`` begin."""
         release(trainer)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Let others have the folder."""
+        self._let_go()
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Let others have the folder."""
+        self._let_go()
+
+    def _hold(self, trainer: Trainer) -> None:
+        folder = Path(trainer.default_root_dir)
+        if not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
+        self._lock = self._lock or FolderLock()
+        self._lock.take(folder)
+        if self.seen is not None and marks(folder) != self.seen:
+            raise UserError(
+                f"trainer.default_root_dir: another process has trained in {folder} since this command was begun: look "
+                "at what it has left, then go on with --ckpt_path last, or name another folder"
+            )
+
+    def _let_go(self) -> None:
+        if self._lock:
+            self._lock.release()
 
     def _begin(self, trainer: Trainer, folder: Path) -> None:
         if (folder / "config.yaml").exists() or (folder / "metrics.csv").exists() or (folder / "last.ckpt").exists():
@@ -99,7 +145,7 @@ class RunFolder(SaveConfigCallback):
         if left := set_aside(folder, ahead(folder, resumption.checkpoint, weights)):
             rank_zero_info(f"checkpoints that this run has not come to are in {left}")
         step, changed = trainer.global_step, resumption.changed
-        total = trainer.estimated_stepping_batches
+        total = last_step(trainer)
         rank_zero_info(f"going on from {resumption.checkpoint} after step {step} of {total:.0f}")
         if step >= total:
             rank_zero_info("  no step is left: raise trainer.max_epochs or trainer.max_steps to train longer")

@@ -14,7 +14,9 @@ from torch import Tensor, nn
 from lit_llm.adapters import Adapter, LoRA, causal_lm
 from lit_llm.errors import ConfigError, UserError
 from lit_llm.models.backbone import EMBEDDED, Loading, fingerprint, open_model, open_tokenizer, weight_dtype
+from lit_llm.models.checkpoints import refuse_misfit
 from lit_llm.models.head import AfterHead, after_head
+from lit_llm.models.pace import Pace, planned
 from lit_llm.models.schedule import Schedule, parameter_groups
 from lit_llm.models.start import first_batches, say_router_loss
 from lit_llm.models.window import Window, gradient_norm, refuse_step, refuse_weights, scaler_skips
@@ -32,9 +34,12 @@ if TYPE_CHECKING:
 OptimizerFactory = Callable[[Any], torch.optim.Optimizer]
 
 
+ADAMW: dict[str, Any] = {"lr": 2e-4, "weight_decay": 0.01, "betas": (0.9, 0.95)}
+
+
 def adamw(params: Any) -> torch.optim.Optimizer:
     """Return AdamW with the settings that fine-tuning starts from."""
-    return torch.optim.AdamW(params, lr=2e-4, weight_decay=0.01, betas=(0.9, 0.95))
+    return torch.optim.AdamW(params, **ADAMW)
 
 
 class LitLM(LightningModule):
@@ -104,7 +109,7 @@ class LitLM(LightningModule):
         self.strict_loading = False
         self._tokenizer: PreTrainedTokenizerBase | None = None
         self._base: str | None = None
-        self._window = Window()
+        self._window, self.pace = Window(), Pace()
         self._stepped = True
 
     @property
@@ -156,10 +161,9 @@ class LitLM(LightningModule):
             raise ConfigError(f"model.init_args.optimizer: {error}") from error
         for group in optimizer.param_groups:
             group["lr"] *= group.pop("lr_scale")
-        total: Any = self.trainer.estimated_stepping_batches
-        if total == float("inf"):
+        if planned(self.trainer) == float("inf"):
             raise ConfigError("trainer.max_epochs: the schedule plans over the whole run: set max_epochs or max_steps")
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.schedule.factor(step, total))
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.schedule.factor(*self._place(step)))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
@@ -167,8 +171,11 @@ class LitLM(LightningModule):
         torch.manual_seed(derive(global_seed(), "step", self.current_epoch, batch_idx, self.global_rank))
         self._window.rows.append(list(batch.ids))
         if self.qat:
-            total: Any = self.trainer.estimated_stepping_batches
-            self.log("train/weight_bits", float(self.qat.follow(self.global_step, total)))
+            self.log("train/weight_bits", float(self.qat.follow(*self._place(self.global_step))))
+
+    def _place(self, step: int) -> tuple[int, Any]:
+        """Return where an optimizer step stands in the schedule, and how many steps that has."""
+        return self.pace.place(step, self.trainer), planned(self.trainer)
 
     def normalise_later(self, summed: Tensor, tokens: int) -> Tensor:
         """Note a micro-batch's summed loss and target tokens; the gradient is divided once per optimizer step."""
@@ -208,8 +215,7 @@ class LitLM(LightningModule):
         super().optimizer_step(*args, **kwargs)
         # Of a step that float16's scaler has left out, the gradient means nothing.
         if self.network is not None and self._stepped:
-            total: Any = self.trainer.estimated_stepping_batches
-            self.adapter.after_step(self.network, self.global_step + 1, total)
+            self.adapter.after_step(self.network, *self._place(self.global_step + 1))
 
     def on_fit_start(self) -> None:
         """Give an adapter that starts from data its training batches, unless the run is resumed."""
@@ -231,22 +237,11 @@ class LitLM(LightningModule):
         return {k: v for k, v in super().state_dict(*args, **kwargs).items() if k in learned}
 
     def load_state_dict(self, state_dict: Any, strict: bool = True, assign: bool = False) -> Any:
-        """Load the weights that learn.
-
-        Raises:
-            ConfigError: if one of them is missing or unknown, as when the adapter differs from the run's.
-        """
+        """Load the weights that learn; raises ConfigError if one is missing or unknown, as of another adapter."""
         learned = self._learned()
-        missing, unknown = sorted(learned - set(state_dict)), sorted(set(state_dict) - learned)
-        shapes = dict(self.named_parameters())
-        wrong = [k for k, v in state_dict.items() if k in learned and v.shape != shapes[k].shape]
-        if missing or unknown or wrong:
-            raise ConfigError(
-                f"model.init_args.adapter: the checkpoint does not fit {type(self.adapter).__name__}: "
-                f"{len(missing)} weights are missing {missing[:1]}, {len(unknown)} unknown {unknown[:1]}, "
-                f"{len(wrong)} of another shape {wrong[:1]}; use the adapter settings of the run's config.yaml (in "
-                "one that is older than the default of all linear layers, null means [q_proj, k_proj, v_proj, o_proj])"
-            )
+        refuse_misfit(
+            state_dict, {n: w for n, w in self.named_parameters() if n in learned}, type(self.adapter).__name__
+        )
         return super().load_state_dict(state_dict, strict=False, assign=assign)
 
     def _learned(self) -> set[str]:
@@ -279,6 +274,8 @@ class LitLM(LightningModule):
             "backbone": self.backbone,
             "base": self.base_fingerprint(),
             "adapter": self.adapter.state_dict(self.network) if self.network is not None else {},
+            "pace": self.pace.state_dict(),
+            "optimizers": [type(optimizer).__name__ for optimizer in self.trainer.optimizers],
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -297,6 +294,7 @@ class LitLM(LightningModule):
                 f"model.init_args.backbone: the checkpoint was trained on {saved['backbone']!r} ({saved['base']}), but "
                 f"{self.backbone!r} is {self.base_fingerprint()}: use the base that it was trained on"
             )
+        self.pace.load_state_dict(saved.get("pace", {}))
         if self.network is not None:
             self.adapter.load_state_dict(self.network, saved["adapter"])
             self._round(self.adapter)

@@ -16,6 +16,7 @@ from lit_llm.data.base import LMData
 from lit_llm.errors import ConfigError
 from lit_llm.models.backbone import Dtype, weight_dtype
 from lit_llm.models.base import LitLM
+from lit_llm.models.checkpoints import check_checkpoint
 from lit_llm.report.places import located
 from lit_llm.seeding import global_seed, seeded
 
@@ -146,6 +147,7 @@ def _load(model: LitLM, data: LMData, path: Path) -> None:
                 "or go on with fit --ckpt_path last"
             )
         raise ConfigError(f"run: there is no {path}: the run was stopped before its first checkpoint; go on with fit")
+    check_checkpoint(path, resumes=False)
     state = torch.load(path, map_location="cpu", weights_only=True)
     model.on_load_checkpoint(state)
     model.load_state_dict(state["state_dict"])
