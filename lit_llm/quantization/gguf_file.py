@@ -224,7 +224,10 @@ def _add_tokenizer(writer: Any, tokenizer: Any, size: int) -> None:
     writer.add_token_types(types)
     merges = parts["model"]["merges"]
     writer.add_token_merges([merge if isinstance(merge, str) else " ".join(merge) for merge in merges])
+    # The template writes it, by the name that the file gives it.
     writer.add_add_bos_token(False)
+    if tokenizer.bos_token_id is not None:
+        writer.add_bos_token_id(tokenizer.bos_token_id)
     if tokenizer.pad_token_id is not None:
         writer.add_pad_token_id(tokenizer.pad_token_id)
     if tokenizer.chat_template:
