@@ -31,8 +31,8 @@ class Asking:
         """
         return {"": self.format.context.messages("{text}", None)}  # type: ignore[attr-defined]
 
-    def template(self) -> str | None:
-        """Return the chat template that prompts are written with; None where parts have different ones."""
+    def template(self) -> str | dict[str, str]:
+        """Return the chat template that prompts are written with; several by name where parts have different ones."""
         return str(self.format.template)  # type: ignore[attr-defined]
 
     def question(self, text: str, **facts: Any) -> Example:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from lit_llm.errors import ConfigError, UserError
+from lit_llm.generation.stopping import own_templates
 
 if TYPE_CHECKING:
     import torch
@@ -230,5 +231,5 @@ def _add_tokenizer(writer: Any, tokenizer: Any, size: int) -> None:
         writer.add_bos_token_id(tokenizer.bos_token_id)
     if tokenizer.pad_token_id is not None:
         writer.add_pad_token_id(tokenizer.pad_token_id)
-    if tokenizer.chat_template:
-        writer.add_chat_template(tokenizer.chat_template)
+    if named := own_templates(tokenizer):
+        writer.add_chat_template([{"name": name, "template": text} for name, text in named.items()])

@@ -10,6 +10,9 @@ from typing import Any
 Turns = list[dict[str, str]]
 """A conversation up to the answer; ``{text}`` stands for the text in its last turn."""
 
+Templates = str | dict[str, str] | None
+"""One chat template, or several by name, of which one is called ``default``."""
+
 
 @dataclass(frozen=True)
 class About:
@@ -25,7 +28,7 @@ class About:
         rounded: whether weights were rounded while they learned.
         vectors: whether something beside words is read, which only lit_llm can do.
         prompts: the conversation before each kind of answer, by a name that is empty where there is one kind.
-        template: chat template that the prompts were written with; None for the tokenizer's.
+        template: chat template that the prompts were written with, several by name; None for the tokenizer's.
         generation: arguments of transformers' ``generate`` that answers were made with.
         schema: whether answers were held to a JSON schema.
     """
@@ -39,7 +42,7 @@ class About:
     rounded: bool = False
     vectors: bool = False
     prompts: dict[str, Turns] = field(default_factory=dict)
-    template: str | None = None
+    template: Templates = None
     generation: dict[str, Any] = field(default_factory=dict)
     schema: bool = False
 

@@ -131,7 +131,10 @@ def _asked(about: About, ends: Sequence[str]) -> list[str]:
         "`enable_thinking=False`. `{text}` stands for the text; nothing else stands around it.",
     ]
     for name, turns in about.prompts.items():
-        heading = f"`{name}`:\n\n" if name else ""
+        part = name.partition(" ")[0]
+        own = isinstance(about.template, dict) and part in about.template
+        written = f' with `chat_template="{part}"`' if own else ""
+        heading = f"`{name}`{written}:\n\n" if name else ""
         parts.append(f"{heading}```json\n{json.dumps(turns, ensure_ascii=False, indent=1)}\n```")
     ended = " or ".join(f"`{token}`" for token in ends)
     parts.append(f"An answer ends with {ended}. Answers were {how}, with at most {limit} tokens.")

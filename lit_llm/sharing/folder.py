@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lit_llm.generation import stop_ids
-from lit_llm.generation.stopping import turn_end
+from lit_llm.generation.stopping import own_templates, turn_end
+from lit_llm.sharing.about import Templates
 from lit_llm.storage import as_created
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def write_beside(
-    folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, template: str | None = None
+    folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, template: Templates = None
 ) -> None:
     """Complete a folder of weights, so that other programs ask, stop and read as the run does.
 
@@ -25,7 +26,7 @@ def write_beside(
         folder: holds the weights, and for a whole model its ``config.json``.
         model: a Hugging Face model.
         tokenizer: its tokenizer.
-        template: chat template that the model was trained with; by default the tokenizer's.
+        template: chat template that the model was trained with, or several by name; by default the tokenizer's.
     """
     ends = answer_ends(model, tokenizer, template)
     with as_trained(tokenizer, template):
@@ -36,16 +37,16 @@ def write_beside(
     as_created(folder)
 
 
-def answer_ends(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, template: str | None = None) -> list[int]:
+def answer_ends(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, template: Templates = None) -> list[int]:
     """Return the tokens that end an answer, the one that the chat template writes first."""
-    first = turn_end(tokenizer, template)
+    first = turn_end(tokenizer, template["default"] if isinstance(template, dict) else template)
     ids = stop_ids(tokenizer, model)
     return list(dict.fromkeys([first, *ids])) if first is not None else ids
 
 
 @contextmanager
-def as_trained(tokenizer: PreTrainedTokenizerBase, template: str | None = None) -> Iterator[None]:
-    """Give a tokenizer the chat template of a run meanwhile, and as its end token the one that ends a turn."""
+def as_trained(tokenizer: PreTrainedTokenizerBase, template: Templates = None) -> Iterator[None]:
+    """Give a tokenizer the chat templates of a run meanwhile, and as its end token the one that ends a turn."""
     anyone: Any = tokenizer
     before = anyone.chat_template, anyone.eos_token
     anyone.chat_template = template or before[0]
@@ -62,12 +63,17 @@ def as_trained(tokenizer: PreTrainedTokenizerBase, template: str | None = None) 
         anyone.chat_template, anyone.eos_token = before
 
 
-def _probe(tokenizer: Any) -> str:
+def _probe(tokenizer: Any) -> list[str]:
+    """Return a conversation as each template writes it."""
+    return [_written(tokenizer, template) for template in own_templates(tokenizer).values()]
+
+
+def _written(tokenizer: Any, template: str) -> str:
     turns = [{"role": role, "content": "a"} for role in ("system", "user", "assistant")]
     try:
-        return str(tokenizer.apply_chat_template(turns, tokenize=False))
+        return str(tokenizer.apply_chat_template(turns, chat_template=template, tokenize=False))
     except Exception:  # a template may refuse a system turn, and may do so in its own way
-        return str(tokenizer.apply_chat_template(turns[1:], tokenize=False))
+        return str(tokenizer.apply_chat_template(turns[1:], chat_template=template, tokenize=False))
 
 
 def _write_generation(folder: Path, model: Any, ends: list[int]) -> None:

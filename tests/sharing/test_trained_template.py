@@ -15,7 +15,10 @@ from tokenizers.processors import TemplateProcessing
 from transformers import AutoTokenizer
 
 from lit_llm.__main__ import main
+from lit_llm.data import ExtractionData, MixedData
+from lit_llm.errors import ConfigError
 from lit_llm.report import open_run
+from lit_llm.sharing import as_trained
 from tests import short_runs
 
 TURNS = "{% for m in messages %}<|{{ m.role }}|>{{ thought if m.role == 'assistant' }}{{ m.content }}{{ eos_token }}\n"
@@ -111,6 +114,28 @@ def test_a_run_goes_on_the_next_year(dated: Path, tmp_path: Path, monkeypatch: p
     assert AutoTokenizer.from_pretrained(run / "adapter").decode(asked_by(run / "adapter")) == asked
     assert asked.startswith("Friday 26 July 2024\n<|user|>quiero 2 panes")
     assert asked.endswith("<think>\n\n</think>\n\n")
+
+
+def test_parts_with_templates_of_their_own_hand_on_all(root: Path, tmp_path: Path) -> None:
+    tokenizer: Any = AutoTokenizer.from_pretrained(root / "checkpoints/qwen3-tiny")
+    own = tokenizer.chat_template
+    plain = str(root / "configs/template/plain.jinja")
+    mixed = MixedData({"notes": ExtractionData(chat_template=plain), "orders": ExtractionData()})
+    for part in mixed.parts.values():
+        part.tokenizer = tokenizer
+    with as_trained(tokenizer, mixed.template()):
+        tokenizer.save_pretrained(tmp_path)
+    assert tokenizer.chat_template == own
+    other: Any = AutoTokenizer.from_pretrained(tmp_path)
+    turns, settings = [{"role": "user", "content": "quiero 2"}], {"add_generation_prompt": True, "return_dict": False}
+    for name, template in (("notes", "notes"), ("orders", "orders"), ("notes", None)):
+        asked = mixed.parts[name].format.encode("quiero 2", None).input_ids
+        assert other.apply_chat_template(turns, chat_template=template, enable_thinking=False, **settings) == asked
+    named_first = MixedData({"notes": ExtractionData(chat_template=plain), "default": ExtractionData()})
+    for part in named_first.parts.values():
+        part.tokenizer = tokenizer
+    with pytest.raises(ConfigError, match="call the part otherwise"):
+        named_first.template()
 
 
 @pytest.mark.slow

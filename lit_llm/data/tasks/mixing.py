@@ -206,10 +206,21 @@ class MixedData(LMData):
             for inner, turns in part.conversations().items()
         }
 
-    def template(self) -> str | None:
-        """Return the chat template of the parts; None where they have different ones."""
-        found = {part.template() for part in self.parts.values()}
-        return found.pop() if len(found) == 1 else None
+    def template(self) -> str | dict[str, str]:
+        """Return the chat template of the parts; where they differ, each by the part's name, and the first as default.
+
+        Raises:
+            ConfigError: if a part is called ``default`` and is not the first.
+        """
+        found = {name: str(part.template()) for name, part in self.parts.items()}
+        first = next(iter(found.values()))
+        if len(set(found.values())) == 1:
+            return first
+        if found.get("default", first) != first:
+            raise ConfigError(
+                "data.init_args.parts: 'default' names the first part's template: call the part otherwise"
+            )
+        return {"default": first} | found
 
     def source(self, part: str | None = None) -> Any:
         """Return a part, which may be left unnamed where it is the only one.
