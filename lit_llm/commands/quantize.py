@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from lit_llm.commands.export import PROBE, in_float32, logits, relative, reloaded_logits, written_whole
 from lit_llm.errors import ConfigError, UserError
 from lit_llm.quantization import NF4, Int8, IntFormat, Quantizer, compressor
+from lit_llm.quantization.integers import refuse_experts
 from lit_llm.report.files import refuse_existing
 from lit_llm.sharing import complete_folder
 
@@ -28,6 +29,9 @@ TUNABLE = ("rtn", "hqq", "gptq", "awq", "autoround")
 
 SKIPPING = ("nf4", "int8")
 """Methods of one width, which can leave layers out."""
+
+PACKED = ("qat", "rtn", "hqq")
+"""Methods whose result is packed integers."""
 
 CALIBRATION = 128
 """Training rows that llm-compressor sees."""
@@ -89,6 +93,8 @@ def quantize(run: str, output: Path, checkpoint: str, method: str | None, settin
     model = opened.model
     method = method or ("qat" if model.qat else "rtn")
     form = _format(model, method, settings)
+    if method in PACKED:
+        refuse_experts(model.language_model, "--method", f"leave {method} out")
     ids = torch.tensor([opened.data.format.encode(PROBE, None).input_ids])
     in_float32(model)
     trained = logits(model.network, ids)

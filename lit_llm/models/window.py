@@ -54,8 +54,10 @@ class Window:
 
 def gradient_norm(gradients: list[Tensor], device: torch.device) -> Tensor:
     """Return the length of the whole gradient in float64; not finite where one number of it is not."""
-    norms = [torch.linalg.vector_norm(gradient, dtype=torch.float32) for gradient in gradients]
-    return torch.linalg.vector_norm(torch.stack(norms).double()) if norms else torch.zeros((), device=device).double()
+    # Half precision would overflow, and float64 cannot be narrowed.
+    wide = [torch.promote_types(gradient.dtype, torch.float32) for gradient in gradients]
+    norms = [torch.linalg.vector_norm(one, dtype=kind).double() for one, kind in zip(gradients, wide, strict=True)]
+    return torch.linalg.vector_norm(torch.stack(norms)) if norms else torch.zeros((), device=device).double()
 
 
 def scaler_skips(trainer: Trainer) -> bool:

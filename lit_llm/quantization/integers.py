@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from lit_llm.adapters.targets import expert_weights
 from lit_llm.errors import ConfigError
 
 WIDTHS = (2, 3, 4, 8)
@@ -211,3 +212,24 @@ def _fake_input() -> Any:
     from torchao.quantization.qat import IntxFakeQuantizeConfig, IntxFakeQuantizer
 
     return IntxFakeQuantizer(IntxFakeQuantizeConfig(torch.int8, "per_token", is_symmetric=False))
+
+
+def refuse_experts(model: Any, key: str, instead: str) -> None:
+    """Refuse to round a causal LM whose experts share one weight, which no linear layer holds.
+
+    They would stay as they are, and transformers opens no folder of packed integers whose experts are not packed.
+
+    Args:
+        model: a Hugging Face causal LM, under an adapter or not.
+        key: the setting that asked for it.
+        instead: what to do.
+
+    Raises:
+        ConfigError: if it has such experts.
+    """
+    if experts := expert_weights(model):
+        raise ConfigError(
+            f"{key}: {model.config.get_text_config().model_type} keeps its experts in weights of three dimensions "
+            f"({', '.join(experts)}), which are not rounded, and transformers opens no packed folder without them: "
+            f"{instead}; nf4 and int8 store the other layers"
+        )

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from lit_llm.errors import ConfigError
-from lit_llm.quantization.integers import WIDTHS, IntFormat, ranges
+from lit_llm.quantization.integers import WIDTHS, IntFormat, ranges, refuse_experts
 
 if TYPE_CHECKING:
     from lit_llm.adapters import Adapter
@@ -115,8 +115,9 @@ class QAT:
         """Return the final bits of each layer of a causal LM that is rounded, by its name.
 
         Raises:
-            ConfigError: if ``layers`` or ``group_size`` do not fit the model.
+            ConfigError: if ``layers`` or ``group_size`` do not fit the model, or it has fused experts.
         """
+        refuse_experts(model, KEY, "train without it")
         try:
             return self.format.plan(model)
         except ConfigError as error:

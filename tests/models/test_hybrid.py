@@ -10,9 +10,10 @@ import torch
 import transformers
 
 from lit_llm.batch import IGNORE, Batch
-from lit_llm.errors import DataError
+from lit_llm.errors import ConfigError, DataError
 from lit_llm.models import CausalLM, Loading
 from lit_llm.models.backbone import open_model, open_tokenizer
+from lit_llm.quantization import QAT
 from tests import families
 
 LENGTHS = [67, 3, 1, 64, 9, 17, 40, 5]
@@ -93,3 +94,15 @@ def test_of_a_base_that_sees_images_the_language_model_is_opened(family: str, ki
     deeper = Loading(random_init=True, config_overrides={"num_hidden_layers": 6})
     kinds = open_model(str(folder), deeper, torch.float32).config.layer_types
     assert kinds == [*["linear_attention"] * 3, "full_attention", *["linear_attention"] * 2]
+
+
+@pytest.mark.parametrize("family", ["qwen3_next", "qwen3_moe"])
+def test_rounding_that_leaves_experts_out_is_refused(family: str) -> None:
+    with pytest.raises(ConfigError, match=rf"model.init_args.qat: {family} keeps its experts .*gate_up_proj.*nf4"):
+        QAT(group_size=None).plan(families.build(family))
+
+
+def test_rounding_reaches_linear_attention() -> None:
+    plan = QAT(group_size=16).plan(families.build("qwen3_5"))
+    kinds = {name.rpartition(".")[2] for name in plan if ".layers.0.linear_attn." in name}
+    assert kinds == {"in_proj_qkv", "in_proj_z", "in_proj_a", "in_proj_b", "out_proj"}
