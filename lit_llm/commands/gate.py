@@ -26,6 +26,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         0 if every check passes, else 1.
     """
+    options = _options(argv)
+    if options["kind"] == "quality":
+        options["predictions"] = str(existing(options["predictions"]))
+
+    from lit_llm.report.files import write_report
+
+    kind, report = options.pop("kind"), options.pop("report")
+    gates: dict[str, Callable[..., tuple[list[Check], dict[str, Any]]]] = {
+        "quality": _quality,
+        "leakage": _leakage,
+        "latency": _latency,
+    }
+    checks, measured = gates[kind](**options)
+    for check in checks:
+        verdict = {True: "ok  ", False: "FAIL", None: "warn"}[check.passes]
+        print(f"{verdict}  {check.name}: {check.value:.4g}, {check.limit}")
+    for name, value in measured.items():
+        print(f"      {name}: {value:.4g}" if isinstance(value, float) else f"      {name}: {value}")
+    if report:
+        write_report(report, {"checks": [vars(check) for check in checks], **measured})
+    return int(any(check.passes is False for check in checks))
+
+
+def _options(argv: Sequence[str] | None) -> dict[str, Any]:
     parser = argparse.ArgumentParser(prog="python -m lit_llm gate", description="Fail where a run is not good enough.")
     kinds = parser.add_subparsers(dest="kind", required=True, metavar="quality|latency|leakage")
     quality = kinds.add_parser("quality", help="floors for scores, and a drop from a baseline")
@@ -64,27 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         own.error(
             f"unrecognized arguments: {' '.join(unknown)}{_instead(argv or (), unknown) if own is quality else ''}"
         )
-    options = vars(known)
-    if known.kind == "quality":
-        options["predictions"] = str(existing(known.predictions))
-
-    from lit_llm.report.files import write_report
-
-    kind, report = options.pop("kind"), options.pop("report")
-    gates: dict[str, Callable[..., tuple[list[Check], dict[str, Any]]]] = {
-        "quality": _quality,
-        "leakage": _leakage,
-        "latency": _latency,
-    }
-    checks, measured = gates[kind](**options)
-    for check in checks:
-        verdict = {True: "ok  ", False: "FAIL", None: "warn"}[check.passes]
-        print(f"{verdict}  {check.name}: {check.value:.4g}, {check.limit}")
-    for name, value in measured.items():
-        print(f"      {name}: {value:.4g}" if isinstance(value, float) else f"      {name}: {value}")
-    if report:
-        write_report(report, {"checks": [vars(check) for check in checks], **measured})
-    return int(any(check.passes is False for check in checks))
+    return vars(known)
 
 
 def _instead(words: Sequence[str], unknown: Sequence[str]) -> str:

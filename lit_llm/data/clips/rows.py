@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from lit_llm.batch import IGNORE
 from lit_llm.data.clips.changes import ClipChanges
 from lit_llm.data.clips.pose import read_pose
-from lit_llm.data.clips.reading import clip_length, read_clip
+from lit_llm.data.clips.reading import Clip, clip_length, read_clip
 from lit_llm.data.tokens.dataset import Example, Row, Split
 from lit_llm.data.tokens.prompting import Encoded
-from lit_llm.errors import DataError
+from lit_llm.errors import ConfigError, DataError
 
 Load = Callable[["ClipSplit", int, int], NDArray[np.float32]]
 """Returns the frames ``[L, C]`` of a row of a split, by epoch and index."""
@@ -87,6 +87,24 @@ class ClipSplit(Split):
         ids = [*encoded.input_ids[:at], *encoded.input_ids[:1] * count, *encoded.input_ids[at:]]
         labels = [*encoded.labels[:at], *[IGNORE] * count, *encoded.labels[at:]]
         return Encoded(ids, labels, encoded.prompt_length + count, slots=range(at, at + count))
+
+
+def clip_of(example: Example | None) -> tuple[ClipExample, Clip]:
+    """Return a row as one with a clip, and the clip.
+
+    Raises:
+        ConfigError: if it has none.
+        DataError: if the clip is not as long as the row says.
+    """
+    if not isinstance(example, ClipExample):
+        raise ConfigError("data: a row without a clip")
+    clip = read_clip(Path(example.path), example.key, example.length)
+    if len(clip.values) != example.length:
+        raise DataError(
+            f"{example.place}: field 'length': {example.length}, but {example.path} has {len(clip.values)} frames: "
+            "mend it, or leave the column out"
+        )
+    return example, clip
 
 
 def asked_clip(text: str, folder: str | None, key: str | None, lang: str | None) -> ClipExample:

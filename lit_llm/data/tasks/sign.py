@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from lit_llm.batch import IGNORE, Batch
 from lit_llm.data.base import LMData
 from lit_llm.data.batches.collating import collate
-from lit_llm.data.clips import ClipChanges, Corruption, clip_length, corrupted, read_clip, sampled, vectors
-from lit_llm.data.clips.rows import ClipExample, ClipSplit, asked_clip, views_of
+from lit_llm.data.clips import ClipChanges, Corruption, clip_length, corrupted, sampled, vectors
+from lit_llm.data.clips.rows import ClipExample, ClipSplit, asked_clip, clip_of, views_of
 from lit_llm.data.records.reading import Column, Record
 from lit_llm.data.settings import positive, refuse_unknown
 from lit_llm.data.tokens.dataset import NOTHING, Example, Row
@@ -330,14 +330,7 @@ class SignData(LMData):
         self, example: Example | None, rng: random.Random | None = None, *, training: bool = False
     ) -> NDArray[np.float32]:
         """Return the frames ``[L, C]`` of a clip as a model sees them."""
-        if not isinstance(example, ClipExample):
-            raise ConfigError("data: a row without a clip")
-        clip = read_clip(Path(example.path), example.key, example.length)
-        if len(clip.values) != example.length:
-            raise DataError(
-                f"{example.place}: field 'length': {example.length}, but {example.path} has {len(clip.values)} frames: "
-                "mend it, or leave the column out"
-            )
+        example, clip = clip_of(example)
         rng = rng or random.Random(0)
         values = clip.values
         if training and self.changes:
