@@ -14,6 +14,8 @@ import torch
 import yaml
 
 from lit_llm.__main__ import main
+from lit_llm.arguments.resuming import changes
+from lit_llm.errors import ConfigError
 from lit_llm.results import content_hash, read_results
 
 Snapshot = dict[str, tuple[bytes, int]]
@@ -227,6 +229,37 @@ def test_a_longer_run_follows_its_new_schedule_from_the_first_step(run: Path, ca
     assert "going on from" in caplog.text
     assert "model.init_args.optimizer.init_args.lr: 0.001 → 0.0005" in caplog.text
     assert yaml.safe_load(old)["trainer"]["max_epochs"] == 2
+
+
+@pytest.mark.slow
+def test_other_rows_of_the_validation_are_said_and_a_timer_is_recorded(run: Path, caplog: Any) -> None:
+    others = changed(run.parent)[1]
+    options = ["--trainer.max_epochs", "3", "--data.valid", others, "--trainer.callbacks+", "Timer"]
+    assert start("fit", run, *LAST, *options, "--trainer.callbacks.duration", "00:06:00:00") == 0
+    assert "measured on other rows" in caplog.text
+    listed = yaml.safe_load((run / "config.yaml").read_text())["trainer"]["callbacks"]
+    assert next(each["init_args"]["interval"] for each in listed if each["class_path"].endswith(".Timer")) == "step"
+
+
+def test_the_default_optimizer_may_be_named_and_its_rate_changed(tmp_path: Path) -> None:
+    def config(optimizer: Any) -> dict[str, Any]:
+        return {"model": {"class_path": "lit_llm.models.CausalLM", "init_args": {"optimizer": optimizer}}}
+
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config("lit_llm.models.base.adamw")))
+    named = {"class_path": "torch.optim.AdamW", "init_args": {"lr": 1e-5, "weight_decay": 0.01, "betas": [0.9, 0.95]}}
+    assert changes(tmp_path, config(named)) == [("model.init_args.optimizer.init_args.lr", 2e-4, 1e-5)]
+    with pytest.raises(ConfigError, match=r"optimizer.class_path: the run has torch.optim.AdamW, this command .*SGD"):
+        changes(tmp_path, config({"class_path": "torch.optim.SGD", "init_args": {"lr": 1e-5}}))
+
+
+def test_callbacks_are_compared_one_by_one_where_others_come_and_go(tmp_path: Path) -> None:
+    def config(*callbacks: tuple[str, dict[str, Any]]) -> dict[str, Any]:
+        return {"trainer": {"callbacks": [{"class_path": name, "init_args": made} for name, made in callbacks]}}
+
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config(("Bar", {}), ("EarlyStopping", {"patience": 2}))))
+    found = changes(tmp_path, config(("EarlyStopping", {"patience": 5}), ("Timer", {"duration": None})))
+    assert [key for key, _, _ in found] == ["trainer.callbacks.0.init_args.patience", "trainer.callbacks"]
+    assert found[0][1:] == (2, 5)
 
 
 def test_a_run_that_is_over_says_so_and_changes_nothing(run: Path) -> None:

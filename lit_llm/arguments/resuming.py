@@ -92,11 +92,20 @@ def _differing(old: Any, new: Any, key: str) -> Iterator[Change]:
         if not re.search(r"init_args$|^$|^(trainer|model|data)$", key) and set(old) != set(new):
             for name in sorted(set(old) ^ set(new)):
                 yield f"{key}.{name}".lstrip("."), old.get(name), new.get(name)
-    elif isinstance(old, list) and isinstance(new, list) and _classes(old) == _classes(new) != []:
-        for number, (mine, theirs) in enumerate(zip(old, new, strict=True)):
-            yield from _differing(mine, theirs, f"{key}.{number}")
+    elif isinstance(old, list) and isinstance(new, list) and _told_apart(old) and _told_apart(new):
+        mine = dict(zip(_classes(old), old, strict=True))
+        for number, theirs in enumerate(new):
+            if (name := theirs["class_path"]) in mine:
+                yield from _differing(mine[name], theirs, f"{key}.{number}")
+        if _classes(old) != _classes(new):
+            yield key, old, new
     elif _plain(old) != _plain(new):
         yield key, old, new
+
+
+def _told_apart(entries: list[Any]) -> bool:
+    """Return whether a list holds classes, and none of them twice."""
+    return len(set(_classes(entries))) == len(entries) > 0
 
 
 def _classes(entries: list[Any]) -> list[str]:

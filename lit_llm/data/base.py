@@ -220,6 +220,7 @@ class LMData(Asking, TableData):
         """Return what a checkpoint must agree on: how conversations are written and which rows there are."""
         train = self.splits.get("train")
         rows = {"rows": len(train) if train else 0, "content": train.content if train else ""}
+        rows["valid"] = self.splits["valid"].content if "valid" in self.splits else ""
         facts = {"template": self.template_fingerprint(), "task": self.task} | rows
         return facts | self.progress.state_dict(self._position()[1])
 

@@ -8,8 +8,6 @@ After every command another reading of the folder says whether its files belong 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
 import json
 import os
 import random
@@ -28,8 +26,8 @@ sys.path[:0] = [str(ROOT)]
 
 from lightning.pytorch.callbacks import Callback  # noqa: E402
 
-from lit_llm.__main__ import main as lit_llm  # noqa: E402
 from lit_llm.errors import UserError  # noqa: E402
+from scripts.endurance.calling import call  # noqa: E402
 from scripts.endurance.folder_checker import Known, answers_fit, events_of, faults, sha, snapshot  # noqa: E402
 
 ROWS, BATCH = 6, 2
@@ -126,7 +124,7 @@ class World:
         at, after = self.draw.randint(1, 24), self.draw.random() < 0.5
         child = os.fork()
         if not child:
-            _die_at(at, after)
+            die_at(at, after)
             with open(os.devnull, "w") as null:
                 os.dup2(null.fileno(), 1)
                 os.dup2(null.fileno(), 2)
@@ -287,16 +285,8 @@ class World:
         return self._main([verb, "--config", str(file), *options])
 
     def _main(self, arguments: list[str]) -> int:
-        where = os.getcwd()
-        os.chdir(self.folder)
-        try:
-            with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as said:
-                return lit_llm(arguments)
-        except SystemExit as stop:
-            return int(stop.code or 0)
-        finally:
-            os.chdir(where)
-            self.said = said.getvalue()
+        status, self.said = call(self.folder, arguments)
+        return status
 
     def _weights(self) -> bool:
         return any((self.run / name).exists() for name in ("best.ckpt", "last.ckpt", "adapter"))
@@ -308,8 +298,8 @@ class World:
         return path
 
 
-def _die_at(count: int, after: bool) -> None:
-    """Let this process be killed at the so-manieth time that a file or folder takes its place."""
+def die_at(count: int, after: bool) -> None:
+    """Let this process be killed before or after the so-manieth time that a file or folder takes its place."""
     real: Callable[..., None] = os.replace
     left = [count]
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from lightning.pytorch.utilities import rank_zero_info
+
 from lit_llm.errors import ConfigError
 
 
@@ -75,6 +77,11 @@ def check_same_rows(mine: dict[str, Any], saved: dict[str, Any], *, trains: bool
         raise ConfigError(
             f"data.init_args.train: the run to resume was trained on other rows (content {saved['content']}, here "
             f"{mine['content']}): resume with the file as it was, read as it was, or start a new run"
+        )
+    if trains and saved.get("valid", mine.get("valid")) != mine.get("valid"):
+        rank_zero_info(
+            "data.init_args.valid: the run so far was measured on other rows: scores before and after cannot be "
+            "compared, and best.ckpt stays until it is beaten on these"
         )
 
 

@@ -263,8 +263,9 @@ class MixedData(LMData):
         trained = all("train" in part.splits for part in self.parts.values())
         rows = sum(share.effective for share in self.plan()) if trained else 0
         content = " ".join(part.splits["train"].content for part in self.parts.values()) if trained else ""
+        valid = " ".join(part.splits["valid"].content for part in self.parts.values() if "valid" in part.splits)
         facts = {"template": self.template_fingerprint(), "task": self.task, "rows": rows, "content": content}
-        return facts | self.progress.state_dict(self._position()[1])
+        return facts | {"valid": valid} | self.progress.state_dict(self._position()[1])
 
     def audit(self, samples: int = 3) -> AuditReport:
         """Show the plan of the mixture, and the counts and rows of every source."""
