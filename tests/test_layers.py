@@ -17,7 +17,7 @@ LAYERS = [
     {"adapters", "metrics", "generation"},
     {"quantization", "sharing"},
     {"data", "models"},
-    {"callbacks", "report"},
+    {"callbacks", "llama_cpp", "report"},
     {"arguments"},
     {"cli"},
     {"starting"},
@@ -40,7 +40,7 @@ DATA_LEVEL = {room: level for level, rooms in enumerate(DATA_LAYERS) for room in
 # In these rooms each file is one thing, independent of the others, so that adding one edits none.
 SHARED = {
     "adapters": {"base", "peft_base", "lora_start", "targets", "coverage"},
-    "quantization": {"base", "integers"},
+    "quantization": {"base", "integers", "blocks"},
     "metrics": {"base", "corpus", "json_text", "json_leaves", "json_fields"},
     "data.tasks": set(),
 }

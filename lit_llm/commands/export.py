@@ -9,10 +9,11 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from lit_llm.errors import ConfigError, UserError
-from lit_llm.quantization.gguf_file import GGUF_TYPES, GgufType, head_dim_of, llama_cpp_logits, rope_of, write_gguf
+from lit_llm.llama_cpp import GGUF_TYPES, Comparison, GgufType, compared, opened, refusal, write_gguf
+from lit_llm.quantization import BlockFormat
 from lit_llm.report.files import refuse_existing
 from lit_llm.sharing import answer_ends, as_trained, complete_folder, write_sidecar
 from lit_llm.storage import as_created
@@ -20,9 +21,11 @@ from lit_llm.storage import as_created
 if TYPE_CHECKING:
     import torch
     from torch import nn
+    from transformers import PreTrainedModel
 
     from lit_llm.models.base import LitLM
     from lit_llm.quantization import Quantizer
+    from lit_llm.report.runs import Run
 
 PROBE = "Comprobación 1,250.50: ¿sí o no?"
 """The row on which what was computed and what was written have to agree."""
@@ -31,7 +34,7 @@ TOLERANCE = 1e-3
 """Largest difference of logits, relative to their largest, between the merged and the adapted model."""
 
 ROUNDED_TOLERANCE = 0.1
-"""The same between llama.cpp and transformers for weights of less than 32 bits, whose inputs llama.cpp rounds too."""
+"""The same of log-probabilities in llama.cpp, for weights of less than 32 bits, whose inputs it rounds too."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -48,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     target = parser.add_mutually_exclusive_group(required=True)
     target.add_argument("--merged", type=Path, help="folder to write for transformers; must not exist")
     target.add_argument("--gguf", type=Path, help="file to write for llama.cpp; must not exist")
-    parser.add_argument("--type", choices=GGUF_TYPES, help="how matrices are stored in GGUF (F32)")
+    parser.add_argument("--type", choices=GGUF_TYPES, help="how matrices are stored in GGUF (F32, or as in training)")
     parser.add_argument("--checkpoint", default="best", choices=["best", "last"], help="which weights of the run")
     options = parser.parse_args(argv)
     name = "merged" if options.merged else "gguf"
@@ -58,55 +61,113 @@ def main(argv: Sequence[str] | None = None) -> None:
         refuse_existing(sidecar(path), "--gguf")
     if options.type and name == "merged":
         raise ConfigError(f"--type: {options.type} is a way to store weights in GGUF; it goes with --gguf")
-    kind: GgufType | None = (options.type or "F32") if name == "gguf" else None
-    print(f"wrote {path} ({export(options.run, path, options.checkpoint, kind)})")
+    print(f"wrote {path} ({export(options.run, path, options.checkpoint, name == 'gguf', options.type)})")
 
 
-def export(run_folder: str | Path, target: Path, checkpoint: str = "best", gguf: GgufType | None = None) -> str:
+def export(
+    run_folder: str | Path, target: Path, checkpoint: str = "best", gguf: bool = False, kind: GgufType | None = None
+) -> str:
     """Write the merged model and tokenizer of a run.
 
     Args:
         run_folder: the run.
         target: folder to write, or file for ``gguf``.
         checkpoint: ``best`` or ``last``.
-        gguf: how matrices are stored in a file for llama.cpp; by default a folder for transformers is written.
+        gguf: write a file for llama.cpp in place of a folder for transformers.
+        kind: how its matrices are stored; by default ``F32``, or the blocks that the run has rounded weights to.
 
     Returns:
         How far the logits of what was written are from those that were computed, in words.
-    """
-    import torch
 
+    Raises:
+        ConfigError: if llama.cpp has no form for the model.
+        UserError: if what was written answers otherwise; nothing is left of it then.
+    """
     from lit_llm.report import open_run
 
+    if gguf:
+        _refuse_at_once(run_folder, kind)
     run = open_run(run_folder, checkpoint)
-    model = run.model
-    ids = torch.tensor([run.data.format.encode(PROBE, None).input_ids])
+    return _export_gguf(run, target, kind) if gguf else _export_merged(run, target)
+
+
+def _export_merged(run: Run, target: Path) -> str:
+    model, ids = run.model, _probe(run)
+    adapted, merged = _merged(model, ids, target)
+    with written_whole(target) as part:
+        merged.save_pretrained(part, safe_serialization=True)
+        complete_folder(part, model, run.data, "model", target, run.folder)
+        difference = relative(reloaded_logits(part, ids), adapted)
+        _check("reloaded", difference, target)
+    return f"logits of what was reloaded differ by at most {difference:.1e} of their size{_unrounded(model)}"
+
+
+def _export_gguf(run: Run, target: Path, kind: GgufType | None) -> str:
+    model, ids = run.model, _probe(run)
+    form = model.qat.format if model.qat else None
+    blocks = cast("GgufType", form.kind) if isinstance(form, BlockFormat) else None
+    if blocks and kind not in (None, "F32", blocks):
+        raise ConfigError(f"--type: the run has learned with weights of {blocks}; {kind} would round them anew")
+    in_float32(model)
+    wanted = logits(model.network, ids) if blocks else None
+    adapted, merged = _merged(model, ids, target)
+    rounded = form.round_in_place(merged) if isinstance(form, BlockFormat) else None
+    kind = kind or blocks or "F32"
+    template = run.data.template()
+    with written_whole(target) as part:
+        with as_trained(model.tokenizer, template):
+            ends = answer_ends(merged, model.tokenizer, template)
+            write_gguf(merged, model.tokenizer, part, kind, ends, rounded if kind == blocks else None)
+        stored = logits(merged, ids)
+        if wanted is not None:
+            _check("trained", relative(stored, wanted), target)
+        difference = relative(logits(opened(part, merged.config), ids), stored)
+        _check("reloaded", difference, target)
+        asked = _ask_llama_cpp(compared(part, merged, model.tokenizer, ids[0].tolist()), kind, target)
+    write_sidecar(sidecar(target), model, run.data, target, run.folder, kept=bool(blocks))
+    said = f"logits of what was reloaded differ by at most {difference:.1e} of their size"
+    if rounded:
+        left = sum(weight.dim() > 1 and key not in rounded for key, weight in merged.named_parameters())
+        trained = f"; its weights are those that were trained, to the bit: {len(rounded)} matrices on their blocks"
+        return f"{said}{trained}, {left} as they are, in plain floats{asked}"
+    return f"{said}; {kind} has moved them by {relative(stored, adapted):.1e}{asked}{_unrounded(model)}"
+
+
+def _refuse_at_once(run_folder: str | Path, kind: GgufType | None) -> None:
+    """Refuse a model that llama.cpp has no form for, before its weights are read.
+
+    Raises:
+        ConfigError: if it is one.
+    """
+    from lit_llm.models import Loading
+    from lit_llm.models.backbone import open_config
+    from lit_llm.report.runs import run_config
+
+    settings: dict[str, Any] = run_config(run_folder)["model"]["init_args"]
+    loading = Loading(**(settings.get("loading") or {}))
+    if reason := refusal(open_config(settings["backbone"], loading), kind or "F32"):
+        raise ConfigError(f"--gguf: {reason}; use --merged")
+
+
+def _probe(run: Run) -> torch.Tensor:
+    import torch
+
+    return torch.tensor([run.data.format.encode(PROBE, None).input_ids])
+
+
+def _merged(model: LitLM, ids: torch.Tensor, target: Path) -> tuple[torch.Tensor, PreTrainedModel]:
+    """Return the logits of the adapted model, unrounded, and the merged one, if it gives the same."""
     # Layers in 8 bits round their inputs too, which is no part of what is written.
     model.restore_weights()
     model.stop_rounding()
-    if gguf:
-        in_float32(model)
     adapted = logits(model.network, ids)
     merged = model.merge_adapter()
     _check("merged", relative(logits(merged, ids), adapted), target)
-    asked = ""
-    with written_whole(target) as part:
-        if gguf:
-            template = run.data.template()
-            with as_trained(model.tokenizer, template):
-                write_gguf(merged, model.tokenizer, part, gguf, answer_ends(merged, model.tokenizer, template))
-            difference = relative(_logits_of_gguf(part, ids), logits(merged, ids))
-            asked = _ask_llama_cpp(part, ids, str(model.tokenizer.decode(ids[0])), logits(merged, ids), gguf, target)
-        else:
-            merged.save_pretrained(part, safe_serialization=True)
-            complete_folder(part, model, run.data, "model", target, run.folder)
-            difference = relative(reloaded_logits(part, ids), adapted)
-        _check("reloaded", difference, target)
-    if gguf:
-        write_sidecar(sidecar(target), model, run.data, target, run.folder)
-    moved = f"; {gguf} has moved them by {relative(logits(merged, ids), adapted):.1e}{asked}" if gguf else ""
-    plain = "; weights are not rounded as in training (quantize does that)" if model.qat else ""
-    return f"logits of what was reloaded differ by at most {difference:.1e} of their size{moved}{plain}"
+    return adapted, merged
+
+
+def _unrounded(model: LitLM) -> str:
+    return "; weights are not rounded as in training (quantize does that)" if model.qat else ""
 
 
 def sidecar(target: Path) -> Path:
@@ -129,25 +190,21 @@ def _check(what: str, difference: float, target: Path, limit: float | None = Non
         )
 
 
-def _ask_llama_cpp(path: Path, ids: torch.Tensor, text: str, wanted: torch.Tensor, kind: GgufType, target: Path) -> str:
-    """Compare llama.cpp's logits with ours where its binding is installed; return in words how far they are apart."""
-    found = llama_cpp_logits(path, text, ids[0].tolist())
+def _ask_llama_cpp(found: Comparison | None, kind: GgufType, target: Path) -> str:
+    """Return in words how far llama.cpp is from what was computed here, if it is near enough."""
     if found is None:
-        return ""
-    difference = relative(found, wanted)
-    _check("llama.cpp's", difference, target, TOLERANCE if kind == "F32" else ROUNDED_TOLERANCE)
-    return f"; llama.cpp's are within {difference:.1e}"
-
-
-def _logits_of_gguf(path: Path, ids: torch.Tensor) -> torch.Tensor:
-    import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    config = AutoConfig.from_pretrained(path.parent, gguf_file=path.name)
-    # Of rotary positions transformers reads one number, and of heads none.
-    config.rope_parameters, config.head_dim = rope_of(path), head_dim_of(path)
-    settings = {"gguf_file": path.name, "dtype": torch.float32, "config": config}
-    return logits(AutoModelForCausalLM.from_pretrained(path.parent, **settings).eval(), ids)
+        return "; llama.cpp was not asked: pip install -e '.[llama]'"
+    limit, exact = (TOLERANCE, found.equal == found.tokens) if kind == "F32" else (ROUNDED_TOLERANCE, True)
+    _check("llama.cpp's", found.farthest / found.size, target, limit)
+    if not exact or not found.tokens:
+        raise UserError(
+            f"export: llama.cpp writes {found.equal} of {found.tokens} tokens as they are written here: {target} was "
+            "not written; use --merged"
+        )
+    return (
+        f"; llama.cpp writes {found.equal} of {found.tokens} tokens alike, with log-probabilities within "
+        f"{found.farthest:.1e}"
+    )
 
 
 def relative(found: torch.Tensor, wanted: torch.Tensor) -> float:

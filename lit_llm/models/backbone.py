@@ -76,7 +76,7 @@ def open_tokenizer(backbone: str, loading: Loading) -> "PreTrainedTokenizerBase"
         )
     except (OSError, ValueError) as error:
         raise _not_found(name, "tokenizer", error) from error
-    size = getattr(_config(backbone, loading).get_text_config(), "vocab_size", None)
+    size = getattr(open_config(backbone, loading).get_text_config(), "vocab_size", None)
     if size is not None:
         files.refuse_larger(tokenizer, size, backbone)
     return tokenizer
@@ -101,7 +101,7 @@ def open_model(
 
     backbone = at_home(backbone)
     files.refuse_broken(Path(backbone), weights=not loading.random_init)
-    config = _config(backbone, loading)
+    config = open_config(backbone, loading)
     stored = bool(getattr(config, "quantization_config", None))
     common: dict[str, Any] = {"dtype": dtype, "attn_implementation": loading.attn_implementation}
     if quantizer:
@@ -180,7 +180,7 @@ def fingerprint(backbone: str, loading: Loading, seed: int = 0) -> str:
     """Return a hash that tells one base from another: configuration plus headers and edges of the weight files."""
     backbone = at_home(backbone)
     if loading.random_init:
-        text = f"random/{seed}/{_plain_config(_config(backbone, loading))}"
+        text = f"random/{seed}/{_plain_config(open_config(backbone, loading))}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
     digest = hashlib.sha256()
     for file in _weight_files(backbone, loading):
@@ -188,7 +188,12 @@ def fingerprint(backbone: str, loading: Loading, seed: int = 0) -> str:
     return digest.hexdigest()[:16]
 
 
-def _config(backbone: str, loading: Loading) -> Any:
+def open_config(backbone: str, loading: Loading) -> Any:
+    """Return a backbone's configuration, with the changes that ``loading`` makes.
+
+    Raises:
+        ConfigError: if there is none, or a change does not fit it.
+    """
     from transformers import AutoConfig
 
     if loading.config_overrides and not loading.random_init:

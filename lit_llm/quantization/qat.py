@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from lit_llm.errors import ConfigError
+from lit_llm.quantization.blocks import WIDTHS as BLOCK_WIDTHS
+from lit_llm.quantization.blocks import BlockFormat, Grid
 from lit_llm.quantization.integers import WIDTHS, IntFormat, ranges, refuse_experts
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ class QAT:
     what would be deployed.
 
     Args:
-        bits: of each weight: 2, 3, 4 or 8.
+        bits: of each weight: 2, 3, 4 or 8; by default 4, or those of ``grid``.
         group_size: neighbouring weights of a row that share a scale; null for a whole row.
         activations: ``int8`` rounds the inputs of these layers too, to 8 bits with a scale for each token.
         layers: bits by pattern of the layer's name, as for ``IntFormat``.
@@ -40,6 +42,8 @@ class QAT:
         learn_ranges: let the largest value of each group learn too, from that of its weights when rounding begins
             (learned step sizes, Esser et al. 2020); else it is always that of its weights.
         freeze: optimizer steps, or share of the run, after which these ranges stay as they are; null for never.
+        grid: ``integers`` for what transformers and vLLM open; ``q8_0`` or ``q4_0`` for llama.cpp's own blocks of 32
+            weights, which ``export --gguf`` writes to the bit. Their 8 or 4 bits may differ by ``layers``.
 
     Raises:
         ConfigError: if a value is impossible.
@@ -47,7 +51,7 @@ class QAT:
 
     def __init__(
         self,
-        bits: int = 4,
+        bits: int | None = None,
         group_size: int | None = 32,
         activations: Literal["none", "int8"] = "none",
         layers: dict[str, int | None] | None = None,
@@ -56,9 +60,14 @@ class QAT:
         settled: float = 0.5,
         learn_ranges: bool = False,
         freeze: float | None = None,
+        grid: Grid = "integers",
     ) -> None:
+        self.grid = grid
         try:
-            self.format = IntFormat(bits, group_size, activations, layers or {})
+            self._check_grid(bits, gradual or {}, learn_ranges or freeze is not None)
+            bits = bits or BLOCK_WIDTHS.get(grid, 4)
+            form = IntFormat if grid == "integers" else BlockFormat
+            self.format = form(bits, group_size, activations, layers or {})
         except ConfigError as error:
             raise ConfigError(f"{KEY}.init_args.{error}") from error
         for name, value in (("start", start), ("freeze", freeze or 0)):
@@ -87,7 +96,25 @@ class QAT:
 
     def settings(self) -> dict[str, Any]:
         """Return what decides the text that a trained model writes."""
-        return {**vars(self.format), "layers": dict(self.format.layers)}
+        blocks = {} if self.grid == "integers" else {"grid": self.grid}
+        return {**vars(self.format), "layers": dict(self.format.layers)} | blocks
+
+    def _check_grid(self, bits: int | None, gradual: Mapping[float, int], own_ranges: bool) -> None:
+        if self.grid == "integers":
+            return
+        if self.grid not in BLOCK_WIDTHS:
+            raise ConfigError(f"grid: {self.grid!r} is not possible; it is integers, {' or '.join(BLOCK_WIDTHS)}")
+        if bits not in (None, BLOCK_WIDTHS[self.grid]):
+            raise ConfigError(f"bits: {bits} are not those of grid: {self.grid}; leave bits out")
+        if own_ranges:
+            raise ConfigError(
+                f"learn_ranges: the scales of {self.grid} are always those of its weights; leave it and freeze out"
+            )
+        for share, width in gradual.items():
+            if width not in BLOCK_WIDTHS.values():
+                raise ConfigError(
+                    f"gradual: {{{share}: {width}}} is not possible; {self.grid} has 8 bits alone before it"
+                )
 
     def check(self, adapter: Adapter, quantizer: Quantizer | None, device_map: str | None = None) -> None:
         """Refuse what has no merged weight in training.

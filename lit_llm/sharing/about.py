@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lit_llm.sharing.texts import text_form
+
 Turns = list[dict[str, str]]
 """A conversation up to the answer; ``{text}`` stands for the text in its last turn."""
 
@@ -31,6 +33,8 @@ class About:
         template: chat template that the prompts were written with, several by name; None for the tokenizer's.
         generation: arguments of transformers' ``generate`` that answers were made with.
         schema: whether answers were held to a JSON schema.
+        form: what the tokenizer does to a text first, as ``text_form`` says it.
+        kept: whether what is handed on holds the numbers that were rounded in training.
     """
 
     base: str
@@ -45,6 +49,8 @@ class About:
     template: Templates = None
     generation: dict[str, Any] = field(default_factory=dict)
     schema: bool = False
+    form: str = ""
+    kept: bool = False
 
     @property
     def hub_id(self) -> str | None:
@@ -74,6 +80,7 @@ def about(model: Any, data: Any = None) -> About:
         template=data.template() if asked else None,
         generation=_generation(generator) if generator else {},
         schema=getattr(generator, "constraint", None) is not None,
+        form=text_form(model.tokenizer),
     )
 
 

@@ -111,9 +111,14 @@ def _origin(about: About, kind: str) -> str:
     notes = [f"{what} {source}, made with lit_llm {__version__}.{task}"]
     if about.stored and kind == "adapter":
         notes.append("It was trained on the base in few bits; the code below opens it so.")
-    if about.rounded and kind != "quantized":
+    if about.rounded and kind != "quantized" and not about.kept:
         notes.append(
             "Weights were rounded while they learned, and are not rounded here: `python -m lit_llm quantize` does that."
+        )
+    if about.form and kind == "gguf":
+        notes.append(
+            f"Its tokenizer brings texts into Unicode's form {about.form} first, and llama.cpp does not: write them "
+            "so, as the code below does, or an `á` of two characters is read as other tokens than in training."
         )
     return " ".join(notes)
 

@@ -62,7 +62,7 @@ def for_model(about: About, folder: Path, dtype: str, needs: str = "") -> list[S
 
 
 def for_gguf(about: About, file: Path) -> list[Snippet]:
-    """Return a snippet for llama.cpp."""
+    """Return snippets for llama.cpp, on its command line and from Python."""
     turns = _first(about)
     system = next((turn["content"] for turn in turns if turn["role"] == "system"), None)
     asked = turns[-1]["content"].replace("{text}", TEXT)
@@ -73,7 +73,22 @@ def for_gguf(about: About, file: Path) -> list[Snippet]:
         *([f"  -sys {shlex.quote(system)}"] if system else []),
         f"  -p {shlex.quote(asked)}",
     ]
-    return [("llama.cpp", "bash", " \\\n".join(lines))]
+    code = [
+        *(["import unicodedata", ""] if about.form else []),
+        "import xllamacpp",
+        "",
+        "params = xllamacpp.CommonParams()",
+        f"params.model.path = {str(file)!r}",
+        "server = xllamacpp.Server(params)",
+        f"text = {TEXT!r}",
+        *([f"text = unicodedata.normalize({about.form!r}, text)"] if about.form else []),
+        f"messages = {_messages(about)}",
+        f'settings = {{"temperature": 0, "max_tokens": {limit}}}',
+        'settings["chat_template_kwargs"] = {"enable_thinking": False}',
+        'answer = server.handle_chat_completions({"messages": messages, **settings})',
+        'print(answer["choices"][0]["message"]["content"])',
+    ]
+    return [("llama.cpp", "bash", " \\\n".join(lines)), ("llama.cpp from Python", "python", "\n".join(code))]
 
 
 def for_run(about: About, run: Path) -> list[Snippet]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -66,7 +67,7 @@ def complete_trained(folder: Path, model: Any) -> None:
     complete_folder(folder, model, data, "model" if model.adapter.folder == "model" else "adapter", home, run)
 
 
-def write_sidecar(file: Path, model: Any, data: Any, home: Path, run: Path | None = None) -> None:
+def write_sidecar(file: Path, model: Any, data: Any, home: Path, run: Path | None = None, kept: bool = False) -> None:
     """Write the card of a file for llama.cpp beside it.
 
     Args:
@@ -75,8 +76,9 @@ def write_sidecar(file: Path, model: Any, data: Any, home: Path, run: Path | Non
         data: its ``LMData``.
         home: where the weights' file will lie.
         run: folder of the run.
+        kept: whether the file holds the numbers that were rounded in training.
     """
-    facts = about(model, data)
+    facts = replace(about(model, data), kept=kept)
     code = snippets.for_gguf(facts, home.resolve())
     title = f"{run.resolve().name}: {home.name}" if run else home.name
     write_card(file, facts, title, "gguf", _ends(model, facts), code, run)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +9,11 @@ import gguf
 import numpy as np
 import pytest
 import torch
-from tokenizers.pre_tokenizers import ByteLevel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from lit_llm.__main__ import main
 from lit_llm.commands import export
-from lit_llm.errors import ConfigError
-from lit_llm.quantization.gguf_file import GGUF_TYPES, write_gguf
+from lit_llm.llama_cpp import GGUF_TYPES
 from lit_llm.report import open_run
 
 IDS = torch.tensor([[5, 6, 7, 8, 9, 10, 11, 12]])
@@ -65,13 +62,6 @@ def test_its_tokenizer_reads_texts_alike(run: Path, tmp_path: Path, root: Path) 
     assert other(text)["input_ids"] == own(text)["input_ids"]
     assert other.chat_template == own.chat_template
     assert other.eos_token_id == own.eos_token_id
-
-
-def test_a_tokenizer_that_cuts_texts_otherwise_is_refused(run: Path, tmp_path: Path) -> None:
-    model = open_run(run).model
-    model.tokenizer.backend_tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=False)
-    with pytest.raises(ConfigError, match=re.escape("' 123', ")):
-        write_gguf(model.merge_adapter(), model.tokenizer, tmp_path / "out.gguf", "F32")
 
 
 @pytest.mark.parametrize("option", ["--gguf", "--merged"])

@@ -10,6 +10,7 @@ import re
 import shlex
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -44,21 +45,22 @@ def card(folder: Path) -> tuple[dict[str, Any], str]:
     return yaml.safe_load(head), body
 
 
-def run_code(body: str) -> str:
-    """Return what the first Python snippet of a card prints for ``TEXT``."""
+def run_code(body: str, text: str = TEXT) -> str:
+    """Return what the first Python snippet of a card prints for a text."""
     code = re.findall(r"```python\n(.*?)```", body, re.DOTALL)[0]
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
-        exec(code.replace("'your text'", repr(TEXT)), {})
+        exec(code.replace("'your text'", repr(text)), {})
     return out.getvalue().removesuffix("\n")
 
 
-def test_the_code_of_an_adapter_and_of_its_export_answers_as_predict_does(
+def test_the_code_of_an_adapter_and_of_its_exports_answers_as_predict_does(
     tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(root)
     run = fitted(tmp_path, root, backbone="checkpoints/qwen3-tiny")
     assert main(["export", "--run", str(run), "--merged", str(tmp_path / "merged")]) == 0
+    assert main(["export", "--run", str(run), "--gguf", str(tmp_path / "m.gguf")]) == 0
     monkeypatch.chdir("/")
     [wanted] = lit_llm.load(run).answer([TEXT])
     for folder, library in ((run / "adapter", "peft"), (tmp_path / "merged", "transformers")):
@@ -71,6 +73,11 @@ def test_the_code_of_an_adapter_and_of_its_export_answers_as_predict_does(
             ASKED["system"],
             ASKED["instruction"],
         ]
+    # llama.cpp does not normalise, so the code does.
+    pytest.importorskip("xllamacpp")
+    decomposed = unicodedata.normalize("NFD", TEXT)
+    assert decomposed != TEXT
+    assert run_code(card(tmp_path / "m.gguf.md")[1], decomposed) == wanted.raw
     config = json.loads((run / "adapter/adapter_config.json").read_text())
     assert config["base_model_name_or_path"] == str(root / "checkpoints/qwen3-tiny")
 
@@ -147,7 +154,7 @@ def test_the_newest_score_of_each_file_is_shown(tmp_path: Path) -> None:
 def test_a_command_for_llama_cpp_keeps_the_prompt_whole(tmp_path: Path) -> None:
     turns = [{"role": "system", "content": "it's $HOME"}, {"role": "user", "content": 'Di "{text}"\n`ls`'}]
     about = About("acme/tiny", prompts={"": turns}, generation={"max_new_tokens": 9}, adapter="LoRA", rank=24)
-    [(_, _, code)] = for_gguf(about, tmp_path / "a b.gguf")
+    (_, _, code), _ = for_gguf(about, tmp_path / "a b.gguf")
     words = shlex.split(code)
     assert words[words.index("-m") + 1] == str(tmp_path / "a b.gguf")
     assert words[words.index("-sys") + 1] == "it's $HOME"

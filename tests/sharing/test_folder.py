@@ -15,7 +15,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, Genera
 from lit_llm.__main__ import main
 from lit_llm.errors import ConfigError
 from lit_llm.generation.stopping import stop_ids, turn_end
-from lit_llm.quantization.gguf_file import write_gguf
+from lit_llm.llama_cpp import write_gguf
 from lit_llm.sharing import as_trained
 from tests import short_runs
 
@@ -180,7 +180,7 @@ def test_rotary_sizes_are_found_by_old_readers_and_new_ones(rope: dict[str, Any]
     assert main(["export", "--run", str(run), "--gguf", str(file)]) == 0
     fields = gguf.GGUFReader(file).fields
     found = {key.removeprefix("qwen3.rope."): field.contents() for key, field in fields.items() if ".rope." in key}
-    wanted = {"freq_base": rope["rope_theta"]}
+    wanted = {"freq_base": rope["rope_theta"], "dimension_count": AutoConfig.from_pretrained(base).head_dim}
     if rope["rope_type"] != "default":
         wanted |= {"scaling.type": rope["rope_type"], "scaling.factor": rope["factor"]}
     if rope["rope_type"] == "yarn":
