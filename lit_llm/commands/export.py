@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from lit_llm.errors import ConfigError, UserError
 from lit_llm.llama_cpp import GGUF_TYPES, Comparison, GgufType, compared, opened, refusal, write_gguf
+from lit_llm.paths import at_home
 from lit_llm.quantization import BlockFormat
 from lit_llm.report.files import refuse_existing
 from lit_llm.sharing import answer_ends, as_trained, complete_folder, write_sidecar
@@ -145,7 +146,7 @@ def _refuse_at_once(run_folder: str | Path, kind: GgufType | None) -> None:
 
     settings: dict[str, Any] = run_config(run_folder)["model"]["init_args"]
     loading = Loading(**(settings.get("loading") or {}))
-    if reason := refusal(open_config(settings["backbone"], loading), kind or "F32"):
+    if reason := refusal(open_config(at_home(settings["backbone"]), loading), kind or "F32"):
         raise ConfigError(f"--gguf: {reason}; use --merged")
 
 
