@@ -115,7 +115,8 @@ def test_the_other_adapters_change_nothing_else(adapter: str, printed: Printed):
 
 
 @pytest.mark.parametrize(
-    ("way", "key"), [("nf4", "quantizer"), ("int8", "quantizer"), ("qat_int4", "qat"), ("qat_int2", "qat")]
+    ("way", "key"),
+    [("nf4", "quantizer"), ("int8", "quantizer"), ("qat_int4", "qat"), ("qat_int2", "qat"), ("qat_q4_0", "qat")],
 )
 def test_the_ways_to_store_weights_change_nothing_else(way: str, key: str, printed: Printed):
     demo, other = printed("--config", str(DEMO)), printed("--config", str(DEMO.with_stem(f"{DEMO.stem}_{way}")))

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from lit_llm.__main__ import main
 from lit_llm.generation import generate_rows
+from lit_llm.llama_cpp import Engine
 from lit_llm.report import open_run
 from tests.short_runs import logged
 
@@ -51,38 +51,41 @@ def test_demo_from_end_to_end(demo: Path) -> None:
     assert {row["status"] for row in rows} <= {"ok", "invalid", "length"}
 
 
+@pytest.fixture(scope="module")
+def rounded(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
+    """The folder of a run of a tenth of the demo on llama.cpp's blocks Q4_0."""
+    run = tmp_path_factory.mktemp("rounded") / "q4_0"
+    options = ["--trainer.default_root_dir", str(run), "--trainer.max_steps", "150", "--trainer.limit_val_batches", "1"]
+    command = [sys.executable, "-m", "lit_llm", "fit", "--config", "configs/run/extraction_tiny_qat_q4_0.yaml"]
+    subprocess.run([*command, *options], cwd=root, check=True, timeout=1500)
+    return run
+
+
 @pytest.mark.slow
-def test_llama_cpp_answers_as_the_demo_does(demo: Path, tmp_path: Path) -> None:
-    llama_cpp = pytest.importorskip("llama_cpp")
-    opened = open_run(demo)
-    model: Any = opened.model
-    model.merge_adapter()
-    opened.data.setup("test")
-    rows = [row for test in LEAST for row in opened.data.splits[test].rows[:10]]
+@pytest.mark.parametrize(
+    ("trained", "kind", "least"),
+    [("demo", "F32", 40), ("demo", "Q8_0", 36), ("rounded", "F32", 40), ("rounded", "Q4_0", 36)],
+)
+def test_llama_cpp_answers_as_a_run_does(
+    trained: str, kind: str, least: int, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    pytest.importorskip("xllamacpp")
+    folder = request.getfixturevalue(trained)
+    run = open_run(folder)
+    model: Any = run.model
+    run.data.setup("test")
+    rows = [row for test in LEAST for row in run.data.splits[test].rows[:10]]
     prompts = [[*row.encoded.prompt_ids] for row in rows]
     wanted = [answer.text for answer in generate_rows(model.generator, model.network, model.tokenizer, prompts)]
-    for kind in ("F32", "Q8_0"):
-        path = tmp_path / f"{kind}.gguf"
-        assert main(["export", "--run", str(demo), "--gguf", str(path), "--type", kind]) == 0
-        exact = {"type_k": llama_cpp.GGML_TYPE_F32, "type_v": llama_cpp.GGML_TYPE_F32}
-        engine = llama_cpp.Llama(str(path), n_ctx=1024, logits_all=True, verbose=False, **exact)
-        farthest, found = 0.0, []
-        for prompt in prompts:
-            engine.reset()
-            engine.eval(prompt)
-            with torch.no_grad():
-                ours = model.network(input_ids=torch.tensor([prompt])).logits[0].numpy()
-            farthest = max(farthest, abs(engine.scores[: len(prompt)] - ours).max())
-            written: list[int] = []
-            while len(written) < 400 and (not written or written[-1] != model.tokenizer.eos_token_id):
-                written.append(int(engine.scores[engine.n_tokens - 1].argmax()))
-                engine.eval(written[-1:])
-            found.append(model.tokenizer.decode(written, skip_special_tokens=True))
-        print(
-            f"{kind}: logits differ by {farthest:.1e}; {sum(map(eq, found, wanted))} of {len(rows)} answers are equal"
-        )
-        assert found == wanted
-        assert kind != "F32" or farthest <= 1e-3
+    path = tmp_path / "model.gguf"
+    assert main(["export", "--run", str(folder), "--gguf", str(path), "--type", kind]) == 0
+    with Engine(path, 1024) as engine:
+        written = [engine.write(prompt, model.generator.max_new_tokens) for prompt in prompts]
+    found = [model.tokenizer.decode(tokens, skip_special_tokens=True) for tokens in written]
+    print(f"{trained}, {kind}: {sum(map(eq, found, wanted))} of {len(rows)} answers are equal")
+    assert len(set(wanted)) > 20
+    # Beside blocks of few bits llama.cpp rounds what is multiplied with them.
+    assert sum(map(eq, found, wanted)) >= least
 
 
 @pytest.mark.slow

@@ -39,7 +39,7 @@ def test_the_guide(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(sys, "argv", ["lit_llm"])
     assert main(["fit", "--config", "configs/run/extraction_tiny.yaml", *SHORT["fit"]]) == 0
     commands = guide(root)
-    assert len(commands) == 9
+    assert len(commands) == 11
     for program, dash, package, verb, *options in commands:
         assert (program, dash, package) == (".venv/bin/python", "-m", "lit_llm")
         assert main([verb, *options, *SHORT[verb]]) == 0

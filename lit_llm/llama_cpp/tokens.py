@@ -41,7 +41,8 @@ def add_tokenizer(writer: Any, tokenizer: Any, size: int) -> None:
     writer.add_token_types(types)
     merges = parts["model"]["merges"]
     writer.add_token_merges([merge if isinstance(merge, str) else " ".join(merge) for merge in merges])
-    writer.add_add_bos_token(_begins(tokenizer))
+    # The template writes it, by the name that the file gives it.
+    writer.add_add_bos_token(False)
     for add, token in (
         (writer.add_bos_token_id, tokenizer.bos_token_id),
         (writer.add_pad_token_id, tokenizer.pad_token_id),
@@ -100,9 +101,3 @@ def _listed(parts: dict[str, Any], size: int) -> tuple[list[str], list[int]]:
             raise ConfigError(f"--gguf: the tokenizer has token {at} ({token!r}), and the model {size} of them")
         tokens[at], types[at] = token, int(kind)
     return tokens, types
-
-
-def _begins(tokenizer: Any) -> bool:
-    """Whether the tokenizer puts its first token in front of a text."""
-    first = tokenizer("a").input_ids[:1]
-    return tokenizer.bos_token_id is not None and first == [tokenizer.bos_token_id]
