@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import lit_llm.models.hub as hub
 import lit_llm.models.weights as files
 from lit_llm.errors import ConfigError
+from lit_llm.models.kernels import compute_where_placed
 from lit_llm.paths import at_home, missing_base, no_base
 from lit_llm.quantization import Quantizer, refuse_stored_otherwise, unpacked
 
@@ -134,6 +135,7 @@ def open_model(
         quantizer.after_loading(model)
     elif stored:
         model = unpacked(model)
+    compute_where_placed(model)
     if dtype == torch.float64:
         # Products of experts at once, transformers' usual way, are not made for it; one by one they are.
         model.set_experts_implementation("eager")

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.machinery
 import shutil
+import sys
+import types
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -106,3 +110,35 @@ def test_rounding_reaches_linear_attention() -> None:
     plan = QAT(group_size=16).plan(families.build("qwen3_5"))
     kinds = {name.rpartition(".")[2] for name in plan if ".layers.0.linear_attn." in name}
     assert kinds == {"in_proj_qkv", "in_proj_z", "in_proj_a", "in_proj_b", "out_proj"}
+
+
+def kernel(states: torch.Tensor, *args: Any, **kwargs: Any) -> None:
+    """Stand for a kernel, of which there is none on a CPU."""
+    raise ValueError(f"cannot be accessed from Triton ({states.device} tensor?)")
+
+
+def test_kernels_for_gpus_are_left_alone_on_a_cpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from transformers.integrations.hub_kernels import use_kernel_func_from_hub_with_fallback as chosen
+    from transformers.models.qwen3_5 import modeling_qwen3_5 as family
+
+    base, ids = str(families.folder(tmp_path / "base", "qwen3_5")), torch.tensor([[5, 6, 7, 8]])
+    opened = open_model(base, Loading(), torch.float32).eval()
+    with torch.no_grad():
+        expected = opened(input_ids=ids).logits
+    modules = {"fla": ("chunk_gated_delta_rule",), "causal_conv1d": ("causal_conv1d_fn", "causal_conv1d_update")}
+    for package, names in modules.items():
+        stub: Any = types.ModuleType(package)
+        stub.__spec__ = importlib.machinery.ModuleSpec(package, None)
+        monkeypatch.setitem(sys.modules, package, stub)
+        holder = stub
+        if package == "fla":
+            stub.ops = types.SimpleNamespace(gated_delta_rule=(holder := types.SimpleNamespace()))
+        for name in names:
+            setattr(holder, name, kernel)
+            own = name if hasattr(family, name) else f"torch_{name}"
+            plain = getattr(family, own).__wrapped__
+            monkeypatch.setattr(family, own, chosen(name, package)(plain))
+    with pytest.raises(ValueError, match="cpu tensor"):
+        opened(input_ids=ids)
+    with torch.no_grad():
+        assert torch.equal(open_model(base, Loading(), torch.float32).eval()(input_ids=ids).logits, expected)
