@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 Overflow = Literal["error", "drop", "truncate_input"]
 Learn = Literal["answer", "text"]
 
+_WITHOUT_SYSTEM = "leave data.init_args.system out, and say it in data.init_args.instruction"
+
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
@@ -233,7 +235,7 @@ class ChatFormat:
         prompt, full = self.render(PROBE), self.render(PROBE, PROBE)
         lost = [turn["role"] for turn in turns if turn["content"].strip() not in prompt]
         if lost:
-            remedy = "leave data.init_args.system out, and say it in data.init_args.instruction" * (lost[0] == "system")
+            remedy = _WITHOUT_SYSTEM if lost[0] == "system" else ""
             raise self.jinja.fault(f"the template does not write the {lost[0]}'s turn", None, remedy)
         self._refuse_other_prompt(prompt, full)
         if PROBE not in full[len(prompt) :]:
@@ -244,7 +246,9 @@ class ChatFormat:
             raise self.jinja.fault(
                 "the conversation with an answer does not begin with the generation prompt, so the "
                 f"model would be asked differently than it was trained; prompt ends {prompt[-60:]!r}, "
-                f"conversation continues {full[max(0, len(prompt) - 60) : len(prompt) + 20]!r}"
+                f"conversation continues {full[max(0, len(prompt) - 60) : len(prompt) + 20]!r}",
+                None,
+                _WITHOUT_SYSTEM if self.context.system else "",
             )
 
     def _end(self) -> int:

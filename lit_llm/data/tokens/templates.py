@@ -104,13 +104,14 @@ class Template:
         prompt, full = self.write(messages, True), self.write(answered, False)
         opens, continues = opens_thought(prompt), full.startswith(prompt)
         before = full[len(prompt) :].partition(PROBE)[0] if continues and PROBE in full[len(prompt) :] else ""
-        if opens and not continues:
+        if OPEN in prompt and not continues:
             self.reopened = full.startswith(prompt[: prompt.rfind(OPEN)])
+        addition = ""
         if opens and (continues or self.reopened):
             addition = before if CLOSE in before else "\n" * (2 - prompt.endswith("\n")) + f"{CLOSE}\n\n"
             self.notes["thinking"] = "the prompt opens a thought, which is ended at once"
-        else:
-            addition = before if self._straddles(full, len(prompt), len(prompt) + len(before)) else ""
+        elif self._straddles(full, len(prompt), len(prompt) + len(before)):
+            addition = before
         if addition:
             stock, last = self.text, self.text.removesuffix("\n")
             self.text = f"{last}{{% if add_generation_prompt %}}{{{{ {addition!r} }}}}{{% endif %}}"

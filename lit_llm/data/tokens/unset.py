@@ -16,7 +16,9 @@ def unset_names(text: str) -> Iterator[tuple[str, int]]:
 
     try:
         tree = Environment(extensions=[loopcontrols]).parse(_GENERATION.sub("", text))
-        unset = meta.find_undeclared_variables(tree)
+        # What is set in one branch alone counts as set: which branch is taken shows when a conversation is written.
+        stored = {name.name for name in tree.find_all(nodes.Name) if name.ctx != "load"}
+        unset = meta.find_undeclared_variables(tree) - stored
     except TemplateSyntaxError:
         return
     branches: list[Any] = [*tree.find_all(nodes.If), *tree.find_all(nodes.CondExpr)]

@@ -44,6 +44,7 @@ ON_ONE_LINE = """{%- for m in messages -%}
 {{ '<|' + m.role + '|>' + ('<think></think>' if m.role == 'assistant' else '') + m.content + eos_token }}
 {%- endfor -%}
 {% if add_generation_prompt %}{{ '<|assistant|><think>' }}{% endif %}"""
+CLOSED = ENDED.replace("<think>\n{% endif %}", "<think>\n</think>\n{% endif %}").replace("loop.last", "m.thought")
 # One token begins in the prompt and ends in what stands before an answer.
 GLUED = """{% for m in messages %}<|{{ m.role }}|>{{ 'den' if m.role == 'assistant' }}:{{ m.content }}{{ eos_token }}
 {% endfor %}{% if add_generation_prompt %}<|assistant|>d{% endif %}"""
@@ -80,7 +81,7 @@ def asked_elsewhere(tokenizer: Any, template: str, system: str | None = None) ->
     return found
 
 
-@pytest.mark.parametrize("template", [ENDED, LEFT_OUT, ON_ONE_LINE, GLUED, PLAIN, DATED, f"\n  {DATED}\n\n"])
+@pytest.mark.parametrize("template", [ENDED, CLOSED, LEFT_OUT, ON_ONE_LINE, GLUED, PLAIN, DATED, f"\n  {DATED}\n\n"])
 def test_a_run_asks_as_it_was_trained_and_as_its_template_asks(tokenizer: Any, tmp_path: Path, template: str) -> None:
     form = ChatFormat(tokenizer, template=written(tmp_path, template))
     trained, asked = form.encode("hola 3", "sí"), form.encode("hola 3", None)
@@ -204,7 +205,11 @@ def test_a_system_turn_that_cannot_be_written_is_refused(tokenizer: Any, tmp_pat
 def test_names_that_are_asked_for_may_be_unset(tokenizer: Any, tmp_path: Path) -> None:
     text = (
         "{% if tools is defined and tools %}{{ tools | tojson }}{% endif %}{{ note if note }}{{ bos_token }}"
-        "{% generation %}{% endgeneration %}{{ header | default('') }}" + PLAIN
+        "{% if messages %}{% set head = 'x' %}{% endif %}{{ head }}"
+        "{% macro put(part) %}{{ part }}{% endmacro %}{{ put('y') }}"
+        "{% for m in messages %}{% if m.content is string %}{% set said = m.content %}{% endif %}"
+        "{{ said[:0] }}{{ said[0:0] ~ '' }}"
+        "{% endfor %}{% generation %}{% endgeneration %}{{ header | default('') }}" + PLAIN
     )
     assert ChatFormat(tokenizer, template=written(tmp_path, text)).template == text
 
