@@ -160,9 +160,9 @@ def test_a_refused_command_changes_nothing(
 
 def test_a_run_that_fails_before_its_first_step_has_not_replaced_the_old_one(run: Path, capsys: Any) -> None:
     before = snapshot(run)
-    options = ["--overwrite", "true", "--model.optimizer.lr", "-1"]
+    options = ["--overwrite", "true", "--model.optimizer", "torch.optim.SGD", "--model.optimizer.nesterov", "true"]
     assert start("fit", run, *options) == 1
-    assert "learning rate" in capsys.readouterr().err
+    assert "Nesterov" in capsys.readouterr().err
     assert snapshot(run) == before
 
 

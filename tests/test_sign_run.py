@@ -184,7 +184,7 @@ def test_a_few_clips_are_drawn_with_what_was_answered(tmp_path: Path, root: Path
         ),
         (["--model.strides", "[]"], "model.init_args.strides: []"),
         (["--data.train", "nowhere.csv"], "nowhere.csv"),
-        (["--data.max_frames", "0"], "data.init_args.max_frames is 0"),
+        (["--data.max_frames", "0"], "data.max_frames (on the command line): must be at least 1, got 0"),
     ],
 )
 def test_what_cannot_work_is_said(

@@ -92,7 +92,7 @@ class PeftAdapter(Adapter):
             ConfigError: a name fits no layer, or one that PEFT would put on fused experts.
         """
         modules = resolve_modules(model, self.target_modules)
-        experts = read_as_experts(model, self._config(target_modules=modules))
+        experts = read_as_experts(model, self._config(target_modules=modules, bias="none", task_type="CAUSAL_LM"))
         reached = [] if self.experts_left() else list(plain_weights(model, experts))
         if len(reached) < len(experts) and self.target_modules != ALL:
             why = self.experts_left() or "they are quantized"

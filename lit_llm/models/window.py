@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 SHOWN = 8
 """Ids of rows that an error lists."""
 
+RANGES = "ranges."
+"""What the names of ranges begin with that weights are rounded in."""
+
 
 @dataclass
 class Window:
@@ -95,12 +98,13 @@ def refuse_step(trainer: Trainer, module: nn.Module, window: Window, loss: float
 
 
 def refuse_weights(weights: dict[str, Tensor], step: int) -> None:
-    """Raise an error where weights that are about to be saved are not finite.
+    """Raise an error where weights that are about to be saved are not finite; ranges are none before rounding begins.
 
     Raises:
         UserError: that names the first of them.
     """
-    floats = [(name, weight) for name, weight in weights.items() if weight.is_floating_point() and weight.numel()]
+    unset = {name for name, weight in weights.items() if name.startswith(RANGES) and weight.isnan().all()}
+    floats = [(n, w) for n, w in weights.items() if n not in unset and w.is_floating_point() and w.numel()]
     if not floats:
         return
     finite = torch.stack([torch.stack(torch.aminmax(weight.detach())).isfinite().all() for _, weight in floats])

@@ -63,8 +63,9 @@ class QAT:
         grid: Grid = "integers",
     ) -> None:
         self.grid = grid
+        gradual = _by_share(gradual or {})
         try:
-            self._check_grid(bits, gradual or {}, learn_ranges or freeze is not None)
+            self._check_grid(bits, gradual, learn_ranges or freeze is not None)
             bits = bits or BLOCK_WIDTHS.get(grid, 4)
             form = IntFormat if grid == "integers" else BlockFormat
             self.format = form(bits, group_size, activations, layers or {})
@@ -77,7 +78,7 @@ class QAT:
                 )
         if not 0 <= settled <= 1:
             raise ConfigError(f"{KEY}.init_args.settled: {settled} is no share of a run; it is between 0 and 1")
-        for share, width in (gradual or {}).items():
+        for share, width in gradual.items():
             if not 0 <= share < 1 or width not in WIDTHS or width <= bits:
                 raise ConfigError(
                     f"{KEY}.init_args.gradual: {{{share}: {width}}} is not possible; each is a share of the run below "
@@ -85,7 +86,7 @@ class QAT:
                 )
             if share >= settled:
                 raise ConfigError(f"{KEY}.init_args.gradual: {{{share}: {width}}} begins after settled: {settled}")
-        self.start, self.gradual, self.settled = start, gradual or {}, settled
+        self.start, self.gradual, self.settled = start, gradual, settled
         self.learn_ranges, self.freeze = learn_ranges, freeze
         self.frozen = False
         """Whether ranges stay as they are from the current training step on."""
@@ -301,3 +302,11 @@ class _Rounded:
             now = ranges(merged, self.qat.format.group_size).log()
             # A run that was resumed has them in its checkpoint.
             self.log_ranges.copy_(self.log_ranges.where(~self.log_ranges.isnan(), now))
+
+
+def _by_share(gradual: Mapping[Any, int]) -> dict[float, int]:
+    """Return widths by share; a run file gives its keys as text."""
+    try:
+        return {float(share): width for share, width in gradual.items()}
+    except ValueError as error:
+        raise ConfigError(f"{KEY}.init_args.gradual: {error}; each key is a share of the run") from None

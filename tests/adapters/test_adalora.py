@@ -16,6 +16,7 @@ from lit_llm.adapters.peft_base import tuner_layers
 from lit_llm.errors import ConfigError
 
 STEPS = 10
+ATTENTION = ["q_proj", "k_proj", "v_proj", "o_proj"]
 
 
 def directions(network) -> int:
@@ -23,7 +24,7 @@ def directions(network) -> int:
 
 
 def test_the_budget_falls_to_the_average_rank(prepared: Callable, train: Callable) -> None:
-    adapter = AdaLoRA(r=2, initial_r=4, interval=1, initial_share=0.2, final_share=0.3)
+    adapter = AdaLoRA(r=2, initial_r=4, target_modules=ATTENTION, interval=1, initial_share=0.2, final_share=0.3)
     network = prepared(adapter)
     counts = []
     optimizer = None
@@ -40,7 +41,7 @@ def test_the_budget_falls_to_the_average_rank(prepared: Callable, train: Callabl
 def test_masked_directions_are_left_out_of_the_file_only_while_they_are_zero(
     prepared: Callable, train: Callable, tmp_path: Path
 ) -> None:
-    adapter = AdaLoRA(r=2, initial_r=4, interval=1)
+    adapter = AdaLoRA(r=2, initial_r=4, target_modules=ATTENTION, interval=1)
     network = prepared(adapter)
     train(adapter, network, range(1, STEPS + 1), total=STEPS)
     adapter.save(network, tmp_path)
@@ -55,12 +56,12 @@ def test_masked_directions_are_left_out_of_the_file_only_while_they_are_zero(
 
 
 def test_the_penalty_is_the_mean_distance_from_orthogonality(prepared: Callable) -> None:
-    network = prepared(AdaLoRA(r=2, initial_r=4))
+    network = prepared(AdaLoRA(r=2, initial_r=4, target_modules=ATTENTION))
     with torch.no_grad():
         for _, layer in tuner_layers(network):
             torch.nn.init.orthogonal_(layer.lora_A[NAME])
             torch.nn.init.orthogonal_(layer.lora_B[NAME])
-    adapter = AdaLoRA(r=2, initial_r=4, orthogonality=0.5)
+    adapter = AdaLoRA(r=2, initial_r=4, target_modules=ATTENTION, orthogonality=0.5)
     assert adapter.penalty(network).item() == pytest.approx(0.0, abs=1e-5)
     with torch.no_grad():
         next(tuner_layers(network))[1].lora_A[NAME] *= 2  # A·Aᵀ is 4·I: the distance is 3·√4, one of 16 matrices
@@ -73,7 +74,7 @@ def test_the_penalty_is_the_mean_distance_from_orthogonality(prepared: Callable)
 
 @pytest.mark.parametrize("total", [1, 2, 3])
 def test_a_run_of_few_steps_works(total: int, prepared: Callable, train: Callable, logits: Callable) -> None:
-    adapter = AdaLoRA(r=2, initial_r=4)
+    adapter = AdaLoRA(r=2, initial_r=4, target_modules=ATTENTION)
     network = prepared(adapter)
     train(adapter, network, range(1, total + 1), total=total)
     assert directions(network) <= 16

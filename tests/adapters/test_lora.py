@@ -16,10 +16,12 @@ from lit_llm.adapters.peft_base import tuner_layers
 from lit_llm.batch import Batch
 from lit_llm.errors import ConfigError
 
+ATTENTION = ["q_proj", "k_proj", "v_proj", "o_proj"]
 
-def test_the_defaults_are_those_of_the_readme(open_base: Callable) -> None:
+
+def test_the_defaults_are_all_linear_layers_with_rank_16(open_base: Callable) -> None:
     layers = dict(tuner_layers(LoRA().wrap(open_base())))
-    assert {name.rpartition(".")[2] for name in layers} == {"q_proj", "k_proj", "v_proj", "o_proj"}
+    assert {name.rpartition(".")[2] for name in layers} == {*ATTENTION, "gate_proj", "up_proj", "down_proj"}
     assert {layer.r[NAME] for layer in layers.values()} == {16}
     assert {layer.scaling[NAME] for layer in layers.values()} == {2.0}
 
@@ -137,7 +139,7 @@ def test_eva_moves_ranks_within_the_budget_and_keeps_parameters_and_scales(
     model = open_base()
     with torch.no_grad():  # the second block sees inputs that vary in one direction mostly
         model.model.layers[1].input_layernorm.weight[1:] = 0.03
-    adapter = LoRA(r=4, init="eva", eva_rho=2.0)
+    adapter = LoRA(r=4, init="eva", eva_rho=2.0, target_modules=ATTENTION)
     network = adapter.wrap(model)
     before = [p for p in network.parameters() if p.requires_grad]
     state = torch.random.get_rng_state()

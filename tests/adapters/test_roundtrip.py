@@ -37,7 +37,8 @@ def test_saved_loaded_merged_and_exported_give_the_same_logits(
     again = make()
     loaded = again.wrap(open_base(base))  # other random numbers than before
     again.load(loaded, tmp_path / adapter.folder)
-    torch.testing.assert_close(logits(loaded), trained, rtol=0, atol=1e-5)
+    # Seven matrices of each layer are added to in float32.
+    torch.testing.assert_close(logits(loaded), trained, rtol=0, atol=2e-5)
     if adapter.folder == "adapter":
         _opens_with_peft_alone(tmp_path / "adapter", open_base(base), trained, logits)
         config = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
@@ -45,10 +46,10 @@ def test_saved_loaded_merged_and_exported_give_the_same_logits(
         assert config["target_modules"] == sorted(config["target_modules"])
 
     merged = again.merge(loaded)
-    torch.testing.assert_close(logits(merged), trained, rtol=0, atol=1e-5)
+    torch.testing.assert_close(logits(merged), trained, rtol=0, atol=2e-5)
     merged.save_pretrained(tmp_path / "merged")
     exported = AutoModelForCausalLM.from_pretrained(tmp_path / "merged")
-    torch.testing.assert_close(logits(exported), trained, rtol=0, atol=1e-5)
+    torch.testing.assert_close(logits(exported), trained, rtol=0, atol=2e-5)
     assert type(exported) is type(open_base(base))
     assert exported.config.tie_word_embeddings == open_base(base).config.tie_word_embeddings
 
@@ -57,4 +58,4 @@ def _opens_with_peft_alone(folder: Path, base, trained: torch.Tensor, logits: Ca
     from peft import PeftModel
 
     assert sorted(path.name for path in folder.iterdir()) == ["adapter_config.json", "adapter_model.safetensors"]
-    torch.testing.assert_close(logits(PeftModel.from_pretrained(base, folder)), trained, rtol=0, atol=1e-5)
+    torch.testing.assert_close(logits(PeftModel.from_pretrained(base, folder)), trained, rtol=0, atol=2e-5)

@@ -120,7 +120,7 @@ def test_what_is_in_memory_is_counted(short_runs: Path, root: Path) -> None:
     assert loaded_bytes(network) - before == rounded
     built = CausalLM(backbone=str(root / "checkpoints/qwen3-tiny"), quantizer=NF4())
     built.configure_model()
-    stored = built.language_model.get_submodule("model.layers.0.mlp.up_proj")
+    stored = built.language_model.get_submodule("model.layers.0.mlp.up_proj").base_layer
     assert loaded_bytes(stored) > stored.weight.numel()
     state = stored.weight.quant_state.as_dict(packed=True)
     tables = sum(value.numel() * value.element_size() for name, value in state.items() if "bitsandbytes" not in name)

@@ -160,7 +160,9 @@ def test_kept_ranges_are_stored_as_they_are_computed(bits: int) -> None:
 
 
 def test_ranges_learn_from_when_rounding_begins_until_they_are_frozen(root: Path) -> None:
-    built = model(root, adapter=LoRA(r=4), qat=QAT(bits=2, start=2, learn_ranges=True, freeze=5))
+    # Weights that nothing is added to move through their ranges alone.
+    adapter = LoRA(r=4, target_modules=["q_proj", "k_proj", "v_proj", "o_proj"])
+    built = model(root, adapter=adapter, qat=QAT(bits=2, start=2, learn_ranges=True, freeze=5))
     qat: Any = built.qat
     optimizer = torch.optim.AdamW([weight for weight in built.parameters() if weight.requires_grad], lr=1e-2)
     seen = []
