@@ -13,6 +13,7 @@ import lit_llm.models.hub as hub
 import lit_llm.models.weights as files
 from lit_llm.errors import ConfigError
 from lit_llm.models.kernels import compute_where_placed
+from lit_llm.models.packing import STATEFUL
 from lit_llm.paths import at_home, missing_base, no_base
 from lit_llm.quantization import Quantizer, refuse_stored_otherwise, unpacked
 
@@ -222,7 +223,13 @@ def _override(config: Any, fields: dict[str, Any], backbone: str) -> None:
     # Many list a type for each layer, which must follow a changed depth: the pattern ends earlier, or goes on.
     kinds = getattr(config, "layer_types", None)
     if kinds and "num_hidden_layers" in fields and "layer_types" not in fields:
-        fields = fields | {"layer_types": [kinds[at % len(kinds)] for at in range(fields["num_hidden_layers"])]}
+        kept = [kinds[at % len(kinds)] for at in range(fields["num_hidden_layers"])]
+        if keyed := [at for at, kind in enumerate(kinds) if kind not in STATEFUL and not set(kept) - set(STATEFUL)]:
+            raise ConfigError(
+                f"model.init_args.loading.config_overrides.num_hidden_layers: {len(kept)} leaves {kept[:1]} alone, and "
+                f"transformers cannot write with a model that has no attention: use at least {keyed[0] + 1}"
+            )
+        fields = fields | {"layer_types": kept}
     for key, value in fields.items():
         setattr(config, key, value)
 

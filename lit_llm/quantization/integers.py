@@ -227,7 +227,7 @@ def refuse_experts(model: Any, key: str, instead: str) -> None:
     Raises:
         ConfigError: if it has such experts.
     """
-    if experts := expert_weights(model):
+    if experts := sorted({name.rpartition(".")[2] for name in expert_weights(model)}):
         raise ConfigError(
             f"{key}: {model.config.get_text_config().model_type} keeps its experts in weights of three dimensions "
             f"({', '.join(experts)}), which are not rounded, and transformers opens no packed folder without them: "

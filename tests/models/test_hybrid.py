@@ -98,6 +98,9 @@ def test_of_a_base_that_sees_images_the_language_model_is_opened(family: str, ki
     deeper = Loading(random_init=True, config_overrides={"num_hidden_layers": 6})
     kinds = open_model(str(folder), deeper, torch.float32).config.layer_types
     assert kinds == [*["linear_attention"] * 3, "full_attention", *["linear_attention"] * 2]
+    shallow = Loading(random_init=True, config_overrides={"num_hidden_layers": 3})
+    with pytest.raises(ConfigError, match=r"num_hidden_layers: 3 leaves \['linear_attention'\] alone.*at least 4"):
+        open_model(str(folder), shallow, torch.float32)
 
 
 @pytest.mark.parametrize("family", ["qwen3_next", "qwen3_moe"])
