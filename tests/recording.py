@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -95,14 +96,34 @@ class Spoil(Callback):
     Args:
         batches: which, counted from 0 over all epochs.
         ever: spoil every batch from the first of them on.
-        value: what is put there.
+        value: what is put there, such as ``inf`` or ``nan``.
         process: the one process that does so.
     """
 
-    def __init__(self, batches: list[int], ever: bool = False, value: float = float("inf"), process: int = 0) -> None:
-        self.batches, self.ever, self.value, self.process = batches, ever, value, process
+    def __init__(self, batches: list[int], ever: bool = False, value: str = "inf", process: int = 0) -> None:
+        self.batches, self.ever, self.value, self.process = batches, ever, float(value), process
 
     def on_after_backward(self, trainer: Any, pl_module: Any) -> None:
         now = trainer.fit_loop.epoch_loop.total_batch_idx
         if trainer.global_rank == self.process and (now in self.batches or (self.ever and now > self.batches[0])):
             next(w for w in pl_module.parameters() if w.grad is not None).grad.view(-1)[-1] = self.value
+
+
+class Meanwhile(Callback):
+    """Stands for another process: writes a file as the training is set up, or keeps a batch waiting for ever.
+
+    Args:
+        path: of the file that is written; without it, the first batch waits.
+    """
+
+    def __init__(self, path: str | None = None) -> None:
+        self.path = path
+
+    def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
+        if self.path:
+            Path(self.path).parent.mkdir(parents=True, exist_ok=True)
+            Path(self.path).write_bytes(b"of another process")
+
+    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        while not self.path:
+            time.sleep(1)

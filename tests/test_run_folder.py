@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -229,6 +233,39 @@ def test_a_longer_run_follows_its_new_schedule_from_the_first_step(run: Path, ca
     assert "going on from" in caplog.text
     assert "model.init_args.optimizer.init_args.lr: 0.001 → 0.0005" in caplog.text
     assert yaml.safe_load(old)["trainer"]["max_epochs"] == 2
+
+
+@pytest.mark.slow
+def test_two_trainings_in_one_fresh_folder_are_told_apart_and_a_killed_one_leaves_no_lock(
+    done: Path, tmp_path: Path, root: Path, capsys: Any
+) -> None:
+    fit = ["fit", "--config", str(done / "run.yaml"), "--trainer.default_root_dir", str(tmp_path / "run")]
+    fit += ["--trainer.max_epochs", "1", "--trainer.callbacks+", "tests.recording.Meanwhile"]
+    environment = os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
+    other = subprocess.Popen([sys.executable, "-m", "lit_llm", *fit], env=environment, cwd=root)
+    try:
+        while not (tmp_path / "run/config.yaml").exists():
+            assert other.poll() is None
+            time.sleep(0.1)
+        before = snapshot(tmp_path)
+        assert main(fit) == 1
+        assert "another fit is training in" in capsys.readouterr().err
+        assert snapshot(tmp_path) == before
+    finally:
+        other.kill()
+        other.wait()
+    assert main([*fit, "--trainer.callbacks.path", str(tmp_path / "elsewhere")]) == 0
+
+
+@pytest.mark.slow
+def test_a_run_that_another_process_has_made_meanwhile_is_left_alone(done: Path, tmp_path: Path, capsys: Any) -> None:
+    other = tmp_path / "run/last.ckpt"
+    fit = ["fit", "--config", str(done / "run.yaml"), "--trainer.default_root_dir", str(tmp_path / "run")]
+    assert (
+        main([*fit, "--trainer.callbacks+", "tests.recording.Meanwhile", "--trainer.callbacks.path", str(other)]) == 1
+    )
+    assert "another process has trained in" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["last.ckpt"]
 
 
 @pytest.mark.slow

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 
 from lit_llm.callbacks import GracefulInterrupt, RunCheckpoint
+from lit_llm.callbacks.interrupt import _advice
 
 OPTIONS = {"accumulate_grad_batches": 2, "val_check_interval": 3, "max_epochs": 2}
 """Epochs of 7 batches: steps end at batches 1, 3, 5, 6; validations stand after batches 2 (amid a step) and 5."""
@@ -126,3 +131,16 @@ def test_loader_processes_outlive_ctrl_c_until_the_step_is_done(tiny, tmp_path):
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 130
     assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 1
+
+
+@pytest.mark.parametrize("name", ["mi carpeta", "años (2)", "it's", "$HOME", "plain"])
+def test_the_command_that_is_printed_can_be_typed(name: str, tmp_path: Path) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    (folder / "last.ckpt").touch()
+    trainer: Any = SimpleNamespace(default_root_dir=str(folder), checkpoint_callbacks=[RunCheckpoint()], global_step=3)
+    said, command = _advice(trainer).splitlines()
+    assert "after step 3" in said
+    words = shlex.split(command)
+    assert words[words.index("--config") + 1] == str(folder / "config.yaml")
+    assert words[-2:] == ["--ckpt_path", "last"]
