@@ -75,7 +75,7 @@ def measured(folder: Path, kinds: Sequence[tuple[str, GgufType | None]], count: 
 def scored(name: str, where: str, texts: list[str], rows: list[Any]) -> Answers:
     """Return answers with their micro F1."""
     metric = ExtractionMetrics()
-    metric.update(texts, [row.reference for row in rows], [row.meta for row in rows])
+    metric.update(texts, [row.example.reference for row in rows], [row.example.meta for row in rows])
     return Answers(name, where, texts, metric.compute()["field_f1"])
 
 
@@ -95,7 +95,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--plain", type=Path, required=True, help="run of configs/run/extraction_tiny.yaml")
     parser.add_argument("--trained", type=Path, required=True, help="run of configs/run/extraction_tiny_qat_q4_0.yaml")
-    parser.add_argument("--rows", type=int, default=50, help="of each of the four tests")
+    parser.add_argument("--rows", type=int, default=25, help="of each of the four tests")
     options = parser.parse_args()
     plain: list[tuple[str, GgufType | None]] = [("F32", "F32"), ("Q8_0, rounded", "Q8_0"), ("Q4_0, rounded", "Q4_0")]
     trained: list[tuple[str, GgufType | None]] = [("Q4_0's numbers in F32", "F32"), ("Q4_0, trained", None)]
