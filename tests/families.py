@@ -53,10 +53,15 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
 """Configuration class and fields beside ``SHAPE`` by family; a field of ``SHAPE`` is replaced where it is named."""
 
 REFUSED: dict[str, tuple[str, dict[str, Any]]] = {
-    "mamba": ("MambaConfig", {"state_size": 8, "num_hidden_layers": 2}),
+    "mamba": ("MambaConfig", {"state_size": 8}),
+    "minicpm3": ("MiniCPM3Config", {"num_key_value_heads": 4}),
     "t5": ("T5Config", {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4}),
 }
-"""The same for families that cannot be used: rows of unlike length go wrong in Mamba, and T5 is no causal model."""
+"""The same for families that do not pass: Mamba reads weights of its layers itself, so that nothing can be put on them;
+MiniCPM3 changes hidden states before its head; T5 is no causal model."""
+
+ATTENTION = {"gemma2": "eager", "mamba": "eager"}
+"""What ``attn_implementation`` has to be where it is not ``sdpa``."""
 
 HYBRID = ("qwen3_5", "qwen3_5_moe", "qwen3_next")
 """Families with linear-attention layers."""
@@ -74,7 +79,7 @@ def config(family: str, **fields: Any) -> PretrainedConfig:
     """
     import transformers
 
-    name, own = FAMILIES[family]
+    name, own = {**FAMILIES, **REFUSED}[family]
     ends = {"vocab_size": 1024, "eos_token_id": 1000, "pad_token_id": 998, "bos_token_id": None}
     made: PretrainedConfig = getattr(transformers, name)(**SHAPE | ends | own | fields)
     return made
@@ -89,12 +94,13 @@ def build(family: str, seed: int = 0, **fields: Any) -> PreTrainedModel:
         fields: of the configuration, replacing the family's.
     """
     import torch
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoModel, AutoModelForCausalLM
 
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         settings = config(family, **{"initializer_range": 0.2} | fields)
-        model: PreTrainedModel = AutoModelForCausalLM.from_config(settings)
+        kind: Any = AutoModel if settings.is_encoder_decoder else AutoModelForCausalLM
+        model: PreTrainedModel = kind.from_config(settings)
     return model.eval()
 
 

@@ -20,7 +20,7 @@ LAYERS = [
     {"callbacks", "llama_cpp", "report"},
     {"arguments"},
     {"cli"},
-    {"starting"},
+    {"starting", "conformance"},
     {"commands"},
     {"__main__"},
 ]

@@ -1,9 +1,9 @@
 """Full fine-tuning: every weight of the backbone learns."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from torch import Tensor, nn
+from torch import nn
 
 from lit_llm.adapters.base import Adapter, causal_lm, is_quantized, matches, nearest
 from lit_llm.errors import ConfigError
@@ -58,18 +58,19 @@ class Full(Adapter):
         Raises:
             ConfigError: the folder holds none, or those of another architecture.
         """
-        from safetensors.torch import load_file
-
-        tensors: dict[str, Tensor] = {}
-        for path in sorted(folder.glob("*.safetensors")):
-            tensors.update(load_file(path))
-        if not tensors:
+        if not any(folder.glob("*.safetensors")):
             raise ConfigError(f"adapter: {folder} holds no safetensors; is the run finished?")
-        result = network.load_state_dict(tensors, strict=False)
-        tied = set(getattr(network, "_tied_weights_keys", None) or ())
-        wrong = [*(key for key in result.missing_keys if key not in tied), *result.unexpected_keys]
+        model = causal_lm(network)
+        # By transformers, which stores the experts of some families one by one, and fuses them when it reads them.
+        settings: dict[str, Any] = {"config": model.config, "dtype": model.dtype, "use_safetensors": True}
+        read: Any = type(model).from_pretrained(
+            folder, output_loading_info=True, ignore_mismatched_sizes=True, **settings
+        )
+        saved, info = read
+        wrong = [str(key) for kind in ("missing_keys", "unexpected_keys", "mismatched_keys") for key in info[kind]]
         if wrong:
             raise ConfigError(f"adapter: {folder} is another architecture: {wrong[0]} ({len(wrong)} names differ)")
+        network.load_state_dict(saved.state_dict())
 
     def merge(self, network: nn.Module) -> "PreTrainedModel":
         """Return the network itself."""

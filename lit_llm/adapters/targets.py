@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from torch import nn
@@ -76,7 +77,9 @@ def resolve_modules(model: PreTrainedModel, wanted: Sequence[str] | str) -> list
         layers = linear_layers(model)
         if not layers:
             raise ConfigError(f"adapter: {kind} has no linear layer to adapt; use lit_llm.adapters.Full")
-        return _shortest(layers, (name for name, _ in model.named_modules()))
+        names = _shortest(layers, (name for name, _ in model.named_modules()))
+        around = read_around(model, names)
+        return [name for name in names if name not in around]
     linears = [name for name, module in model.named_modules() if hasattr(module, "in_features")]
     for name in wanted:
         if not any(matches(name, key) for key in linears):
@@ -89,6 +92,11 @@ def resolve_modules(model: PreTrainedModel, wanted: Sequence[str] | str) -> list
             )
     if not wanted:
         raise ConfigError("adapter.target_modules: the list is empty; name linear layers or write all-linear")
+    if around := read_around(model, wanted):
+        raise ConfigError(
+            f"adapter.target_modules: {around[0]!r} would do nothing: kernels of {kind} read its weight themselves; "
+            "leave it out"
+        )
     return sorted(set(wanted))
 
 
@@ -128,6 +136,21 @@ def read_as_experts(model: PreTrainedModel, config: PeftConfig) -> list[str]:
         else:
             found += [] if name in alone.target_modules else [name]
     return sorted(found)
+
+
+def read_around(model: PreTrainedModel, names: Iterable[str]) -> list[str]:
+    """Return target modules whose weights a model's kernels read themselves, so that an adapter would do nothing."""
+    try:
+        from peft.tuners.tuners_utils import _check_lora_target_modules_mamba as look
+    except ImportError:
+        return []
+    found = []
+    for name in names:
+        try:
+            look(cast(Any, SimpleNamespace(peft_type="LORA")), model, name.rpartition(".")[2])
+        except ValueError:
+            found.append(name)
+    return found
 
 
 def plain_weights(model: PreTrainedModel, names: Iterable[str]) -> Iterator[str]:

@@ -14,6 +14,7 @@ import lit_llm.models.weights as files
 from lit_llm.errors import ConfigError
 from lit_llm.models.kernels import compute_where_placed
 from lit_llm.models.packing import STATEFUL
+from lit_llm.models.refusals import refusal_of
 from lit_llm.paths import at_home, missing_base, no_base
 from lit_llm.quantization import Quantizer, refuse_stored_otherwise, unpacked
 
@@ -77,7 +78,8 @@ def open_tokenizer(backbone: str, loading: Loading) -> "PreTrainedTokenizerBase"
             name, revision=loading.revision, trust_remote_code=loading.trust_remote_code, **hub.settings(name)
         )
     except (OSError, ValueError) as error:
-        raise _not_found(name, "tokenizer", error) from error
+        refused = refusal_of(error, name, loading.attn_implementation)
+        raise refused or _not_found(name, "tokenizer", error) from error
     size = getattr(open_config(backbone, loading).get_text_config(), "vocab_size", None)
     if size is not None:
         files.refuse_larger(tokenizer, size, backbone)
@@ -110,7 +112,11 @@ def open_model(
         common["quantization_config"] = quantizer.loading_config(dtype)
         refuse_stored_otherwise(backbone, config, common["quantization_config"])
     if loading.random_init:
-        model = _random(config, loading, common)
+        try:
+            model = _random(config, loading, common)
+        except (OSError, ValueError, ImportError) as error:
+            refused = refusal_of(error, backbone, loading.attn_implementation, config)
+            raise refused or _not_found(backbone, "configuration", error) from error
     else:
         if loading.device_map:
             memory = {int(k) if k.isdigit() else k: v for k, v in (loading.max_memory or {}).items()}
@@ -127,8 +133,9 @@ def open_model(
                 **hub.settings(backbone),
                 **common,
             )
-        except (OSError, ValueError) as error:
-            raise _not_found(backbone, "weights", error) from error
+        except (OSError, ValueError, ImportError) as error:
+            refused = refusal_of(error, backbone, loading.attn_implementation, config)
+            raise refused or _not_found(backbone, "weights", error) from error
         model, loaded = opened
         if not stored:
             files.refuse_other_weights(backbone, config, loaded)
@@ -210,7 +217,8 @@ def open_config(backbone: str, loading: Loading) -> Any:
             backbone, revision=loading.revision, trust_remote_code=loading.trust_remote_code, **hub.settings(backbone)
         )
     except (OSError, ValueError) as error:
-        raise _not_found(backbone, "configuration", error) from error
+        refused = refusal_of(error, backbone, loading.attn_implementation)
+        raise refused or _not_found(backbone, "configuration", error) from error
     # Of a base that sees images too, the language model alone is opened.
     _override(config.get_text_config() if loading.config_overrides else config, loading.config_overrides, backbone)
     return config

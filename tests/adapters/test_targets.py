@@ -109,6 +109,7 @@ def test_experts_that_peft_cannot_reach_are_left_and_the_reason_is_known(adapter
         (lambda: LoRA(target_parameters=["experts.donw_proj"]), "mixtral", "nearest: 'experts.down_proj'"),
         (lambda: LoRA(target_modules=["gate_proj"]), "mixtral", "target_parameters, such as 'experts.gate_up_proj'"),
         (lambda: LoRA(target_modules=["v_proj"]), "phi3", "nearest: 'qkv_proj'.*without the setting, all linear"),
+        (lambda: VeRA(target_modules=["out_proj"]), "mamba", "'out_proj' would do nothing"),
         (lambda: DoRA(target_modules=["q_proj", "up_proj"]), "qwen3_next", "takes 'up_proj' .* leave it out"),
     ],
 )
