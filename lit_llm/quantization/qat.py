@@ -81,11 +81,11 @@ class QAT:
         for share, width in gradual.items():
             if not 0 <= share < 1 or width not in WIDTHS or width <= bits:
                 raise ConfigError(
-                    f"{KEY}.init_args.gradual: {{{share}: {width}}} is not possible; each is a share of the run below "
-                    f"1 and a width of 3, 4 or 8 bits, above the final {bits}"
+                    f"{KEY}.init_args.gradual: {{{share:g}: {width}}} is not possible; each is a share of the run "
+                    f"below 1 and a width of 3, 4 or 8 bits, above the final {bits}"
                 )
             if share >= settled:
-                raise ConfigError(f"{KEY}.init_args.gradual: {{{share}: {width}}} begins after settled: {settled}")
+                raise ConfigError(f"{KEY}.init_args.gradual: {{{share:g}: {width}}} begins after settled: {settled}")
         self.start, self.gradual, self.settled = start, gradual, settled
         self.learn_ranges, self.freeze = learn_ranges, freeze
         self.frozen = False

@@ -62,6 +62,7 @@ def test_runs_and_folders_side_by_side(
     assert all(row.id.startswith("one/") for row in answers[0])
 
 
+@pytest.mark.slow
 def test_losses_and_answers_are_those_of_test_and_predict(short_runs: Path, tmp_path: Path) -> None:
     folder, config = tmp_path / "measured", str(short_runs / "plain.yaml")
     assert main(["compare", str(short_runs / "plain"), "--measure", str(folder), "--tokens", "2"]) == 0

@@ -69,6 +69,7 @@ def test_padding_does_not_turn_a_direction() -> None:
     torch.testing.assert_close(_direction(vectors, mask)[1], F.normalize(vectors[1, :2].mean(0), dim=-1))
 
 
+@pytest.mark.slow
 def test_the_adaptor_alone_learns_and_translation_starts_from_it(
     tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -239,6 +239,7 @@ def test_a_mixed_run_measures_each_task_as_alone(tmp_path: Path, root: Path, fil
     assert {json.loads(row["meta"])["part"] for row in rows} == {"orders", "pairs"}
 
 
+@pytest.mark.slow
 def test_a_source_without_a_file_for_a_stage_is_passed_over(
     tmp_path: Path, root: Path, files: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
