@@ -76,6 +76,8 @@ class Engine:
             self._server: Any = xllamacpp.Server(params)
         except RuntimeError as error:
             raise UserError(f"export: llama.cpp does not open {path}: {error}") from error
+        # Closed before its loop runs, it would wait for ever; an answer shows that the loop does.
+        self.write([0], 1)
 
     def __enter__(self) -> Engine:
         return self
