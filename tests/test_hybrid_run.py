@@ -45,7 +45,7 @@ def options(run: Path, base: Path, orders: Path, *more: str) -> list[str]:
     """Return how to fit two epochs of three steps."""
     settings = {
         "model.backbone": base,
-        "model.generator.max_new_tokens": 8,
+        "model.generator.max_new_tokens": 10,
         "data.train": orders / "train.jsonl",
         "data.valid": orders / "valid.jsonl",
         "data.test": json.dumps({"known": str(orders / "test.jsonl")}),
@@ -74,7 +74,7 @@ def end(run: Path) -> tuple[dict[str, torch.Tensor], list[tuple[str, str, str]]]
 
 def based(folder: Path, family: str, thinks: bool) -> Path:
     """Write a base, whose template ends thoughts unless they are wanted, or opens one whatever is asked."""
-    families.folder(folder, family, initializer_range=0.1)
+    families.folder(folder, family, initializer_range=0.2)
     template = folder / "chat_template.jinja"
     if thinks:
         before, _, _ = template.read_text().rpartition("{%- if enable_thinking is defined")
