@@ -34,7 +34,9 @@ MOVED = {"F32": 0.0, "F16": 1e-3, "BF16": 1e-2, "Q8_0": 5e-2, "Q4_0": 0.5}
 """Most that each type may move logits, relative to their largest."""
 
 
-@pytest.mark.parametrize("kind", GGUF_TYPES)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=[pytest.mark.slow] if kind in ("F16", "BF16") else []) for kind in GGUF_TYPES]
+)
 def test_the_file_holds_the_model(kind: str, run: Path, tmp_path: Path) -> None:
     path = tmp_path / "model.gguf"
     assert main(["export", "--run", str(run), "--gguf", str(path), "--type", kind]) == 0

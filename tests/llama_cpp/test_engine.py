@@ -56,7 +56,12 @@ def build(family: str, **fields: Any) -> Any:
     return model
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+FAST = ("narrow heads", "llama, own heads and biases", "llama 3", "qwen2, yarn")
+
+
+@pytest.mark.parametrize(
+    "shape", [pytest.param(shape, marks=[] if shape in FAST else pytest.mark.slow) for shape in SHAPES]
+)
 def test_it_writes_as_transformers_does(shape: str, tokenizer: Any, tmp_path: Path) -> None:
     family, fields = SHAPES[shape]
     model = build(family, **fields)

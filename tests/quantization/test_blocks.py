@@ -123,5 +123,6 @@ def test_a_file_of_other_blocks_is_refused(run: Path, tmp_path: Path, capsys: py
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_transformers_can_have_them_too(run: Path, tmp_path: Path) -> None:
     assert main(["quantize", "--run", str(run), "--output", str(tmp_path / "out")]) == 0
