@@ -126,4 +126,5 @@ class Meanwhile(Callback):
 
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
         while not self.path:
+            (Path(trainer.default_root_dir).parent / "waiting").touch()
             time.sleep(1)

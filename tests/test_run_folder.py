@@ -244,13 +244,13 @@ def test_two_trainings_in_one_fresh_folder_are_told_apart_and_a_killed_one_leave
     environment = os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
     other = subprocess.Popen([sys.executable, "-m", "lit_llm", *fit], env=environment, cwd=root)
     try:
-        while not (tmp_path / "run/config.yaml").exists():
+        while not (tmp_path / "waiting").exists():
             assert other.poll() is None
             time.sleep(0.1)
-        before = snapshot(tmp_path)
+        before = snapshot(tmp_path / "run")
         assert main(fit) == 1
         assert "another fit is training in" in capsys.readouterr().err
-        assert snapshot(tmp_path) == before
+        assert snapshot(tmp_path / "run") == before
     finally:
         other.kill()
         other.wait()

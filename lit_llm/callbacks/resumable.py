@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch.callbacks import (
@@ -10,6 +11,7 @@ from lightning.pytorch.callbacks import (
     Callback,
     EarlyStopping,
     LearningRateFinder,
+    ModelCheckpoint,
     ModelPruning,
     OnExceptionCheckpoint,
     SpikeDetection,
@@ -53,6 +55,25 @@ def check_callbacks(trainer: Trainer) -> None:
         for kind, reason in REFUSED.items():
             if isinstance(callback, kind):
                 raise ConfigError(f"trainer.callbacks: {type(callback).__name__} {reason}")
+
+
+def end_epoch(trainer: Trainer) -> None:
+    """Let an epoch that was at its end be so where epochs are cut into more batches now.
+
+    Lightning would take it for one of which some batches are left, and go on amid it.
+    """
+    progress = trainer.fit_loop.epoch_loop.batch_progress
+    if progress.is_last_batch and progress.current.ready and math.isfinite(trainer.num_training_batches):
+        ended = int(trainer.num_training_batches)
+        progress.current.ready = progress.current.started = progress.current.processed = ended
+        progress.current.completed = ended
+
+
+def write_again(trainer: Trainer) -> None:
+    """Let ModelCheckpoint write the file of an epoch whose end is done again once more, not beside it as ``-v1``."""
+    for callback in trainer.checkpoint_callbacks:
+        if isinstance(callback, ModelCheckpoint):
+            callback._enable_version_counter = False
 
 
 class Stopping:

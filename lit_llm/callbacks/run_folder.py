@@ -17,7 +17,7 @@ from lit_llm.callbacks.checkpoint import RunCheckpoint
 from lit_llm.callbacks.lock import FolderLock, marks
 from lit_llm.callbacks.monitors import check_monitors
 from lit_llm.callbacks.replacing import HISTORY, ahead, remove_traces, run_files, set_aside
-from lit_llm.callbacks.resumable import Stopping, check_callbacks
+from lit_llm.callbacks.resumable import Stopping, check_callbacks, end_epoch, write_again
 from lit_llm.callbacks.resumed import OptimizerSettings, check_optimizers
 from lit_llm.callbacks.waiting import release
 from lit_llm.errors import UserError
@@ -97,6 +97,8 @@ class RunFolder(SaveConfigCallback):
         if trainer.ckpt_path:
             self._settings.apply(trainer)
             self._stopping.apply(trainer)
+            end_epoch(trainer)
+            write_again(trainer)
         if trainer.global_step < last_step(trainer):
             release(trainer, trainer.global_step if self.resumption else 0)
 
