@@ -139,6 +139,9 @@ class LitCLI(LightningCLI):
             settings = yaml.safe_load(begun.parser.dump(begun.config, skip_unset=False))
             begun.resumption = Resumption(Path(str(checkpoint)), changes(self.folder, settings))
 
+    def _parse_ckpt_path(self) -> None:
+        """Do nothing: checkpoints hold no arguments, and what is none is said once it is looked at."""
+
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
         kwargs = super()._prepare_subcommand_kwargs(subcommand)
         kwargs["ckpt_path"] = self._checkpoint(kwargs.get("ckpt_path"))

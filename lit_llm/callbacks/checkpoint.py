@@ -179,7 +179,7 @@ class RunCheckpoint(ModelCheckpoint):
         if not self._saving:
             return
         # What waits for a number at the end of the epoch, as early stopping does, finds it in a resumed run too.
-        checkpoint[LOGGED] = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        checkpoint[LOGGED] = {name: value.detach().cpu() for name, value in trainer.callback_metrics.items()}
         progress = checkpoint["loops"]["fit_loop"]["epoch_loop.val_loop.batch_progress"]
         done = 0 if self._validation_pending else progress["total"]["completed"]
         begun = done + 1 if self._validation_pending else done
@@ -188,7 +188,7 @@ class RunCheckpoint(ModelCheckpoint):
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Take over the numbers that were last logged."""
-        self._logged = {name: torch.tensor(value) for name, value in checkpoint.get(LOGGED, {}).items()}
+        self._logged = {name: torch.as_tensor(value) for name, value in checkpoint.get(LOGGED, {}).items()}
 
     def state_dict(self) -> dict[str, Any]:
         """Return the best score and what it measures."""

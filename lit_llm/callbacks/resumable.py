@@ -62,7 +62,7 @@ def end_epoch(trainer: Trainer) -> None:
 
     Lightning would take it for one of which some batches are left, and go on amid it.
     """
-    progress = trainer.fit_loop.epoch_loop.batch_progress
+    progress: Any = trainer.fit_loop.epoch_loop.batch_progress
     if progress.is_last_batch and progress.current.ready and math.isfinite(trainer.num_training_batches):
         ended = int(trainer.num_training_batches)
         progress.current.ready = progress.current.started = progress.current.processed = ended
