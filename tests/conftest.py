@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -44,6 +45,14 @@ def real_data() -> Path:
     if not folder:
         pytest.skip("LIT_LLM_REAL_DATA is not set")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def qwen_tokenizer(real_data: Path) -> Any:
+    """The real tokenizer of Qwen3; it is shared, so nothing may change it."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(real_data / "tokenizers" / "qwen3")
 
 
 @pytest.fixture(scope="session")

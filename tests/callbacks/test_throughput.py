@@ -47,6 +47,7 @@ def test_accumulated_batches_count_once_per_step(tiny, tmp_path):
     assert [step for step, name, _ in logged if name == "speed/padding"] == [1, 2]
 
 
+@pytest.mark.slow
 def test_validations_do_not_count(tiny, tmp_path):
     quick = run(tiny, tmp_path, val_check_interval=1)
     slow = run(tiny, tmp_path, slow_validation=0.1, val_check_interval=1)

@@ -41,6 +41,7 @@ def test_other_families_pass_with_what_each_adapter_reaches(
     assert status == 0, said
     assert found["LoRA"] == found["VeRA"] == "ok"
     assert ("times 0.25" in said) == (family == "granitemoe")
+    said = " ".join(said.split())
     assert ("experts 100%" in said and "VeRA reaches linear layers alone" in said) == (family == "granitemoe")
 
 
@@ -66,7 +67,7 @@ def test_a_template_that_cannot_be_used_ends_the_table(tmp_path: Path, capsys: p
     (folder / "chat_template.jinja").write_text("{% for m in messages %}{{ m.content }}{% endfor")
     status, found, said = check(str(folder), capsys=capsys)
     assert status == 1 and found["chat template"] == "FAILS" and "loss" not in found
-    assert "chat_template.jinja" in " ".join(said.split())
+    assert "chat_template.jinja" in "".join(said.split())
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,9 @@
 import json
-import os
-from pathlib import Path
 
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import AutoTokenizer, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 ROWS = [
     ("dos manzanas", {"producto": "manzana", "n": 2}),
@@ -86,11 +84,3 @@ def trained_model(tokenizer, prompts):
         optimizer.zero_grad()
     assert loss < 0.02
     return model.eval()
-
-
-@pytest.fixture(scope="session")
-def qwen_tokenizer():
-    folder = os.environ.get("LIT_LLM_REAL_DATA")
-    if not folder:
-        pytest.skip("set LIT_LLM_REAL_DATA to the folder that holds tokenizers/qwen3")
-    return AutoTokenizer.from_pretrained(Path(folder) / "tokenizers" / "qwen3")

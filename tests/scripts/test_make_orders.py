@@ -91,6 +91,7 @@ def test_the_committed_files_are_what_the_script_writes(script: ModuleType, tmp_
         assert (tmp_path / name).read_bytes() == (ORDERS / name).read_bytes(), name
 
 
+@pytest.mark.slow
 def test_another_seed_makes_other_orders(script: ModuleType, tmp_path: Path) -> None:
     script.make_orders(tmp_path, ORDERS / "vocabulary.json", seed=7)
     assert (tmp_path / "train.jsonl").read_bytes() != (ORDERS / "train.jsonl").read_bytes()

@@ -103,6 +103,7 @@ def handed_on(run: Path, folder: Path) -> list[list[int]]:
     return [data.format.encode("quiero 2 panes", None).input_ids, *map(asked_by, (run / "adapter", merged, packed))]
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_the_next_year(dated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chat_templates, "datetime", Monday)
     run = trained(tmp_path, dated)

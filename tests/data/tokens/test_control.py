@@ -64,8 +64,8 @@ def test_borders_that_are_no_tokens_are_refused_too(tokenizer: Any, tmp_path: Pa
 
 
 @pytest.mark.parametrize("mark", ["<think>", "</think>", "<tool_call>", "</tool_response>", "<|im_start|>"])
-def test_marks_of_the_real_template_are_refused(real_data: Path, mark: str) -> None:
-    form = ChatFormat(AutoTokenizer.from_pretrained(real_data / "tokenizers" / "qwen3"))
+def test_marks_of_the_real_template_are_refused(qwen_tokenizer: Any, mark: str) -> None:
+    form = ChatFormat(qwen_tokenizer)
     form.encode("< think > tool_call", "im_start")
     for text, answer in ((mark, "a"), ("a", f"b {mark}")):
         with pytest.raises(DataError, match="holds the control token"):
@@ -140,7 +140,7 @@ def form(request: pytest.FixtureRequest, tokenizer: Any, tmp_path: Path) -> Chat
         return ChatFormat(tokenizer, template=file)
     folder = request.getfixturevalue("real_data") / "tokenizers" / "qwen3"
     template = folder / "alt_qwen3_instruct_2507.jinja" if request.param == "qwen3-2507" else None
-    return ChatFormat(AutoTokenizer.from_pretrained(folder), template=template)
+    return ChatFormat(request.getfixturevalue("qwen_tokenizer"), template=template)
 
 
 @pytest.mark.parametrize("answer", ["\nsí", "\n\n{}", " sí", "sí ", "\tsí", "sí\n\n", "  sí  ", "\r\nsí", "\u00a0sí"])

@@ -21,7 +21,7 @@ def form(request: pytest.FixtureRequest, root: Path) -> ChatFormat:
         return ChatFormat(AutoTokenizer.from_pretrained(root / "checkpoints" / "qwen3-tiny"))
     folder = request.getfixturevalue("real_data") / "tokenizers" / "qwen3"
     template = folder / "alt_qwen3_instruct_2507.jinja" if request.param == "qwen3-2507" else None
-    return ChatFormat(AutoTokenizer.from_pretrained(folder), template=template)
+    return ChatFormat(request.getfixturevalue("qwen_tokenizer"), template=template)
 
 
 def with_settings(form: ChatFormat, system: str | None, instruction: str | None) -> ChatFormat:
