@@ -56,6 +56,8 @@ def _line(check: str, state: str, text: str) -> str:
     """Return a row of the table, wrapped to the terminal."""
     first = f"{check:<{WIDTHS[0]}}{state:<{WIDTHS[1]}}"
     width = max(60, shutil.get_terminal_size((120, 24)).columns)
+    rest = " " * sum(WIDTHS)
     # Paths and names stay whole, to be copied.
-    whole: dict[str, bool] = {"break_on_hyphens": False, "break_long_words": False}
-    return textwrap.fill(text, width, initial_indent=first, subsequent_indent=" " * sum(WIDTHS), **whole)
+    return textwrap.fill(
+        text, width, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False, break_long_words=False
+    )

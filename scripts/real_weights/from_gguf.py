@@ -10,6 +10,8 @@ import argparse
 from pathlib import Path
 
 import torch
+from gguf import GGUFReader
+from tokenizers import pre_tokenizers
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
@@ -32,8 +34,19 @@ def convert(file: Path, folder: Path, dtype: torch.dtype) -> int:
     model.load_state_dict(opened.state_dict())
     model.generation_config = opened.generation_config
     model.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(**source).save_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(**source)
+    if cut_of(file) == "smollm":
+        # transformers leaves out that this kind reads numbers digit by digit.
+        parts = [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+        tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(parts)
+    tokenizer.save_pretrained(folder)
     return sum(weight.numel() for weight in model.parameters())
+
+
+def cut_of(file: Path) -> str:
+    """Return what a GGUF file calls the way in which its tokenizer cuts a text into words."""
+    field = GGUFReader(file).get_field("tokenizer.ggml.pre")
+    return str(field.contents()) if field else ""
 
 
 def main() -> None:

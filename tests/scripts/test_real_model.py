@@ -33,6 +33,7 @@ def test_the_real_model_is_whole_and_knows_english(folder: Path, capsys: pytest.
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     assert model.num_parameters() == 134_515_008
+    assert tokenizer.tokenize("a 1234") == ["a", "Ġ", "1", "2", "3", "4"]
     ids = tokenizer("The capital of France is Paris, and the capital of Italy is", return_tensors="pt").input_ids
     assert tokenizer.decode(model(ids).logits[0, -1].argmax()).strip() == "Rome"
     assert main(["check", "--backbone", str(folder)]) == 0
