@@ -101,7 +101,6 @@ def open_model(
         ConfigError: if it cannot be found or is no causal language model, saying what to do.
     """
     import torch
-    from transformers import AutoModelForCausalLM
 
     backbone = at_home(backbone)
     files.refuse_broken(Path(backbone), weights=not loading.random_init)
@@ -118,27 +117,7 @@ def open_model(
             refused = refusal_of(error, backbone, loading.attn_implementation, config)
             raise refused or _not_found(backbone, "configuration", error) from error
     else:
-        if loading.device_map:
-            memory = {int(k) if k.isdigit() else k: v for k, v in (loading.max_memory or {}).items()}
-            common |= {"device_map": loading.device_map, "max_memory": memory or None}
-        try:
-            opened: Any = AutoModelForCausalLM.from_pretrained(
-                backbone,
-                config=config,
-                output_loading_info=True,
-                ignore_mismatched_sizes=True,
-                revision=loading.revision,
-                trust_remote_code=loading.trust_remote_code,
-                use_safetensors=True,
-                **hub.settings(backbone),
-                **common,
-            )
-        except (OSError, ValueError, ImportError) as error:
-            refused = refusal_of(error, backbone, loading.attn_implementation, config)
-            raise refused or _not_found(backbone, "weights", error) from error
-        model, loaded = opened
-        if not stored:
-            files.refuse_other_weights(backbone, config, loaded)
+        model = _read(backbone, config, loading, common)
     if quantizer:
         quantizer.after_loading(model)
     elif stored:
@@ -153,6 +132,34 @@ def open_model(
         model.name_or_path = str(Path(backbone).resolve())
     result: PreTrainedModel = model
     return result
+
+
+def _read(backbone: str, config: Any, loading: Loading, common: dict[str, Any]) -> Any:
+    """Return the network with the weights of its files."""
+    from transformers import AutoModelForCausalLM
+
+    if loading.device_map:
+        memory = {int(k) if k.isdigit() else k: v for k, v in (loading.max_memory or {}).items()}
+        common |= {"device_map": loading.device_map, "max_memory": memory or None}
+    try:
+        opened: Any = AutoModelForCausalLM.from_pretrained(
+            backbone,
+            config=config,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+            revision=loading.revision,
+            trust_remote_code=loading.trust_remote_code,
+            use_safetensors=True,
+            **hub.settings(backbone),
+            **common,
+        )
+    except (OSError, ValueError, ImportError) as error:
+        refused = refusal_of(error, backbone, loading.attn_implementation, config)
+        raise refused or _not_found(backbone, "weights", error) from error
+    model, loaded = opened
+    if not getattr(config, "quantization_config", None):
+        files.refuse_other_weights(backbone, config, loaded)
+    return model
 
 
 def _random(config: Any, loading: Loading, common: dict[str, Any]) -> Any:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from lit_llm.adapters import Adapter, LoRA, causal_lm
 from lit_llm.errors import ConfigError, UserError
 from lit_llm.models.backbone import EMBEDDED, Loading, fingerprint, open_model, open_tokenizer, weight_dtype
-from lit_llm.models.checkpoints import refuse_misfit
+from lit_llm.models.checkpoints import of_base, refuse_misfit
 from lit_llm.models.head import AfterHead, after_head
 from lit_llm.models.pace import Pace, planned
 from lit_llm.models.schedule import Schedule, parameter_groups
@@ -284,16 +284,7 @@ class LitLM(LightningModule):
         Raises:
             ConfigError: if the checkpoint was trained on another base than the configured one.
         """
-        saved = checkpoint.get("lit_llm")
-        if saved is None:
-            raise ConfigError(
-                "ckpt_path: this file was not written by lit_llm; name the last.ckpt or best.ckpt of a run"
-            )
-        if saved["base"] != self.base_fingerprint():
-            raise ConfigError(
-                f"model.init_args.backbone: the checkpoint was trained on {saved['backbone']!r} ({saved['base']}), but "
-                f"{self.backbone!r} is {self.base_fingerprint()}: use the base that it was trained on"
-            )
+        saved = of_base(checkpoint.get("lit_llm"), self.backbone, self.base_fingerprint())
         self.pace.load_state_dict(saved.get("pace", {}))
         if self.network is not None:
             self.adapter.load_state_dict(self.network, saved["adapter"])

@@ -132,3 +132,24 @@ def _foreign(state: Any, resumes: bool) -> str | None:
     if resumes and lacks:
         return f"holds weights without {', '.join(lacks)}, from which no run can go on"
     return None
+
+
+def of_base(saved: dict[str, Any] | None, backbone: str, base: str) -> dict[str, Any]:
+    """Return what lit_llm noted in a checkpoint, which has to be of a base.
+
+    Args:
+        saved: what was noted; None in a file of another program.
+        backbone: name of the base.
+        base: its hash.
+
+    Raises:
+        ConfigError: if the checkpoint is of another program or another base.
+    """
+    if saved is None:
+        raise ConfigError("ckpt_path: this file was not written by lit_llm; name the last.ckpt or best.ckpt of a run")
+    if saved["base"] != base:
+        raise ConfigError(
+            f"model.init_args.backbone: the checkpoint was trained on {saved['backbone']!r} ({saved['base']}), but "
+            f"{backbone!r} is {base}: use the base that it was trained on"
+        )
+    return saved
