@@ -28,7 +28,7 @@ test: $(STAMP)
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2
 
 test-slow: $(STAMP)
-	OMP_NUM_THREADS=1 $(PY) -m pytest -m "slow and not gpu" -n 2 --dist loadfile --durations=10
+	OMP_NUM_THREADS=1 $(PY) -m pytest -m "slow and not gpu" -n 2 --dist loadfile --no-loadscope-reorder --durations=10
 
 lint: $(STAMP)
 	$(VENV)/bin/ruff check .
