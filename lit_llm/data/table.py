@@ -18,11 +18,14 @@ from lit_llm.data.records.reading import MAX_LINE_BYTES, Column, Reader, Record,
 from lit_llm.data.settings import stage_name
 from lit_llm.data.tokens.dataset import Example
 from lit_llm.errors import ConfigError, DataError
+from lit_llm.wording import many
 
 BadRows = Literal["error", "skip"]
 
 _PREDICTED = "id text prediction reference status error raw new_tokens score meta"
 _FACTS = "split part schema direction pair dialect origin document lang truncated source finished reference_error"
+UNJUDGED = "reference_error"
+"""Where ``meta`` says why a row that is answered is compared with nothing."""
 RESERVED = frozenset(f"{_PREDICTED} {_FACTS}".split(" "))
 """Names that rows already have in predictions.csv or in its ``meta``."""
 
@@ -147,7 +150,9 @@ class TableData(LightningDataModule):
         elif faults:
             self.skipped[path.name] = list(faults)
             self.counts[f"{path.name}: bad rows, left out"] = len(faults.by_row())
-        return [example for _, examples in made for example in examples]
+        examples = [example for _, of_row in made for example in of_row]
+        self._say_unjudged(path, examples)
+        return examples
 
     def _with_failed(
         self, made: list[tuple[int, list[Example]]], faults: Faults, columns: Mapping[str, Column]
@@ -222,6 +227,15 @@ class TableData(LightningDataModule):
             settings = ", ".join(["keep", *self.fact_settings])
             rank_zero_info(f"{path}: columns that are not read: {', '.join(unread)}; they may be named in {settings}")
 
+    def _say_unjudged(self, path: Path, examples: Sequence[Example]) -> None:
+        """Say of how many rows the expected answer cannot be used, and why that of the first."""
+        noted = [example for example in examples if UNJUDGED in example.meta]
+        if noted:
+            rank_zero_info(
+                f"{path}: {many(len(noted), 'row')} have an expected answer that cannot be used (the first, "
+                f"{noted[0].place}: {noted[0].meta[UNJUDGED]}): they are answered, and compared with nothing"
+            )
+
     def _kept(self, example: Example, record: Record) -> Example:
         for name in self.keep:
             example.meta[name] = record.values[f"keep {name}"]
@@ -232,5 +246,4 @@ def without_reference(example: Example, reason: str) -> Example:
     """Return a row to answer whose own answer cannot be used, which its ``meta`` says; with no text, an error."""
     if example.text == "":
         return replace(example, error=reason)
-    rank_zero_info(f"{example.place}: {reason}; the row is answered, but compared with nothing")
-    return replace(example, answer=None, reference=None, meta=example.meta | {"reference_error": reason})
+    return replace(example, answer=None, reference=None, meta=example.meta | {UNJUDGED: reason})

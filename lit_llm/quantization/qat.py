@@ -114,7 +114,7 @@ class QAT:
         for share, width in gradual.items():
             if width not in BLOCK_WIDTHS.values():
                 raise ConfigError(
-                    f"gradual: {{{share}: {width}}} is not possible; {self.grid} has 8 bits alone before it"
+                    f"gradual: {{{share:g}: {width}}} is not possible; {self.grid} has 8 bits alone before it"
                 )
 
     def check(self, adapter: Adapter, quantizer: Quantizer | None, device_map: str | None = None) -> None:
