@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from lit_llm.errors import ConfigError, DataError
+from lit_llm.wording import typed
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 """``organisation/name``, or ``name`` alone; anything else can only be a folder."""
@@ -155,7 +156,7 @@ def _adapter(path: Path) -> str:
 
 def _going_on(run: Path) -> str:
     """Say how the weights of a run are trained further."""
-    given, verb = shlex.quote(str(run)), program()
+    given, verb = typed(run), program()
     return (
         f"to train the run further, type {verb} fit --config {given}/config.yaml --ckpt_path last; to begin another "
         f"run with its weights, {verb} export --run {given} --merged FOLDER and name that folder as the base"
@@ -166,11 +167,11 @@ def _some(names: list[str], joined: str = ", ") -> str:
     return joined.join(sorted(names)[:6]) + (", …" if len(names) > 6 else "") if names else "none of that kind"
 
 
-def typed(path: Path) -> str:
-    """Return a path as a shell takes it, short where it lies in the current folder."""
+def from_here(path: Path) -> str:
+    """Return a path as one types it in a shell, short where it lies in the current folder."""
     absolute = Path(os.path.abspath(path))
     inside = absolute.is_relative_to(Path.cwd())
-    return shlex.quote(str(absolute.relative_to(Path.cwd()) if inside else absolute))
+    return typed(absolute.relative_to(Path.cwd()) if inside else absolute)
 
 
 def interpreter() -> str:

@@ -6,7 +6,7 @@ import re
 import shlex
 import shutil
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 PLAIN_WIDTH = 80
@@ -37,22 +37,33 @@ def listed(names: Iterable[object], most: int = SHOWN_NAMES) -> str:
     return (", ".join(shown[:most]) or "none") + more
 
 
+def some(names: Sequence[str], most: int) -> str:
+    """Return the first names of a list as they are, and how many more there are."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def first_line(error: Exception, most: int = 200) -> str:
+    """Return the first line of what an error says, up to a number of characters; of one that says nothing, its name."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:most]
+
+
 def width() -> int:
     """Return the characters of a line of this terminal; 80 without one."""
     return max(20, shutil.get_terminal_size((PLAIN_WIDTH, 24)).columns)
 
 
-def wrapped(text: str, indent: str = "", first: str | None = None) -> str:
+def wrapped(text: str, indent: str = "", first: str | None = None, columns: int | None = None) -> str:
     """Break a line between words where it is wider than the terminal.
 
     Args:
         text: the line.
         indent: what its second and further lines begin with.
         first: what the first begins with; by default ``indent``.
+        columns: characters of a line; by default those of the terminal.
     """
     return textwrap.fill(
         text,
-        width(),
+        columns or width(),
         initial_indent=indent if first is None else first,
         subsequent_indent=indent,
         break_long_words=False,

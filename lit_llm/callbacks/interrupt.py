@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from lightning.pytorch.callbacks import Callback
 
 from lit_llm.callbacks.checkpoint import RunCheckpoint
-from lit_llm.paths import program, typed
+from lit_llm.paths import from_here, program
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
@@ -144,7 +144,7 @@ def _advice(trainer: Trainer) -> str:
         return "Stopped before any checkpoint was written: start the run again."
     return (
         f"Stopped after step {trainer.global_step}. To go on from there:\n"
-        f"  {program()} fit --config {typed(folder / 'config.yaml')} --ckpt_path last"
+        f"  {program()} fit --config {from_here(folder / 'config.yaml')} --ckpt_path last"
     )
 
 

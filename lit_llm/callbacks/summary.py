@@ -17,7 +17,7 @@ from lit_llm.callbacks.predictions import PredictionWriter
 from lit_llm.callbacks.progress_lines import end_bar, span
 from lit_llm.callbacks.replacing import recorded
 from lit_llm.callbacks.throughput import GIB, TokenClock, peak_memory
-from lit_llm.paths import program, typed
+from lit_llm.paths import from_here, program
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
@@ -89,13 +89,13 @@ class RunSummary(Callback):
             tested = _next(trainer, ("test", "predict")) if (folder / "best.ckpt").exists() else []
             data: Any = getattr(trainer, "datamodule", None)
             asked = bool(tested) and getattr(data, "reads_texts", False) and not hasattr(data, "parts")
-            _say([*self._lines, *tested, *([f"  {program()} ask --run {typed(folder)}"] if asked else [])])
+            _say([*self._lines, *tested, *([f"  {program()} ask --run {from_here(folder)}"] if asked else [])])
             self._lines = []
         elif stage == "test":
-            page = [f"  {program()} report {typed(folder)}"] if (folder / "config.yaml").exists() else []
+            page = [f"  {program()} report {from_here(folder)}"] if (folder / "config.yaml").exists() else []
             _say([*(_next(trainer, ("predict",), _other_weights(trainer)) or ["next"][: len(page)]), *page])
         elif stage == "predict" and writers and has_references(writers[0].target):
-            _say(["next", f"  {program()} compare {typed(writers[0].target)}"])
+            _say(["next", f"  {program()} compare {from_here(writers[0].target)}"])
 
 
 def _kept(trainer: Trainer, module: Any) -> dict[str, str]:
@@ -113,8 +113,8 @@ def _kept(trainer: Trainer, module: Any) -> dict[str, str]:
     else:
         found["best"] = f"{checkpoint.monitor} {float(torch.as_tensor(score)):.4g}{at}"
     weights = folder / str(getattr(getattr(module, "adapter", None), "folder", "adapter"))
-    found["weights"] = typed(weights)
-    found["folder"] = f"{typed(folder)}: best.ckpt for other verbs, last.ckpt to go on from"
+    found["weights"] = from_here(weights)
+    found["folder"] = f"{from_here(folder)}: best.ckpt for other verbs, last.ckpt to go on from"
     return found
 
 
@@ -124,7 +124,7 @@ def _other_weights(trainer: Trainer) -> str:
         return " --ckpt_path none"
     best = Path(trainer.default_root_dir) / "best.ckpt"
     own = os.path.abspath(trainer.ckpt_path) == os.path.abspath(best)
-    return "" if own else f" --ckpt_path {typed(Path(trainer.ckpt_path))}"
+    return "" if own else f" --ckpt_path {from_here(Path(trainer.ckpt_path))}"
 
 
 def _next(trainer: Trainer, verbs: tuple[str, ...], option: str = "") -> list[str]:
@@ -134,7 +134,7 @@ def _next(trainer: Trainer, verbs: tuple[str, ...], option: str = "") -> list[st
     serves = getattr(data, "serves", None)
     if not config.exists() or serves is None:
         return []
-    commands = [f"  {program()} {verb} --config {typed(config)}{option}" for verb in verbs if serves(verb)]
+    commands = [f"  {program()} {verb} --config {from_here(config)}{option}" for verb in verbs if serves(verb)]
     return ["next", *commands] if commands else []
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import textwrap
 import warnings
 from collections.abc import Sequence
 
 from lit_llm.paths import base
 from lit_llm.quiet import silent
+from lit_llm.wording import wrapped
 
 WIDTHS = (16, 8)
 """Characters of the first columns."""
@@ -55,9 +55,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _line(check: str, state: str, text: str) -> str:
     """Return a row of the table, wrapped to the terminal."""
     first = f"{check:<{WIDTHS[0]}}{state:<{WIDTHS[1]}}"
-    width = max(60, shutil.get_terminal_size((120, 24)).columns)
-    rest = " " * sum(WIDTHS)
-    # Paths and names stay whole, to be copied.
-    return textwrap.fill(
-        text, width, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False, break_long_words=False
-    )
+    columns = max(60, shutil.get_terminal_size((120, 24)).columns)
+    return wrapped(text, " " * sum(WIDTHS), first, columns)

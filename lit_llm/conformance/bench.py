@@ -5,13 +5,17 @@ from __future__ import annotations
 import copy
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
+import torch.nn.functional as F
 
 from lit_llm.batch import IGNORE, Batch, Prompt
+from lit_llm.data.batches.collating import collate
+from lit_llm.data.tokens.dataset import Example, Row
 from lit_llm.data.tokens.prompting import ChatFormat, Encoded
 from lit_llm.errors import UserError
 from lit_llm.models import CausalLM, Loading
@@ -95,22 +99,19 @@ class Bench:
     @cached_property
     def small(self) -> Size | None:
         """How large the copy is that training is tried on; None where it is the base itself."""
-        self.folder  # noqa: B018 (makes it)
-        return self._small
-
-    _small: Size | None = None
+        return None if self._trained is self.model else _size(self._trained)
 
     @cached_property
     def folder(self) -> Path:
         """A folder with the base, or with random weights in its architecture where it is too large to be trained."""
-        model = self.model
-        if self.size.weights > LARGE:
-            model = self._smaller()
-            self._small = _size(model)
         folder = self.place / "base"
-        model.save_pretrained(folder, safe_serialization=True)
+        self._trained.save_pretrained(folder, safe_serialization=True)
         self.tokenizer.save_pretrained(folder)
         return folder
+
+    @cached_property
+    def _trained(self) -> PreTrainedModel:
+        return self._smaller() if self.size.weights > LARGE else self.model
 
     def _smaller(self) -> PreTrainedModel:
         try:
@@ -150,22 +151,20 @@ class Bench:
 
     def batch(self, places: Sequence[int], padding: int = 0) -> Batch:
         """Return rows as a training batch, padded on the right, by ``padding`` tokens more than is needed."""
-        rows = [self.rows[place] for place in places]
-        width = max(len(row.input_ids) for row in rows) + padding
-        ids, labels = torch.zeros(len(rows), width, dtype=torch.long), torch.full((len(rows), width), IGNORE)
-        for at, row in enumerate(rows):
-            ids[at, : len(row.input_ids)] = torch.tensor(row.input_ids)
-            labels[at, : len(row.labels)] = torch.tensor(row.labels)
-        lengths = torch.tensor([[len(row.input_ids)] for row in rows])
-        mask = (torch.arange(width)[None] < lengths).long()
-        return Batch([str(place) for place in places], "train", "check", mask, labels, ids)
+        batch = self._joined(places)
+        filled = {"input_ids": 0, "attention_mask": 0, "labels": IGNORE}
+        wider: dict[str, Any] = {
+            name: F.pad(getattr(batch, name), (0, padding), value=value) for name, value in filled.items()
+        }
+        return replace(batch, **wider)
 
     def prompt(self, places: Sequence[int]) -> Prompt:
         """Return the prompts of rows, padded on the left."""
-        prompts = [self.rows[place].prompt_ids for place in places]
-        width = max(map(len, prompts))
-        ids = torch.tensor([[0] * (width - len(row)) + row for row in prompts])
-        return Prompt(torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in prompts]), ids)
+        return cast(Prompt, self._joined(places, generate=True).prompt)
+
+    def _joined(self, places: Sequence[int], *, generate: bool = False) -> Batch:
+        rows = [Row(Example(str(at), *ROWS[at], None, str(at)), self.rows[at]) for at in places]
+        return collate(rows, "train", "check", 0, generate=generate)
 
     def probe(self) -> torch.Tensor:
         """Return the ids ``[1, T]`` of the longest row."""

@@ -6,6 +6,10 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 from lit_llm.errors import UserError
+from lit_llm.wording import first_line
+
+LONGEST = 400
+"""Characters of what is told of an error."""
 
 State = Literal["ok", "refused", "FAILS"]
 
@@ -52,12 +56,11 @@ def tried(check: str, part: Callable[[], str], *, needed: bool = False) -> Findi
     try:
         return Finding(check, "ok", part())
     except UserError as error:
-        return Finding(check, "FAILS" if needed else "refused", first_line(error))
+        return Finding(check, "FAILS" if needed else "refused", first_line(error, LONGEST))
     except Exception as error:  # other people's models may raise anything
-        said = first_line(error) if isinstance(error, WrongError) else f"{type(error).__name__}: {first_line(error)}"
+        said = (
+            first_line(error, LONGEST)
+            if isinstance(error, WrongError)
+            else f"{type(error).__name__}: {first_line(error, LONGEST)}"
+        )
         return Finding(check, "FAILS", f"{said}; {REMEDIES.get(check, 'choose another base')}")
-
-
-def first_line(error: Exception) -> str:
-    """Return the first line of an error, of a readable length."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:400]

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from lit_llm.conformance import adapting, answering, passes, resuming, storing
+import lit_llm.conformance.adapting as adapting
+import lit_llm.conformance.answering as answering
+import lit_llm.conformance.passes as passes
+import lit_llm.conformance.resuming as resuming
+import lit_llm.conformance.storing as storing
 from lit_llm.conformance.bench import Bench
 from lit_llm.conformance.findings import Finding, tried
 from lit_llm.data.tokens.conformance import findings as template_findings

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gguf import GGUFReader
     from transformers import PreTrainedModel
 
 UNREAD = ("attention_bias", "mlp_bias")
@@ -19,11 +20,13 @@ def opened(path: Path, config: Any) -> PreTrainedModel:
         path: the file.
         config: of the model that it was written of, for what transformers does not read.
     """
+    import gguf
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
     own = AutoConfig.from_pretrained(path.parent, gguf_file=path.name)
-    own.rope_parameters, own.head_dim = _rope(path, config), _number(path, "attention.key_length")
+    file = gguf.GGUFReader(path)
+    own.rope_parameters, own.head_dim = _rope(file, config), _number(file, "attention.key_length")
     for name in UNREAD:
         if hasattr(config, name):
             setattr(own, name, getattr(config, name))
@@ -33,21 +36,16 @@ def opened(path: Path, config: Any) -> PreTrainedModel:
     return model
 
 
-def _number(path: Path, name: str) -> int:
-    import gguf
-
-    fields = gguf.GGUFReader(path).fields
+def _number(file: GGUFReader, name: str) -> int:
+    fields = file.fields
     return int(fields[f"{fields['general.architecture'].contents()}.{name}"].contents())
 
 
-def _rope(path: Path, config: Any) -> dict[str, Any]:
+def _rope(file: GGUFReader, config: Any) -> dict[str, Any]:
     """Return what a file says of rotary positions; transformers itself reads ``rope_theta`` alone."""
-    import gguf
-
-    reader = gguf.GGUFReader(path)
-    if any(tensor.name == "rope_freqs.weight" for tensor in reader.tensors):
+    if any(tensor.name == "rope_freqs.weight" for tensor in file.tensors):
         return dict(config.rope_parameters)
-    fields = reader.fields
+    fields = file.fields
     architecture = fields["general.architecture"].contents()
     names = {
         "rope_theta": "freq_base",

@@ -17,6 +17,7 @@ from lit_llm.models.packing import STATEFUL
 from lit_llm.models.refusals import refusal_of
 from lit_llm.paths import at_home, missing_base, no_base
 from lit_llm.quantization import Quantizer, refuse_stored_otherwise, unpacked
+from lit_llm.wording import first_line
 
 # Annotations are evaluated here: postponed ones would make jsonargparse import what this block guards.
 if TYPE_CHECKING:
@@ -315,7 +316,7 @@ def _refuse_mistyped(name: str, what: str) -> None:
 
 
 def _not_found(name: str, what: str, error: Exception) -> ConfigError:
-    first = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+    first = first_line(error)
     offline = os.environ.get("HF_HUB_OFFLINE") == "1"
     if not Path(name).exists() and not offline and not hub.answers(hub.endpoint()):
         first = f"{hub.endpoint()} does not answer, and it was not downloaded before"

@@ -19,7 +19,7 @@ from lit_llm.models.head import AfterHead, after_head
 from lit_llm.models.pace import Pace, planned
 from lit_llm.models.schedule import Schedule, parameter_groups
 from lit_llm.models.start import first_batches, say_router_loss
-from lit_llm.models.window import Window, gradient_norm, refuse_step, refuse_weights, scaler_skips
+from lit_llm.models.window import RANGES, Window, gradient_norm, refuse_step, refuse_weights, scaler_skips
 from lit_llm.paths import at_home
 from lit_llm.quantization import QAT, Quantizer, refusal, refuse_to_learn
 from lit_llm.quantization.qat import Ranges
@@ -246,7 +246,7 @@ class LitLM(LightningModule):
 
     def _learned(self) -> set[str]:
         # Ranges that are only frozen do not learn, and are part of what was trained all the same.
-        return {name for name, w in self.named_parameters() if w.requires_grad or name.startswith("ranges.")}
+        return {name for name, w in self.named_parameters() if w.requires_grad or name.startswith(RANGES)}
 
     def base_fingerprint(self) -> str:
         """Return a hash of the base weights, so that a checkpoint is not used on another base."""

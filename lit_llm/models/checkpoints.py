@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from lit_llm.errors import ConfigError
+from lit_llm.models.weights import POINTER
 
-POINTER = b"version https://git-lfs"
 OTHER_KINDS = {
     ".safetensors": "holds weights alone",
     ".gguf": "is a model for llama.cpp",

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lit_llm.errors import ConfigError
+from lit_llm.wording import first_line
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -73,7 +74,7 @@ def after_head(model: PreTrainedModel) -> AfterHead:
         try:
             found = model(input_ids=torch.zeros(1, 1, dtype=torch.long, device=model.device), use_cache=False).logits
         except (RuntimeError, ValueError, TypeError, AttributeError, LookupError) as error:
-            raise _refused(kind, f"its forward pass cannot be followed ({_first_line(error)})") from error
+            raise _refused(kind, f"its forward pass cannot be followed ({first_line(error)})") from error
     if len(seen) != 1 or not torch.equal(seen[0].float(), states.to(seen[0].dtype).float()):
         raise _refused(kind, "its head is not given the decoder's last hidden states as they are")
     given, got = logits.flatten().double(), found.double()
@@ -98,10 +99,6 @@ def _refused(kind: str, reason: str) -> ConfigError:
         f"model.init_args.backbone: {kind} computes its loss otherwise than is done here: {reason}; choose another "
         "base (docs/models.md lists those that are tried)"
     )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 @contextmanager

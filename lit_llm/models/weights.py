@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lit_llm.errors import ConfigError
+from lit_llm.wording import some
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -20,7 +21,8 @@ INDEX, SINGLE = "model.safetensors.index.json", "model.safetensors"
 FOR_OTHERS = ["*/*"]
 """Copies of a hub's repository for other programs, which lie in folders such as ``original`` and ``onnx``."""
 
-_POINTER = b"version https://git-lfs"
+POINTER = b"version https://git-lfs"
+"""What a file begins with that stands for another in a repository."""
 _AGAIN = "download it again (of a git clone, run `git lfs pull` in it)"
 _SHOWN = 3
 _LAYER = re.compile(r"\.(?:layers|h|blocks)\.(\d+)\.")
@@ -50,7 +52,7 @@ def weight_files(folder: Path) -> list[Path]:
     wanted = names(folder)
     absent = [name for name in wanted if not (folder / name).is_file()]
     if absent and wanted != [SINGLE]:
-        raise ConfigError(f"{KEY}: {folder} lacks {_listed(absent)}, which {INDEX} names: {_AGAIN}")
+        raise ConfigError(f"{KEY}: {folder} lacks {some(absent, _SHOWN)}, which {INDEX} names: {_AGAIN}")
     return [] if absent else [folder / name for name in wanted]
 
 
@@ -136,8 +138,8 @@ def refuse_larger(tokenizer: PreTrainedTokenizerBase, size: int, backbone: str) 
 
 def _fault_of_start(file: Path) -> str:
     with file.open("rb") as stream:
-        start = stream.read(len(_POINTER))
-    if start == _POINTER:
+        start = stream.read(len(POINTER))
+    if start == POINTER:
         return "is a pointer of git-lfs and not the file itself"
     return "" if start else "is empty"
 
@@ -170,7 +172,7 @@ def _places(keys: list[str]) -> str:
     layers = sorted({int(found[1]) for key in keys if (found := _LAYER.search(key))})
     first = sorted(keys)[0]
     if not layers:
-        return _listed(sorted(keys))
+        return some(sorted(keys), _SHOWN)
     numbers = f"layer {layers[0]}" if len(layers) == 1 else f"layers {_spans(layers)}"
     return f"{numbers} ({len(keys)} of them, such as {first})"
 
@@ -183,7 +185,3 @@ def _spans(numbers: list[int]) -> str:
         else:
             spans.append([number, number])
     return ", ".join(str(a) if a == b else f"{a} to {b}" for a, b in spans)
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from lit_llm.batch import FILLER
 from lit_llm.errors import UserError
+from lit_llm.wording import some
 
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer
@@ -87,7 +88,7 @@ def refuse_step(trainer: Trainer, module: nn.Module, window: Window, loss: float
     """
     broken = (name for name, w in module.named_parameters() if w.grad is not None and not w.grad.isfinite().all())
     rows = _of_all(window.suspects(), trainer.world_size)
-    shown = ", ".join(map(repr, rows[:SHOWN])) + (f" and {len(rows) - SHOWN} more" if len(rows) > SHOWN else "")
+    shown = some([repr(row) for row in rows], SHOWN)
     found = f"train/loss is {loss}, the gradient's norm {norm}" + "".join(f", first in {n}" for n in [*broken][:1])
     saved = Path(trainer.default_root_dir) / "last.ckpt"
     raise UserError(
