@@ -1,9 +1,9 @@
-"""Make the table of llama.cpp in docs/results.md: the demo's answers there and here, by how the weights are stored.
+"""Make the tables of llama.cpp in docs/results.md: a run's answers there and here, by how the weights are stored.
 
     python scripts/tables/gguf_table.py --plain checkpoints/extraction_tiny
-        --trained checkpoints/extraction_tiny_qat_q4_0
+        --trained checkpoints/extraction_tiny_qat_q4_0 --marker gguf
 
-Each run answers rows of the demo's tests here, in float32, and in llama.cpp from files of every type: the plain run's
+Each run answers rows of its tests here, in float32, and in llama.cpp from files of every type: the plain run's
 with weights rounded afterwards, the other's with those that it was trained with. Texts are compared with the run's own,
 and scored as ``test`` scores them.
 """
@@ -23,11 +23,7 @@ from lit_llm.generation import generate_rows
 from lit_llm.llama_cpp import Engine, GgufType
 from lit_llm.metrics import ExtractionMetrics
 from lit_llm.report import open_run
-
-TESTS = ("known", "phrasings", "products", "noisy")
-
-LIMIT = 256
-"""Tokens of an answer, at most, as in the demo."""
+from lit_llm.report.runs import run_config
 
 
 class Answers(NamedTuple):
@@ -56,8 +52,9 @@ def measured(folder: Path, kinds: Sequence[tuple[str, GgufType | None]], count: 
     """
     run = open_run(folder)
     model: Any = run.model
+    limit = model.generator.max_new_tokens
     run.data.setup("test")
-    rows = [row for test in TESTS for row in run.data.splits[test].rows[:count]]
+    rows = [row for split in run.data.splits.values() for row in split.rows[:count]]
     prompts = [list(row.encoded.prompt_ids) for row in rows]
     own = generate_rows(model.generator, model.network, model.tokenizer, prompts)
     found = [scored("as it is", "lit_llm", [answer.text for answer in own], rows)]
@@ -65,8 +62,8 @@ def measured(folder: Path, kinds: Sequence[tuple[str, GgufType | None]], count: 
         with tempfile.TemporaryDirectory() as temporary:
             file = Path(temporary) / "model.gguf"
             print(f"{folder.name}, {name}: {export(folder, file, gguf=True, kind=kind)}", flush=True)
-            with Engine(file, max(map(len, prompts)) + LIMIT) as engine:
-                written = [engine.write(prompt, LIMIT) for prompt in prompts]
+            with Engine(file, max(map(len, prompts)) + limit) as engine:
+                written = [engine.write(prompt, limit) for prompt in prompts]
         texts = [model.tokenizer.decode(tokens, skip_special_tokens=True) for tokens in written]
         found.append(scored(name, "llama.cpp", texts, rows))
     return found
@@ -93,18 +90,20 @@ def table(systems: dict[str, list[Answers]]) -> str:
 def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--plain", type=Path, required=True, help="run of configs/run/extraction_tiny.yaml")
-    parser.add_argument("--trained", type=Path, required=True, help="run of configs/run/extraction_tiny_qat_q4_0.yaml")
-    parser.add_argument("--rows", type=int, default=25, help="of each of the four tests")
+    parser.add_argument("--plain", type=Path, required=True, help="run, such as of configs/run/extraction_tiny.yaml")
+    parser.add_argument("--trained", type=Path, help="run that rounds, as configs/run/extraction_tiny_qat_q4_0.yaml")
+    parser.add_argument("--rows", type=int, default=25, help="of each test")
+    parser.add_argument("--marker", help="of the table in docs/results.md, such as gguf; else it is printed alone")
     options = parser.parse_args()
     plain: list[tuple[str, GgufType | None]] = [("F32", "F32"), ("Q8_0, rounded", "Q8_0"), ("Q4_0, rounded", "Q4_0")]
-    trained: list[tuple[str, GgufType | None]] = [("Q4_0's numbers in F32", "F32"), ("Q4_0, trained", None)]
-    systems = {
-        "unrounded": measured(options.plain, plain, options.rows),
-        "trained on Q4_0": measured(options.trained, trained, options.rows),
-    }
+    systems = {"unrounded": measured(options.plain, plain, options.rows)}
+    if options.trained:
+        grid = run_config(options.trained)["model"]["init_args"]["qat"]["init_args"]["grid"].upper()
+        trained: list[tuple[str, GgufType | None]] = [(f"{grid}'s numbers in F32", "F32"), (f"{grid}, trained", None)]
+        systems[f"trained on {grid}"] = measured(options.trained, trained, options.rows)
     print(table(systems))
-    write("gguf", table(systems))
+    if options.marker:
+        write(options.marker, table(systems))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
-    from transformers import Qwen3Config
+    from transformers import PreTrainedConfig
 
 VOCABULARY = 1024
 SPLIT = (
@@ -105,11 +105,27 @@ def make_tokenizer(corpus: Path, count: int) -> Tokenizer:
     return tokenizer
 
 
-def make_config() -> Qwen3Config:
-    """Return the shape: every width is a multiple of 128, as group quantization and GGUF ask for."""
-    from transformers import Qwen3Config
+FAMILIES: dict[str, tuple[str, dict[str, int]]] = {
+    "qwen3": ("Qwen3Config", {}),
+    "qwen3_5": (
+        "Qwen3_5TextConfig",
+        {
+            "linear_num_key_heads": 2,
+            "linear_num_value_heads": 2,
+            "linear_key_head_dim": 128,
+            "linear_value_head_dim": 128,
+        },
+    ),
+}
+"""The families that can be made, about equal in size: the configuration's class and what it alone is told."""
 
-    return Qwen3Config(
+
+def make_config(family: str = "qwen3") -> PreTrainedConfig:
+    """Return the shape: every width is a multiple of 128, as group quantization and GGUF ask for."""
+    import transformers
+
+    name, further = FAMILIES[family]
+    config: PreTrainedConfig = getattr(transformers, name)(
         vocab_size=VOCABULARY,
         hidden_size=256,
         intermediate_size=512,
@@ -123,10 +139,12 @@ def make_config() -> Qwen3Config:
         eos_token_id=VOCABULARY - len(ADDED) - len(SPECIAL) + SPECIAL.index("<|im_end|>"),
         pad_token_id=VOCABULARY - len(ADDED) - len(SPECIAL),
         bos_token_id=None,
+        **further,
     )
+    return config
 
 
-def write(corpus: Path, output: Path, seed: int, count: int) -> None:
+def write(corpus: Path, output: Path, seed: int, count: int, family: str) -> None:
     """Write the folder; it opens with transformers alone."""
     import torch
     from transformers import AutoModelForCausalLM, Qwen2Tokenizer
@@ -143,7 +161,7 @@ def write(corpus: Path, output: Path, seed: int, count: int) -> None:
     )
     tokenizer.save_pretrained(output)
     torch.manual_seed(seed)
-    model = AutoModelForCausalLM.from_config(make_config(), dtype=torch.float32)
+    model = AutoModelForCausalLM.from_config(make_config(family), dtype=torch.float32)
     model.save_pretrained(output)
     print(f"{output}: {sum(p.numel() for p in model.parameters()):,} parameters, {len(tokenizer)} tokens")
 
@@ -155,8 +173,9 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
     parser.add_argument("--seed", type=int, default=7, help="seed of the random weights")
     parser.add_argument("--rows", type=int, default=30_000, help="rows that the tokenizer learns from")
+    parser.add_argument("--family", choices=sorted(FAMILIES), default="qwen3", help="architecture of the model")
     arguments = parser.parse_args()
-    write(arguments.corpus, arguments.output, arguments.seed, arguments.rows)
+    write(arguments.corpus, arguments.output, arguments.seed, arguments.rows, arguments.family)
 
 
 if __name__ == "__main__":

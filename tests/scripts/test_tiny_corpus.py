@@ -210,10 +210,23 @@ def test_the_template_thinks_as_qwen3_does(
     assert ours == theirs
 
 
-def test_the_shape_fits_group_quantization(scripts: dict[str, ModuleType]) -> None:
-    config = scripts["make_tiny_base"].make_config()
+@pytest.mark.parametrize("family", ["qwen3", "qwen3_5"])
+def test_the_shape_fits_group_quantization(scripts: dict[str, ModuleType], family: str) -> None:
+    config = scripts["make_tiny_base"].make_config(family)
     widths = (config.vocab_size, config.hidden_size, config.intermediate_size)
+    assert config.model_type.startswith(family)
     assert all(width % 128 == 0 for width in widths)
     assert config.head_dim == 128
     assert config.num_attention_heads > config.num_key_value_heads
     assert config.tie_word_embeddings
+
+
+def test_families_that_are_compared_are_of_one_size(scripts: dict[str, ModuleType]) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    maker = scripts["make_tiny_base"]
+    with torch.device("meta"):
+        models = [AutoModelForCausalLM.from_config(maker.make_config(family)) for family in maker.FAMILIES]
+    small, large = sorted(model.num_parameters() for model in models)
+    assert large <= 1.05 * small
