@@ -20,7 +20,7 @@ run() { # verb, folder, options: nothing where it is done, on from the last chec
     local verb="$1" folder="$2" resume=()
     [ ! -f "$folder/.$verb" ] || return 0
     [ "$verb" != fit ] || [ ! -f "$folder/last.ckpt" ] || resume=(--ckpt_path last)
-    "$PYTHON" -m lit_llm "$verb" --trainer.default_root_dir "$folder" "${@:3}" "${resume[@]}" >>"$folder.log" 2>&1
+    "$PYTHON" -m lit_llm "$verb" "${@:3}" --trainer.default_root_dir "$folder" "${resume[@]}" >>"$folder.log" 2>&1
     touch "$folder/.$verb"
 }
 family() { # of make_tiny_base.py
@@ -42,8 +42,11 @@ corpus short "${SHORT:-38400}" 7 --longest 48 --mix "$SENTENCES"
 corpus long "${LONG:-40000}" 12 --mix "$LEDGERS"
 corpus valid 200 15 --mix "$LEDGERS"
 family qwen3 &
+plain=$!
 family qwen3_5 &
-wait -n && wait -n
+hybrid=$!
+wait "$plain"
+wait "$hybrid"
 "$PYTHON" - "$WORK" <<'SCORES'
 import sys
 from pathlib import Path
