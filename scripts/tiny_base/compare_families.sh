@@ -39,7 +39,7 @@ family() { # of make_tiny_base.py
 
 mkdir -p "$WORK"
 corpus short "${SHORT:-38400}" 7 --longest 48 --mix "$SENTENCES"
-corpus long "${LONG:-40000}" 12 --mix "$LEDGERS"
+corpus long "${LONG:-30000}" 12 --mix "$LEDGERS"
 corpus valid 200 15 --mix "$LEDGERS"
 family qwen3 &
 plain=$!
