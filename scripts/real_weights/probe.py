@@ -34,8 +34,8 @@ def opened(path: str) -> tuple[Any, Any]:
         run = open_run(path)
         model: Any = run.model
         return model.network, model.tokenizer
-    loading = Loading(dtype="float32")
-    return open_model(path, loading).eval(), open_tokenizer(path, loading)
+    loading = Loading()
+    return open_model(path, loading, torch.float32).eval(), open_tokenizer(path, loading)
 
 
 def read(file: Path) -> list[dict[str, Any]]:

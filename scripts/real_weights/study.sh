@@ -39,7 +39,7 @@ keep() { # file, command: prints what a command prints, and keeps it in a file o
 mkdir -p "$WORK/es" "$WORK/stored"
 keep english "$PYTHON" scripts/real_weights/english_rows.py --train "$SQUAD" --test "$XQUAD" --output "$WORK/en"
 cp "$TRAIN" "$WORK/es/train.jsonl" && cp "$VALID" "$WORK/es/valid.jsonl"
-awk 'NR % 6 == 1' "$TEST" >"$WORK/es/test.jsonl"
+awk 'NR % 12 == 1' "$TEST" >"$WORK/es/test.jsonl"
 
 fit spanish es
 fit english en

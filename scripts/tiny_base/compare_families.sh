@@ -3,11 +3,13 @@
 # the recipe of the embedded base (two of its stages), side by side with a thread each: about an hour. Then both are
 # tuned on the demo for equal steps, and their scores are printed. Started again, it goes on where it was stopped.
 #   WORK=checkpoints/families scripts/tiny_base/compare_families.sh
+# PRECISION is float32, which CPUs without matrix units for bfloat16 are faster in; the recipe says bf16-mixed.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 PYTHON="${PYTHON:-.venv/bin/python}"
 WORK="${WORK:-checkpoints/families}"
+PRECISION="${PRECISION:-32-true}"
 export OMP_NUM_THREADS=1 ONEDNN_PRIMITIVE_CACHE_CAPACITY="${ONEDNN_PRIMITIVE_CACHE_CAPACITY:-200}"
 SENTENCES='{"listing": 0, "key_values": 0.3, "table": 0.12, "sentence": 0.34, "copy": 0.1, "lookup": 0.07, "normal_form": 0.07}'
 LEDGERS='{"listing": 0.52, "sentence": 0.22, "table": 0.07, "key_values": 0.08, "copy": 0.04, "lookup": 0.02, "normal_form": 0.05}'
@@ -25,7 +27,8 @@ run() { # verb, folder, options: nothing where it is done, on from the last chec
 }
 family() { # of make_tiny_base.py
     local start="$WORK/$1/start" short="$WORK/$1/short" long="$WORK/$1/long" demo="$WORK/$1/demo"
-    local pretrain=(--config configs/run/pretrain_tiny.yaml --data.init_args.valid "$WORK/valid.jsonl")
+    local pretrain=(--config configs/run/pretrain_tiny.yaml --data.init_args.valid "$WORK/valid.jsonl"
+        --trainer.precision "$PRECISION")
     local tune=(--config configs/run/extraction_tiny.yaml --model.init_args.backbone "$long/model"
         --model.init_args.adapter.init_args.target_modules all-linear)
     [ -f "$start/config.json" ] ||
