@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lit_llm.adapters.base import NAME, matches, nearest
+from lit_llm.adapters.fused import fuse
 from lit_llm.adapters.lora_start import Passes, factorise, model_inputs, real_tokens, split, take_out
 from lit_llm.adapters.peft_base import PeftAdapter, base_name, tuner_layers
 from lit_llm.adapters.targets import ALL, Targets, check_parameters, expert_weights
@@ -146,6 +147,8 @@ class LoRA(PeftAdapter):
                 if self._moves_base:
                     factorise(name, layer, self.init)
                 _reset_magnitude(name, layer)
+        if not self.use_dora:
+            fuse(network)
         return network
 
     def initialize(self, network: nn.Module, batches: Iterable[Batch]) -> None:

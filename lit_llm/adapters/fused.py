@@ -1,0 +1,135 @@
+"""One function for a frozen linear layer and the LoRA on it, in place of PEFT's chain of small ones."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from lit_llm.adapters.base import NAME
+
+STEPS = 1 << 16
+"""Into how many parts dropout's probability is cut where random numbers are drawn on the CPU."""
+
+
+def fuse(network: nn.Module) -> None:
+    """Let each plain linear layer under a LoRA of PEFT compute in one function, wherever that is exact.
+
+    It is not where something else is asked of the layer at the time of the call (DoRA, a merged or disabled adapter,
+    rounded or quantized weights, hooks, weights in a wider dtype than their input): PEFT's own forward pass is taken
+    then. Parameters, their names and files stay PEFT's.
+    """
+    from peft.tuners.lora.layer import Linear
+
+    for module in network.modules():
+        if type(module) is Linear:
+            module.__class__ = _fused_kind()
+
+
+@cache
+def _fused_kind() -> type[Any]:
+    """Return PEFT's layer with another forward pass; made when it is needed, because PEFT is slow to import."""
+    from peft.tuners.lora.layer import Linear
+
+    class FusedLinear(Linear):
+        def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+            if args or kwargs or not _is_plain(self, x):
+                return super().forward(x, *args, **kwargs)
+            base, a, b = self.base_layer, self.lora_A[NAME], self.lora_B[NAME]
+            dropout = self.lora_dropout[NAME]
+            p = dropout.p if self.training and isinstance(dropout, nn.Dropout) else 0.0
+            kept = _kept(x, p) if p else None
+            found: Tensor = _LowRank.apply(x, base.weight, base.bias, a.weight, b.weight, self.scaling[NAME], kept, p)  # type: ignore[no-untyped-call]
+            return found
+
+    return FusedLinear
+
+
+def _is_plain(layer: Any, x: Tensor) -> bool:
+    """Tell whether a layer computes ``x·Wᵀ + s·(x·Aᵀ)·Bᵀ`` and nothing else."""
+    base = layer.base_layer
+    if x.dim() < 2 or type(base) is not nn.Linear or layer.active_adapters != [NAME] or NAME in layer.lora_variant:
+        return False
+    a, b = layer.lora_A[NAME], layer.lora_B[NAME]
+    if layer.disable_adapters or layer.merged or base.weight.requires_grad or a.bias is not None or b.bias is not None:
+        return False
+    if any("forward" in vars(part) or part._forward_hooks or part._forward_pre_hooks for part in (base, a, b)):
+        return False
+    if any(type(part.weight) not in (Tensor, nn.Parameter) for part in (base, a, b)):
+        return False
+    # Without autocast PEFT computes the adapter in its own, wider dtype.
+    return torch.is_autocast_enabled(x.device.type) or x.dtype == base.weight.dtype == a.weight.dtype == b.weight.dtype
+
+
+def _kept(x: Tensor, p: float) -> Tensor:
+    """Return which inputs dropout keeps, drawn from torch's generator.
+
+    On a CPU that generator gives one number at a time, so it gives a seed alone there; the probability is that of
+    ``p`` within 1 / (2 · ``STEPS``).
+    """
+    if x.device.type != "cpu":
+        return torch.rand_like(x, dtype=torch.float32) >= p
+    seed = int(torch.randint(1 << 62, ()))
+    drawn = np.random.Generator(np.random.SFC64(seed)).integers(0, STEPS, x.numel(), dtype=np.uint16)
+    return torch.from_numpy(drawn >= round(p * STEPS)).view(x.shape)
+
+
+class _LowRank(torch.autograd.Function):
+    """``x·Wᵀ + c + s·(d(x)·Aᵀ)·Bᵀ`` with frozen ``W``, and ``d`` the dropout that ``kept`` says."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        a: Tensor,
+        b: Tensor,
+        scale: float,
+        kept: Tensor | None,
+        p: float,
+    ) -> Tensor:
+        device = x.device.type
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
+        with torch.autocast(device, enabled=False):
+            flat, kept = x.flatten(0, -2).to(dtype), None if kept is None else kept.flatten(0, -2)
+            w, low_a, low_b = weight.to(dtype), a.to(dtype), b.to(dtype)
+            result = F.linear(flat, w, None if bias is None else bias.to(dtype))
+            low = _dropped(flat, kept, p) @ low_a.T
+            result.addmm_(low, low_b.T, alpha=scale)
+        ctx.save_for_backward(flat, w, low_a, low_b, low, kept)
+        ctx.settings = scale, p, x.dtype, x.shape, (a.dtype, b.dtype), None if bias is None else bias.dtype
+        return result.view(*x.shape[:-1], weight.shape[0])
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
+        x, w, a, b, low, kept = ctx.saved_tensors
+        scale, p, dtype, shape, learned, bias_dtype = ctx.settings
+        dx = da = db = dc = None
+        with torch.autocast(gradient.device.type, enabled=False):
+            dy = gradient.flatten(0, -2).to(x.dtype)
+            d_low = dy @ b * scale
+            if ctx.needs_input_grad[0]:
+                dx = dy @ w
+                if kept is None:
+                    dx.addmm_(d_low, a)
+                else:
+                    dx += _dropped(d_low @ a, kept, p)
+                dx = dx.to(dtype).view(shape)
+            if bias_dtype is not None and ctx.needs_input_grad[2]:
+                dc = dy.sum(0).to(bias_dtype)
+            if ctx.needs_input_grad[3]:
+                da = (d_low.T @ _dropped(x, kept, p)).to(learned[0])
+            if ctx.needs_input_grad[4]:
+                db = (dy.T @ low * scale).to(learned[1])
+        return dx, None, dc, da, db, None, None, None
+
+
+def _dropped(values: Tensor, kept: Tensor | None, p: float) -> Tensor:
+    return values if kept is None else (values * kept).mul_(1 / (1 - p))

@@ -1,0 +1,168 @@
+"""Print where a training step's time goes: products, casts, softmax and loss, attention, and what is not arithmetic.
+
+    python scripts/benchmarks/profile_step.py                          # float32 and bfloat16
+    python scripts/benchmarks/profile_step.py --precision 32-true --width 1024 --layers 8 --rows 4
+
+The model is a Qwen3 of random weights under LoRA, the rows are random tokens of unlike lengths, and the trainer is
+Lightning's, as in a run. Times are the operations' own, summed over all threads' waits; the rest of the step is Python,
+Lightning and autograd. The rate of products is beside that of the same number of operations in one bare product.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import tempfile
+import time
+from collections import defaultdict
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, Trainer, seed_everything
+from torch.profiler import ProfilerActivity, profile
+
+from lit_llm.adapters import LoRA
+from lit_llm.batch import IGNORE, Batch
+from lit_llm.models import CausalLM, Loading
+from lit_llm.quiet import quiet
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    "products": ("mm", "addmm", "bmm", "baddbmm", "linear", "matmul", "mkldnn_linear"),
+    "attention": ("flash_attention", "scaled_dot_product"),
+    "softmax and loss": ("softmax", "nll_loss", "logsumexp", "cross_entropy", "gather", "scatter", "max"),
+    "copies and casts": (
+        "copy_",
+        "_to_copy",
+        "clone",
+        "cat",
+        "contiguous",
+        "index",
+        "index_put",
+        "empty_like",
+        "slice",
+    ),
+    "random numbers": ("bernoulli", "random", "uniform", "normal"),
+    "zeros": ("fill_", "zero_", "zeros", "new_zeros"),
+    "optimizer": ("_fused_adam", "_foreach", "addcdiv", "addcmul", "lerp"),
+    "norms": ("rms_norm", "rsqrt", "mean", "pow", "norm"),
+    "products of elements": ("mul", "add", "sub", "div", "neg", "silu", "sigmoid", "exp", "sum", "cos", "sin"),
+}
+"""Names of operations, or their starts, by what they do; the first group that fits counts."""
+
+
+def group_of(name: str) -> str:
+    """Return the group of an operation of ATen."""
+    plain = name.removeprefix("aten::").strip("_")
+    for group, names in GROUPS.items():
+        if plain in {known.strip("_") for known in names}:
+            return group
+    for group, names in GROUPS.items():
+        if any(plain.startswith(known.strip("_")) for known in names):
+            return group
+    return "others"
+
+
+def batches(options: argparse.Namespace, count: int) -> list[Batch]:
+    """Return batches of random tokens whose last third is learned, lengths within a quarter of ``--length``."""
+    draw = random.Random(0)
+    found = []
+    for number in range(count):
+        width = draw.randrange(options.length * 3 // 4, options.length + 1, 8)
+        ids = torch.randint(0, options.vocabulary, (options.rows, width))
+        labels = ids.clone()
+        labels[:, : width * 2 // 3] = IGNORE
+        names = [f"{number}-{row}" for row in range(options.rows)]
+        found.append(Batch(names, "train", "text", torch.ones_like(ids), labels, ids))
+    return found
+
+
+class Watch(Callback):
+    """Times steps, and profiles those of the second half."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps, self.seconds = steps, list[float]()
+        self.profiler = profile(activities=[ProfilerActivity.CPU])
+
+    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        """Begin to count."""
+        if batch_idx == self.steps:
+            self.profiler.start()
+        self.start = time.perf_counter()
+
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """End."""
+        self.seconds.append(time.perf_counter() - self.start)
+        if batch_idx == 2 * self.steps - 1:
+            self.profiler.stop()
+
+
+def measured(options: argparse.Namespace, precision: str) -> None:
+    """Train, and print the table of one precision."""
+    seed_everything(0, verbose=False)
+    overrides = {
+        "vocab_size": options.vocabulary,
+        "hidden_size": options.width,
+        "intermediate_size": 3 * options.width,
+        "num_hidden_layers": options.layers,
+        "num_attention_heads": options.width // 64,
+        "num_key_value_heads": options.width // 128,
+    }
+    base = {"backbone": options.backbone} if options.backbone else {}
+    model = CausalLM(
+        **base,
+        adapter=LoRA(dropout=options.dropout),
+        loading=Loading() if options.backbone else Loading(random_init=True, config_overrides=overrides),
+        gradient_checkpointing=options.checkpointing,
+    )
+    watch = Watch(options.steps)
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = Trainer(
+            default_root_dir=folder,
+            max_steps=2 * options.steps,
+            accelerator="cpu",
+            precision=precision,
+            logger=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            enable_checkpointing=False,
+            gradient_clip_val=1.0,
+            callbacks=[watch],
+        )
+        trainer.fit(model, torch.utils.data.DataLoader(batches(options, 2 * options.steps), batch_size=None))
+    events = [e for e in watch.profiler.key_averages() if e.key.startswith("aten::")]
+    spent: dict[str, float] = defaultdict(float)
+    names: dict[str, list[tuple[float, str]]] = defaultdict(list)
+    for event in events:
+        own = event.self_cpu_time_total / 1e3 / options.steps
+        spent[group_of(event.key)] += own
+        names[group_of(event.key)].append((own, f"{event.key.removeprefix('aten::')} ×{event.count // options.steps}"))
+    plain = sorted(watch.seconds[2 : options.steps])
+    whole = 1e3 * sum(watch.seconds[options.steps :]) / options.steps
+    spent["Python, Lightning, autograd"] = whole - sum(spent.values())
+    print(f"\n{precision}: {1e3 * plain[len(plain) // 2]:.0f} ms a step (median), {whole:.0f} ms while profiled")
+    for group, milliseconds in sorted(spent.items(), key=lambda item: -item[1]):
+        largest = ", ".join(f"{name} {own:.0f}" for own, name in sorted(names[group], reverse=True)[:4])
+        print(f"{group:<28} {milliseconds:7.0f} ms {milliseconds / whole:6.1%}   {largest}")
+
+
+def main() -> None:
+    """Profile and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--precision", nargs="+", default=["32-true", "bf16-mixed"])
+    parser.add_argument("--backbone", help="folder of a base, in place of one of random weights of this shape:")
+    parser.add_argument("--vocabulary", type=int, default=151_936)
+    parser.add_argument("--width", type=int, default=512)
+    parser.add_argument("--layers", type=int, default=5)
+    parser.add_argument("--rows", type=int, default=8)
+    parser.add_argument("--length", type=int, default=128, help="tokens of the longest row")
+    parser.add_argument("--dropout", type=float, default=0.0)
+    parser.add_argument("--checkpointing", action="store_true")
+    parser.add_argument("--steps", type=int, default=6, help="steps that are timed, and as many that are profiled")
+    options = parser.parse_args()
+    quiet()
+    for precision in options.precision:
+        measured(options, precision)
+
+
+if __name__ == "__main__":
+    main()
