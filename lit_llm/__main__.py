@@ -21,6 +21,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "test": ("lit_llm.cli", "measure a checkpoint on the test splits"),
     "predict": ("lit_llm.cli", "write the answers of a checkpoint to a CSV file"),
     "ask": ("lit_llm.commands.ask", "answer texts with a run, one by one or line by line"),
+    "serve": ("lit_llm.commands.serve", "answer over HTTP on this machine, as OpenAI's interface asks, and on a page"),
     "check": ("lit_llm.commands.check", "try with a base, in miniature, what a run does"),
     "prepare": ("lit_llm.commands.prepare", "turn raw clips into a manifest and one array"),
     "split": ("lit_llm.commands.split", "divide a file into splits that share nothing"),

@@ -20,7 +20,7 @@ LAYERS = [
     {"callbacks", "llama_cpp", "report"},
     {"arguments"},
     {"cli"},
-    {"starting", "conformance"},
+    {"starting", "conformance", "serving"},
     {"commands"},
     {"__main__"},
 ]

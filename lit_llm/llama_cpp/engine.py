@@ -53,16 +53,18 @@ class Engine:
         path: the file.
         context: tokens of a prompt and its answer together, at most.
         threads: that compute; more than there are free processors slow it down a lot.
+        parallel: answers that are written at a time, which share the context.
+        name: what its answers call the model.
 
     Raises:
         UserError: if llama.cpp cannot open the file.
     """
 
-    def __init__(self, path: Path, context: int, threads: int = 1) -> None:
+    def __init__(self, path: Path, context: int, threads: int = 1, parallel: int = 1, name: str = "lit_llm") -> None:
         import xllamacpp
 
         params: Any = xllamacpp.CommonParams()
-        params.model.path, params.n_ctx, params.n_parallel = str(path), context, 1
+        params.model.path, params.n_ctx, params.n_parallel = str(path), context, parallel
         # Keys and values are rounded to 16 bits unless their type is named.
         # So does its fast attention with queries.
         params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
@@ -70,8 +72,8 @@ class Engine:
         params.n_gpu_layers, params.fit_params, params.warmup, params.verbosity = 0, False, False, 0
         params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
         # It listens on this machine while it is open.
-        self._key = secrets.token_hex()
-        params.api_keys = [self._key]
+        self.key = secrets.token_hex()
+        params.api_keys, params.model_alias = [self.key], {name}
         try:
             self._server: Any = xllamacpp.Server(params)
         except RuntimeError as error:
@@ -84,6 +86,11 @@ class Engine:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+    @property
+    def address(self) -> str:
+        """Where its server listens, on this machine alone, to who has its ``key``."""
+        return str(self._server.listening_address)
 
     def close(self) -> None:
         """Free the memory."""
@@ -114,8 +121,8 @@ class Engine:
         return answer
 
     def _ask(self, what: str, **body: Any) -> Any:
-        head = {"Content-Type": "application/json", "Authorization": f"Bearer {self._key}"}
-        request = Request(f"{self._server.listening_address}/{what}", json.dumps(body).encode(), head)
+        head = {"Content-Type": "application/json", "Authorization": f"Bearer {self.key}"}
+        request = Request(f"{self.address}/{what}", json.dumps(body).encode(), head)
         try:
             # A proxy of the environment is none for this machine.
             with build_opener(ProxyHandler({})).open(request) as answer:

@@ -73,6 +73,18 @@ def open_run(
     return Run(folder, model, data)
 
 
+def open_settings(folder: str | Path) -> tuple[LitLM, LMData]:
+    """Return model and data of a run as its ``config.yaml`` describes them: its tokenizer opened, no weight read.
+
+    Raises:
+        ConfigError: if the folder holds no run, or one that this version cannot build.
+    """
+    folder = Path(folder)
+    model, data = _build(run_config(folder), folder)
+    data.tokenizer = model.tokenizer
+    return model, data
+
+
 def _build(config: dict[str, Any], folder: Path) -> tuple[LitLM, LMData]:
     """Return model and data of a configuration, nothing of them opened yet."""
     parser = LightningArgumentParser(exit_on_error=False)
