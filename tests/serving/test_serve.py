@@ -68,7 +68,10 @@ def served(run: Path) -> Iterator[tuple[Front, Engine]]:
     model: Any
     model, data = open_settings(run)
     requests = Requests(data, model.generator.max_new_tokens, {}, data.schema)  # type: ignore[attr-defined]
-    with Engine(file, 8 * 256, 1, 8, "prueba") as engine, Front(0, "prueba", requests, engine.address, engine.key) as front:
+    with (
+        Engine(file, 8 * 256, 1, 8, "prueba") as engine,
+        Front(0, "prueba", requests, engine.address, engine.key) as front,
+    ):
         thread = threading.Thread(target=front.serve_forever, daemon=True)
         thread.start()
         yield front, engine

@@ -1,0 +1,38 @@
+"""The benchmarks of a training step run, and say what they are asked for; their figures are for quiet machines."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY = ["--width", "128", "--layers", "1", "--vocabulary", "1024", "--steps", "3"]
+
+
+def printed(script: str, *options: str) -> str:
+    command = [sys.executable, str(ROOT / "scripts/benchmarks" / script), *options]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=True).stdout
+
+
+@pytest.mark.slow
+def test_a_profile_accounts_for_the_whole_step() -> None:
+    text = printed("profile_step.py", *TINY, "--rows", "2", "--length", "32", "--dropout", "0.1", "--checkpointing")
+    tables = text.split("ms a step")[1:]
+    assert len(tables) == 2
+    for table in tables:
+        shares = [float(share) for share in re.findall(r" ms +(-?[\d.]+)% ", table)]
+        assert sum(shares) == pytest.approx(100, abs=1)
+        assert {"products", "softmax", "random"} <= set(re.findall(r"^(\w+)", table, re.MULTILINE))
+
+
+@pytest.mark.slow
+def test_steps_are_timed_beside_another_checkout() -> None:
+    text = printed("step.py", *TINY, "--batch", "2", "--rounds", "1", "--threads", "1", "--also", str(ROOT))
+    assert re.search(r"^other lit_llm 32-true / lit_llm 32-true: [\d.]+× the time", text, re.MULTILINE)
+    assert len(re.findall(r"^round 1: ", text, re.MULTILINE)) == 2
