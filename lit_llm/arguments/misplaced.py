@@ -39,8 +39,10 @@ MEANT = {
     "merge": "export --run checkpoints/mine --merged FOLDER",
     "merge_lora": "export --run checkpoints/mine --merged FOLDER",
     "convert": "export --run checkpoints/mine --gguf FILE.gguf",
-    "serve": "export --run checkpoints/mine --merged FOLDER",
-    "deploy": "export --run checkpoints/mine --merged FOLDER",
+    "deploy": "serve --run checkpoints/mine",
+    "server": "serve --run checkpoints/mine",
+    "api": "serve --run checkpoints/mine",
+    "webui": "serve --run checkpoints/mine",
     "new": "init",
     "create": "init",
     "setup": "init",
@@ -56,8 +58,7 @@ MEANT = {
 """Verbs of other tools, and the verb here with what it needs."""
 
 NOTES = {
-    "serve": "a server of vLLM or transformers opens the folder",
-    "deploy": "vLLM or transformers opens the folder",
+    "deploy": "export writes a folder for vLLM or transformers",
 }
 TAKES_CONFIG = ("fit", "validate", "test", "predict", "audit")
 
