@@ -18,7 +18,8 @@ from collections import defaultdict
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, Trainer, seed_everything
+from bases import add_shape, bare_trainer, overrides
+from lightning.pytorch import Callback, seed_everything
 from torch.profiler import ProfilerActivity, profile
 
 from lit_llm.adapters import LoRA
@@ -99,35 +100,16 @@ class Watch(Callback):
 def measured(options: argparse.Namespace, precision: str) -> None:
     """Train, and print the table of one precision."""
     seed_everything(0, verbose=False)
-    overrides = {
-        "vocab_size": options.vocabulary,
-        "hidden_size": options.width,
-        "intermediate_size": 3 * options.width,
-        "num_hidden_layers": options.layers,
-        "num_attention_heads": options.width // 64,
-        "num_key_value_heads": options.width // 128,
-    }
     base = {"backbone": options.backbone} if options.backbone else {}
     model = CausalLM(
         **base,
         adapter=LoRA(dropout=options.dropout),
-        loading=Loading() if options.backbone else Loading(random_init=True, config_overrides=overrides),
+        loading=Loading() if options.backbone else Loading(random_init=True, config_overrides=overrides(options)),
         gradient_checkpointing=options.checkpointing,
     )
     watch = Watch(options.steps)
     with tempfile.TemporaryDirectory() as folder:
-        trainer = Trainer(
-            default_root_dir=folder,
-            max_steps=2 * options.steps,
-            accelerator="cpu",
-            precision=precision,
-            logger=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            enable_checkpointing=False,
-            gradient_clip_val=1.0,
-            callbacks=[watch],
-        )
+        trainer = bare_trainer(folder, 2 * options.steps, precision, watch)
         trainer.fit(model, torch.utils.data.DataLoader(batches(options, 2 * options.steps), batch_size=None))
     events = [e for e in watch.profiler.key_averages() if e.key.startswith("aten::")]
     spent: dict[str, float] = defaultdict(float)
@@ -149,10 +131,7 @@ def main() -> None:
     """Profile and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--precision", nargs="+", default=["32-true", "bf16-mixed"])
-    parser.add_argument("--backbone", help="folder of a base, in place of one of random weights of this shape:")
-    parser.add_argument("--vocabulary", type=int, default=151_936)
-    parser.add_argument("--width", type=int, default=512)
-    parser.add_argument("--layers", type=int, default=5)
+    add_shape(parser)
     parser.add_argument("--rows", type=int, default=8)
     parser.add_argument("--length", type=int, default=128, help="tokens of the longest row")
     parser.add_argument("--dropout", type=float, default=0.0)

@@ -22,6 +22,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from bases import add_shape, overrides
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 WORDS = "casa agua maíz pueblo camino noche fuego piedra flor pájaro cerro lluvia dos tres diez rojo verde con sin para"
@@ -39,15 +41,7 @@ def prepare(folder: Path, options: argparse.Namespace) -> None:
     seed_everything(0, verbose=False)
     base = Path(options.backbone) if options.backbone else folder / "base"
     if not options.backbone:
-        overrides = {
-            "vocab_size": options.vocabulary,
-            "hidden_size": options.width,
-            "intermediate_size": 3 * options.width,
-            "num_hidden_layers": options.layers,
-            "num_attention_heads": options.width // 64,
-            "num_key_value_heads": options.width // 128,
-        }
-        made = CausalLM(adapter=LoRA(), loading=Loading(random_init=True, config_overrides=overrides))
+        made = CausalLM(adapter=LoRA(), loading=Loading(random_init=True, config_overrides=overrides(options)))
         made.configure_model()
         made.merge_adapter().save_pretrained(base)
         made.tokenizer.save_pretrained(base)
@@ -98,10 +92,7 @@ def main() -> None:
     parser.add_argument("--also", type=Path, help="another checkout of lit_llm")
     parser.add_argument("--precision", nargs="+", default=["32-true"], choices=["32-true", "bf16-mixed"])
     parser.add_argument("--sides", nargs="+", default=["default", "grouped", "same"], help="ways to run TRL")
-    parser.add_argument("--backbone", help="folder of a base; by default a Qwen3 of random weights")
-    parser.add_argument("--vocabulary", type=int, default=151_936)
-    parser.add_argument("--width", type=int, default=512)
-    parser.add_argument("--layers", type=int, default=5)
+    add_shape(parser)
     parser.add_argument("--r", type=int, default=16)
     parser.add_argument("--dropout", type=float, default=0.0)
     parser.add_argument("--batch", type=int, default=8)

@@ -8,7 +8,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import Callback, Trainer, seed_everything
+from bases import bare_trainer
+from lightning.pytorch import Callback, seed_everything
 from processes import forget_peak, memory
 
 from lit_llm.adapters import LoRA
@@ -45,18 +46,7 @@ def main(folder: Path, precision: str) -> None:
     r, watch = settings["r"], Watch()
     adapter = LoRA(r=r, alpha=2 * r, dropout=settings["dropout"], target_modules="all-linear")
     model = CausalLM(backbone=settings["backbone"], adapter=adapter, schedule=Schedule("constant", warmup=0))
-    trainer = Trainer(
-        default_root_dir=folder / "ours",
-        max_steps=settings["steps"],
-        accelerator="cpu",
-        precision=precision,
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        enable_checkpointing=False,
-        gradient_clip_val=1.0,
-        callbacks=[watch],
-    )
+    trainer = bare_trainer(str(folder / "ours"), settings["steps"], precision, watch)
     data = ExtractionData(train=str(folder / "rows.jsonl"), batch_size=settings["batch"], max_length=4096)
     data.tokenizer = model.tokenizer
     trainer.fit(model, datamodule=data)
