@@ -31,6 +31,12 @@ def fuse(network: nn.Module) -> None:
             module.__class__ = _fused_kind()
 
 
+def __getattr__(name: str) -> Any:
+    if name == "FusedLinear":
+        return _fused_kind()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 @cache
 def _fused_kind() -> type[Any]:
     """Return PEFT's layer with another forward pass; made when it is needed, because PEFT is slow to import."""
@@ -41,12 +47,16 @@ def _fused_kind() -> type[Any]:
             if args or kwargs or not _is_plain(self, x):
                 return super().forward(x, *args, **kwargs)
             base, a, b = self.base_layer, self.lora_A[NAME], self.lora_B[NAME]
-            dropout = self.lora_dropout[NAME]
-            p = dropout.p if self.training and isinstance(dropout, nn.Dropout) else 0.0
-            kept = _kept(x, p) if p else None
-            found: Tensor = _LowRank.apply(x, base.weight, base.bias, a.weight, b.weight, self.scaling[NAME], kept, p)  # type: ignore[no-untyped-call]
-            return found
+            dropout, flat = self.lora_dropout[NAME], x.flatten(0, -2)
+            p = dropout.p if dropout.training and type(dropout) is nn.Dropout else 0.0
+            kept = _kept(flat, p) if p else None
+            found: Tensor = _LowRank.apply(
+                flat, base.weight, base.bias, a.weight, b.weight, self.scaling[NAME], kept, p
+            )  # type: ignore[no-untyped-call]
+            return found.view(*x.shape[:-1], found.shape[-1])
 
+    # Pickle looks for it here, by the name that it has.
+    FusedLinear.__qualname__ = "FusedLinear"
     return FusedLinear
 
 
@@ -58,12 +68,20 @@ def _is_plain(layer: Any, x: Tensor) -> bool:
     a, b = layer.lora_A[NAME], layer.lora_B[NAME]
     if layer.disable_adapters or layer.merged or base.weight.requires_grad or a.bias is not None or b.bias is not None:
         return False
-    if any("forward" in vars(part) or part._forward_hooks or part._forward_pre_hooks for part in (base, a, b)):
+    if any("forward" in vars(part) or _hooks(part) for part in (base, a, b)):
+        return False
+    dropout = layer.lora_dropout[NAME]
+    if type(dropout) is not nn.Identity and not (type(dropout) is nn.Dropout and dropout.p < 1):
         return False
     if any(type(part.weight) not in (Tensor, nn.Parameter) for part in (base, a, b)):
         return False
     # Without autocast PEFT computes the adapter in its own, wider dtype.
     return torch.is_autocast_enabled(x.device.type) or x.dtype == base.weight.dtype == a.weight.dtype == b.weight.dtype
+
+
+def _hooks(module: nn.Module) -> bool:
+    backward = module._backward_hooks, module._backward_pre_hooks
+    return any((module._forward_hooks, module._forward_pre_hooks, *backward))
 
 
 def _kept(x: Tensor, p: float) -> Tensor:
@@ -80,7 +98,7 @@ def _kept(x: Tensor, p: float) -> Tensor:
 
 
 class _LowRank(torch.autograd.Function):
-    """``x·Wᵀ + c + s·(d(x)·Aᵀ)·Bᵀ`` with frozen ``W``, and ``d`` the dropout that ``kept`` says."""
+    """``x·Wᵀ + c + s·(d(x)·Aᵀ)·Bᵀ`` of rows ``x`` with frozen ``W``, and ``d`` the dropout that ``kept`` says."""
 
     @staticmethod
     def forward(
@@ -97,23 +115,23 @@ class _LowRank(torch.autograd.Function):
         device = x.device.type
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
         with torch.autocast(device, enabled=False):
-            flat, kept = x.flatten(0, -2).to(dtype), None if kept is None else kept.flatten(0, -2)
+            flat = x.to(dtype)
             w, low_a, low_b = weight.to(dtype), a.to(dtype), b.to(dtype)
             result = F.linear(flat, w, None if bias is None else bias.to(dtype))
             low = _dropped(flat, kept, p) @ low_a.T
             result.addmm_(low, low_b.T, alpha=scale)
         ctx.save_for_backward(flat, w, low_a, low_b, low, kept)
-        ctx.settings = scale, p, x.dtype, x.shape, (a.dtype, b.dtype), None if bias is None else bias.dtype
-        return result.view(*x.shape[:-1], weight.shape[0])
+        ctx.settings = scale, p, x.dtype, (a.dtype, b.dtype), None if bias is None else bias.dtype
+        return result
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
         x, w, a, b, low, kept = ctx.saved_tensors
-        scale, p, dtype, shape, learned, bias_dtype = ctx.settings
+        scale, p, dtype, learned, bias_dtype = ctx.settings
         dx = da = db = dc = None
         with torch.autocast(gradient.device.type, enabled=False):
-            dy = gradient.flatten(0, -2).to(x.dtype)
+            dy = gradient.to(x.dtype)
             d_low = dy @ b * scale
             if ctx.needs_input_grad[0]:
                 dx = dy @ w
@@ -121,7 +139,7 @@ class _LowRank(torch.autograd.Function):
                     dx.addmm_(d_low, a)
                 else:
                     dx += _dropped(d_low @ a, kept, p)
-                dx = dx.to(dtype).view(shape)
+                dx = dx.to(dtype)
             if bias_dtype is not None and ctx.needs_input_grad[2]:
                 dc = dy.sum(0).to(bias_dtype)
             if ctx.needs_input_grad[3]:

@@ -84,6 +84,7 @@ def _serve(options: argparse.Namespace) -> int:
             try:
                 front.serve_forever()
             except KeyboardInterrupt:
+                front.end()
                 print("\nended")
     return 0
 

@@ -50,8 +50,9 @@ def chunked_cross_entropy(
 
     The gradient of each chunk is taken while its logits are there, so that memory grows with the chunk and not with
     the number of tokens, and no logit is computed twice (as in Wijmans et al. 2024, Liger). A head that is more than
-    one product, of rounded weights for instance, computes its logits again in the backward pass instead. Values and
-    gradients are those of the plain computation.
+    one product, of rounded weights for instance, computes its logits again in the backward pass instead, and so does
+    one in float16, whose gradients are too small for it until they are scaled. Values and gradients are those of the
+    plain computation.
 
     Args:
         states: ``[N, D]``.
@@ -64,8 +65,9 @@ def chunked_cross_entropy(
     weight: Tensor | None = getattr(head, "weight", None)
     vocabulary = states.shape[-1] if weight is None else weight.shape[0]
     size = chunk or max(1, CHUNK_ELEMENTS // vocabulary)
-    if _is_one_product(head):
-        loss: Tensor = _HeadLoss.apply(states, head.weight, head.bias, targets, label_smoothing, size, after)  # type: ignore[no-untyped-call]
+    if _is_one_product(head) and _dtype(states) != torch.float16:
+        learns = torch.is_grad_enabled()
+        loss: Tensor = _HeadLoss.apply(states, head.weight, head.bias, targets, label_smoothing, size, after, learns)  # type: ignore[no-untyped-call]
         return loss
     # One chunk holds no more than the plain computation, which need not compute anything twice.
     if len(targets) <= size:
@@ -90,6 +92,12 @@ def _is_one_product(head: nn.Module) -> bool:
     return plain and type(head.weight) in (Tensor, nn.Parameter)
 
 
+def _dtype(states: Tensor) -> torch.dtype:
+    """Return what products with states are computed in."""
+    device = states.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else states.dtype
+
+
 class _HeadLoss(torch.autograd.Function):
     """Summed cross-entropy of ``after(states @ weight.T + bias)``; its gradient is ready when the value is."""
 
@@ -103,11 +111,12 @@ class _HeadLoss(torch.autograd.Function):
         label_smoothing: float,
         size: int,
         after: AfterHead,
+        learns: bool,
     ) -> Tensor:
-        device = states.device.type
+        device, dtype = states.device.type, _dtype(states)
+        # What needs a gradient says so without one too.
+        wanted = [bool(needed) and learns for needed in ctx.needs_input_grad[:3]]
         # Inside of a function of its own, autocast would cast the weight for every chunk anew.
-        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else states.dtype
-        wanted = [bool(needed) for needed in ctx.needs_input_grad[:3]]
         given = (states, weight, bias)
         found = [torch.zeros_like(x) if w and x is not None else None for x, w in zip(given, wanted, strict=True)]
         total = states.new_zeros((), dtype=torch.promote_types(states.dtype, torch.float32))
@@ -133,7 +142,7 @@ class _HeadLoss(torch.autograd.Function):
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
-        return *(None if x is None else x * gradient for x in ctx.saved_tensors), None, None, None, None
+        return *(None if x is None else x * gradient for x in ctx.saved_tensors), None, None, None, None, None
 
 
 def _chunks(count: int, size: int) -> Iterator[slice]:

@@ -6,8 +6,10 @@ import hmac
 import json
 import select
 import socket
-from contextlib import closing, suppress
-from http.client import HTTPConnection, HTTPException
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from http.client import HTTPConnection, HTTPException, HTTPResponse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from typing import Any
@@ -21,11 +23,17 @@ HOME = "127.0.0.1"
 LARGEST = 1 << 22
 """Bytes of a request, at most."""
 
+PATIENCE = 60
+"""Seconds that a client may take to send or to receive the next piece."""
+
 CHAT = ("/v1/chat/completions", "/chat/completions")
+
+GUARDS = {"X-Frame-Options": "DENY", "Content-Security-Policy": "frame-ancestors 'none'"}
+"""Headers of the page: no page of somebody else's may show it inside of itself."""
 
 
 class Front(ThreadingHTTPServer):
-    """Answers ``/v1/chat/completions``, ``/v1/models``, ``/health`` and, at ``/``, a page to try the run in.
+    """Answers ``/v1/chat/completions``, ``/v1/models``, ``/v1/schema``, ``/health`` and, at ``/``, a page to try it in.
 
     Args:
         port: to listen at; 0 takes a free one.
@@ -47,6 +55,8 @@ class Front(ThreadingHTTPServer):
     ) -> None:
         self.name, self.requests, self.key = name, requests, key
         self.engine, self.engine_key = urlsplit(engine).netloc, engine_key
+        self._asked: set[socket.socket] = set()
+        self._lock, self._ended = threading.Lock(), False
         super().__init__((HOME, port), _Handler)
 
     @property
@@ -54,22 +64,62 @@ class Front(ThreadingHTTPServer):
         """Where it listens."""
         return f"http://{HOME}:{self.server_port}"
 
+    @property
+    def own_names(self) -> set[str]:
+        """How clients call it, in a header."""
+        names = {HOME, "localhost"}
+        return {f"{name}:{self.server_port}" for name in names} | (names if self.server_port == 80 else set())
+
+    @contextmanager
+    def asking(self, body: dict[str, Any]) -> Iterator[tuple[HTTPConnection, socket.socket]]:
+        """Send a request to llama.cpp, whose connection is closed at the end, or by ``end``.
+
+        Raises:
+            OSError: if it cannot be reached, or the server is ending.
+        """
+        connection = HTTPConnection(self.engine)
+        connection.connect()
+        line: socket.socket = connection.sock
+        try:
+            with self._lock:
+                if self._ended:
+                    raise OSError("the server is ending")
+                self._asked.add(line)
+            head = {"Content-Type": "application/json", "Authorization": f"Bearer {self.engine_key}"}
+            connection.request("POST", CHAT[0], json.dumps(body).encode(), head)
+            yield connection, line
+        finally:
+            with self._lock:
+                self._asked.discard(line)
+            connection.close()
+
+    def end(self) -> None:
+        """Let go of the answers that are being written: llama.cpp cannot be closed while it is waited for."""
+        with self._lock:
+            self._ended = True
+            for line in self._asked:
+                with suppress(OSError):
+                    line.shutdown(socket.SHUT_RDWR)
+
 
 class _Handler(BaseHTTPRequestHandler):
     server: Front
     protocol_version = "HTTP/1.1"
+    timeout = PATIENCE
 
     def log_message(self, *args: Any) -> None:
         """Say nothing: a terminal full of requests hides what matters."""
 
     def do_GET(self) -> None:
         """Answer a page or a question about the server."""
-        path = urlsplit(self.path).path
-        if not self._is_welcome(open_paths=("/", "/health")):
+        # A body is not read, and must not be taken for the next request.
+        self.close_connection = self.close_connection or self.headers.get("Content-Length", "0") != "0"
+        path = self.path.partition("?")[0]
+        if not self._is_welcome(path, open_paths=("/", "/health")):
             return
         if path == "/":
             page = files("lit_llm.serving").joinpath("page.html").read_bytes()
-            self._send(200, page, "text/html; charset=utf-8")
+            self._send(200, page, "text/html; charset=utf-8", GUARDS)
         elif path == "/health":
             self._json(200, {"status": "ok"})
         elif path == "/v1/models":
@@ -82,39 +132,55 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """Answer a conversation."""
-        path = urlsplit(self.path).path
-        if not self._is_welcome():
+        content, path = self._content(), self.path.partition("?")[0]
+        if content is None or not self._is_welcome(path):
             return
-        size = self.headers.get("Content-Length", "")
-        if not size.isascii() or not size.isdigit() or int(size) > LARGEST:
-            self.close_connection = True
-            self._fail(413 if size.isdigit() else 411, f"a request has a Content-Length of {LARGEST} bytes at most")
-            return
-        content = self.rfile.read(int(size))
         if path not in CHAT:
             self._fail(404, f"{path} is not served here: post to {CHAT[0]}")
             return
         try:
-            body = self.server.requests.completed(json.loads(content))
-        except ValueError as error:
+            given = json.loads(content)
+        except (ValueError, RecursionError) as error:
             self._fail(400, f"the body is no JSON: {error}")
+            return
+        try:
+            body = self.server.requests.completed(given)
         except BadRequest as error:
             self._fail(400, f"{error.field}: {error}" if error.field else str(error), error.field)
-        else:
-            self._hand_on(body)
+            return
+        self._hand_on(body)
 
-    def _is_welcome(self, open_paths: tuple[str, ...] = ()) -> bool:
+    def _content(self) -> bytes | None:
+        """Return the body of a request; None once it is refused for its length."""
+        size = self.headers.get("Content-Length", "")
+        if "Transfer-Encoding" in self.headers or not (size.isascii() and size.isdigit()):
+            self.close_connection = True
+            self._fail(411, "send the body with a Content-Length, and without Transfer-Encoding")
+            return None
+        if len(size) > 9 or int(size) > LARGEST:
+            self.close_connection = True
+            self._fail(413, f"the body has more than {LARGEST} bytes")
+            # A connection that is closed on who still sends takes the answer with it.
+            left = LARGEST << 4
+            self.connection.settimeout(1)
+            with suppress(OSError):
+                while left > 0 and (part := self.rfile.read1(LARGEST)):
+                    left -= len(part)
+            return None
+        return self.rfile.read(int(size))
+
+    def _is_welcome(self, path: str, open_paths: tuple[str, ...] = ()) -> bool:
         """Tell whether a request comes from this machine's own names and brings the key; answer it if it does not."""
-        own = {f"{name}:{self.server.server_port}" for name in (HOME, "localhost")}
         origin = self.headers.get("Origin")
         # A page of somebody else's, which a name server has pointed here, is no client.
-        if self.headers.get("Host") not in own or (origin and urlsplit(origin).netloc not in own):
+        asked = [self.headers.get("Host", ""), *([origin.partition("//")[2]] if origin else [])]
+        if any(name.lower() not in self.server.own_names for name in asked):
             self.close_connection = True
             self._fail(403, f"this server answers to {self.server.address} alone")
             return False
         given = self.headers.get("Authorization", "").removeprefix("Bearer ").encode("latin-1")
         wanted = (self.server.key or "").encode()
-        if wanted and urlsplit(self.path).path not in open_paths and not hmac.compare_digest(given, wanted):
+        if wanted and path not in open_paths and not hmac.compare_digest(given, wanted):
             self.close_connection = True
             self._fail(401, "the key is wrong or missing: send the header Authorization: Bearer KEY")
             return False
@@ -122,55 +188,61 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _hand_on(self, body: dict[str, Any]) -> None:
         """Let llama.cpp answer; a client that is gone ends the work on its answer."""
-        head = {"Content-Type": "application/json", "Authorization": f"Bearer {self.server.engine_key}"}
-        with closing(HTTPConnection(self.server.engine)) as engine:
-            try:
-                engine.request("POST", CHAT[0], json.dumps(body).encode(), head)
-                if not self._answered(engine.sock):
+        try:
+            with self.server.asking(body) as (connection, line):
+                if not self._is_there(line):
                     self.close_connection = True
                     return
-                answer = engine.getresponse()
-                kind = answer.headers.get("Content-Type", "application/json")
-                if not body.get("stream"):
-                    self._send(answer.status, answer.read(), kind)
+                answer = connection.getresponse()
+                if body.get("stream"):
+                    self._pass(answer)
                     return
-                self.close_connection = True
-                self.send_response(answer.status)
-                self.send_header("Content-Type", kind)
-                self.send_header("Connection", "close")
-                self.end_headers()
-                while part := answer.read1():
-                    self.wfile.write(part)
-                    self.wfile.flush()
-            except (BrokenPipeError, ConnectionResetError):
-                self.close_connection = True
-            except (OSError, HTTPException) as error:
-                self.close_connection = True
-                with suppress(OSError):
-                    self._fail(502, f"llama.cpp does not answer: {error}")
+                content = answer.read()
+        except (OSError, HTTPException) as error:
+            self._fail(502, f"llama.cpp does not answer: {error}")
+            return
+        self._send(answer.status, content, answer.headers.get("Content-Type", "application/json"))
 
-    def _answered(self, engine: socket.socket) -> bool:
+    def _is_there(self, engine: socket.socket) -> bool:
         """Wait for an answer; False if the client is gone before."""
-        while True:
-            ready, _, _ = select.select([engine, self.connection], [], [])
-            if engine in ready:
-                return True
-            # Whatever else a client sends before its answer is read afterwards.
-            if not self.connection.recv(1, socket.MSG_PEEK):
-                return False
-            select.select([engine], [], [])
+        ready = select.poll()
+        for line in (engine, self.connection):
+            ready.register(line, select.POLLIN)
+        if engine.fileno() in dict(ready.poll()):
             return True
+        with suppress(OSError):
+            if self.connection.recv(1, socket.MSG_PEEK):
+                # Whatever a client sends before it has its answer is read afterwards.
+                ready.unregister(self.connection)
+                ready.poll()
+                return True
+        return False
+
+    def _pass(self, answer: HTTPResponse) -> None:
+        """Send an answer on as it comes; where either side breaks off, so does the answer."""
+        self.close_connection = True
+        with suppress(OSError, HTTPException):
+            self.send_response(answer.status)
+            self.send_header("Content-Type", answer.headers.get("Content-Type", "text/event-stream"))
+            self.send_header("Connection", "close")
+            self.end_headers()
+            while part := answer.read1():
+                self.wfile.write(part)
+                self.wfile.flush()
 
     def _fail(self, status: int, message: str, field: str | None = None) -> None:
         kind = "invalid_request_error" if status < 500 else "server_error"
         self._json(status, {"error": {"message": message, "type": kind, "param": field or None, "code": status}})
 
     def _json(self, status: int, found: Any) -> None:
-        self._send(status, json.dumps(found, ensure_ascii=False).encode(), "application/json")
+        self._send(status, json.dumps(found).encode(), "application/json")
 
-    def _send(self, status: int, content: bytes, kind: str) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
+    def _send(self, status: int, content: bytes, kind: str, more: dict[str, str] | None = None) -> None:
+        try:
+            self.send_response(status)
+            for name, value in {"Content-Type": kind, "Content-Length": str(len(content)), **(more or {})}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(content)
+        except OSError:
+            self.close_connection = True

@@ -57,6 +57,8 @@ class Requests:
         """
         if not isinstance(body, dict):
             raise BadRequest('the body is no JSON object: send {"messages": [{"role": "user", "content": "…"}]}', "")
+        # A field that is null is as if it were not there.
+        body = {name: value for name, value in body.items() if value is not None}
         messages = body.get("messages")
         if not isinstance(messages, list) or not messages or not all(isinstance(turn, dict) for turn in messages):
             raise BadRequest('is no list of turns: send [{"role": "user", "content": "your text"}]', "messages")
@@ -70,7 +72,10 @@ class Requests:
         if schema is not None and not any(name in body for name in FORMATS):
             held = {"x-guidance": COMPACT, **schema} if isinstance(schema, dict) else schema
             found["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": held}}
-        found["chat_template_kwargs"] = {"enable_thinking": False} | dict(body.get("chat_template_kwargs") or {})
+        settings = body.get("chat_template_kwargs", {})
+        if not isinstance(settings, dict):
+            raise BadRequest('is no object: send {"enable_thinking": false}, or leave it out', "chat_template_kwargs")
+        found["chat_template_kwargs"] = {"enable_thinking": False} | settings
         return found
 
     def _asked(self, text: Any) -> tuple[list[dict[str, str]], Any]:

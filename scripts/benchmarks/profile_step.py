@@ -138,6 +138,8 @@ def main() -> None:
     parser.add_argument("--checkpointing", action="store_true")
     parser.add_argument("--steps", type=int, default=6, help="steps that are timed, and as many that are profiled")
     options = parser.parse_args()
+    if options.steps < 3:
+        parser.error(f"--steps: {options.steps} are too few: the first two of 3 or more are left out")
     quiet()
     for precision in options.precision:
         measured(options, precision)

@@ -101,6 +101,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
+    if options.steps < 3:
+        parser.error(f"--steps: {options.steps} are too few: the first two of 3 or more are left out")
     sides: dict[str, tuple[str, str, list[str], str]] = {}
     for precision in options.precision:
         sides[f"lit_llm {precision}"] = (sys.executable, "step_ours.py", [precision], str(ROOT))

@@ -15,6 +15,14 @@ STEPS="${STEPS:-200}"
 RATE="${RATE:-5.0e-4}"
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-2}" ONEDNN_PRIMITIVE_CACHE_CAPACITY="${ONEDNN_PRIMITIVE_CACHE_CAPACITY:-200}"
 
+stop() { # file: shows what went wrong
+    tail -n 5 "$1" >&2
+    exit 1
+}
+measure() { # name, systems: compares them
+    [ -f "$WORK/$1.txt" ] || rm -rf "$WORK/$1"
+    keep "$1" "$PYTHON" -m lit_llm compare --measure "$WORK/$1" "${@:2}"
+}
 fit() { # name, language, further options
     local run="$WORK/$1" data="$WORK/$2" resume=()
     [ ! -f "$run/.done" ] || return 0
@@ -25,14 +33,20 @@ fit() { # name, language, further options
         --data.init_args.test "{\"test\": \"$data/test.jsonl\"}" --trainer.default_root_dir "$run" \
         --trainer.max_steps "$STEPS" --model.init_args.optimizer.init_args.lr "$RATE" \
         --model.init_args.adapter.init_args.dropout 0 --model.init_args.generator.init_args.max_new_tokens 128 \
-        "${@:3}" "${resume[@]}" >>"$WORK/$1.log" 2>&1
+        "${@:3}" "${resume[@]}" >>"$WORK/$1.log" 2>&1 || stop "$WORK/$1.log"
     touch "$run/.done"
 }
 store() { # name, options of quantize
-    [ -d "$WORK/stored/$1" ] || { echo "$(date +%T) quantize $1" && "$PYTHON" -m lit_llm quantize --output "$WORK/stored/$1" "${@:2}" >>"$WORK/stored.log" 2>&1; }
+    [ ! -d "$WORK/stored/$1" ] || return 0
+    echo "$(date +%T) quantize $1"
+    "$PYTHON" -m lit_llm quantize --output "$WORK/stored/$1" "${@:2}" >>"$WORK/stored.log" 2>&1 || stop "$WORK/stored.log"
 }
 keep() { # file, command: prints what a command prints, and keeps it in a file once it has ended well
-    [ -f "$WORK/$1.txt" ] || { echo "$(date +%T) $1" && "${@:2}" >"$WORK/$1.part" 2>"$WORK/$1.log" && mv "$WORK/$1.part" "$WORK/$1.txt"; }
+    if [ ! -f "$WORK/$1.txt" ]; then
+        echo "$(date +%T) $1"
+        "${@:2}" >"$WORK/$1.part" 2>"$WORK/$1.log" || stop "$WORK/$1.log"
+        mv "$WORK/$1.part" "$WORK/$1.txt"
+    fi
     cat "$WORK/$1.txt"
 }
 
@@ -43,8 +57,8 @@ awk 'NR % 12 == 1' "$TEST" >"$WORK/es/test.jsonl"
 
 fit spanish es
 fit english en
-keep spanish_scores "$PYTHON" -m lit_llm compare --measure "$WORK/spanish_answers" "$WORK/spanish" "$BASE"
-keep english_scores "$PYTHON" -m lit_llm compare --measure "$WORK/english_answers" "$WORK/english" "$BASE"
+measure spanish_scores "$WORK/spanish" "$BASE"
+measure english_scores "$WORK/english" "$BASE"
 keep forgotten "$PYTHON" scripts/real_weights/probe.py "$BASE" "$WORK/spanish" "$WORK/english" --arc "$ARC" --text "$XQUAD"
 keep llama_cpp "$PYTHON" scripts/tables/gguf_table.py --plain "$WORK/spanish" --rows 40
 
@@ -65,4 +79,4 @@ for form in "4 0" "4 192" "3 192"; do
     systems+=("$WORK/stored/qat-$bits-$group")
 done
 store nf4 --run "$WORK/spanish" --method nf4
-keep few_bits "$PYTHON" -m lit_llm compare --measure "$WORK/few_bits" "$WORK/spanish" "$WORK/stored/nf4" "${systems[@]}"
+measure few_bits "$WORK/spanish" "$WORK/stored/nf4" "${systems[@]}"

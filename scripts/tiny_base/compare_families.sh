@@ -15,14 +15,17 @@ SENTENCES='{"listing": 0, "key_values": 0.3, "table": 0.12, "sentence": 0.34, "c
 LEDGERS='{"listing": 0.52, "sentence": 0.22, "table": 0.07, "key_values": 0.08, "copy": 0.04, "lookup": 0.02, "normal_form": 0.05}'
 
 corpus() { # name, rows, seed, further options
-    [ -f "$WORK/$1.jsonl" ] ||
-        "$PYTHON" scripts/tiny_base/make_tiny_corpus.py --output "$WORK/$1.jsonl" --rows "$2" --seed "$3" "${@:4}"
+    [ -f "$WORK/$1.jsonl" ] || {
+        "$PYTHON" scripts/tiny_base/make_tiny_corpus.py --output "$WORK/$1.part" --rows "$2" --seed "$3" "${@:4}"
+        mv "$WORK/$1.part" "$WORK/$1.jsonl"
+    }
 }
 run() { # verb, folder, options: nothing where it is done, on from the last checkpoint where it was begun
     local verb="$1" folder="$2" resume=()
     [ ! -f "$folder/.$verb" ] || return 0
     [ "$verb" != fit ] || [ ! -f "$folder/last.ckpt" ] || resume=(--ckpt_path last)
-    "$PYTHON" -m lit_llm "$verb" "${@:3}" --trainer.default_root_dir "$folder" "${resume[@]}" >>"$folder.log" 2>&1
+    "$PYTHON" -m lit_llm "$verb" "${@:3}" --trainer.default_root_dir "$folder" "${resume[@]}" >>"$folder.log" 2>&1 ||
+        { tail -n 5 "$folder.log" >&2 && exit 1; }
     touch "$folder/.$verb"
 }
 family() { # of make_tiny_base.py
@@ -31,7 +34,7 @@ family() { # of make_tiny_base.py
         --trainer.precision "$PRECISION")
     local tune=(--config configs/run/extraction_tiny.yaml --model.init_args.backbone "$long/model"
         --model.init_args.adapter.init_args.target_modules all-linear)
-    [ -f "$start/config.json" ] ||
+    [ -f "$start/model.safetensors" ] ||
         "$PYTHON" scripts/tiny_base/make_tiny_base.py --corpus "$WORK/long.jsonl" --output "$start" --family "$1"
     run fit "$short" "${pretrain[@]}" --model.init_args.backbone "$start" --data.init_args.train "$WORK/short.jsonl" \
         --model.init_args.schedule '{"name": "constant", "warmup": 100}'
@@ -48,8 +51,11 @@ family qwen3 &
 plain=$!
 family qwen3_5 &
 hybrid=$!
-wait "$plain"
-wait "$hybrid"
+trap 'kill "$plain" "$hybrid" 2>/dev/null' TERM
+failed=0
+wait "$plain" || failed=1
+wait "$hybrid" || failed=1
+[ "$failed" = 0 ] || exit 1
 "$PYTHON" - "$WORK" <<'SCORES'
 import sys
 from pathlib import Path

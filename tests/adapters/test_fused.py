@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 from typing import Any
 
 import pytest
@@ -105,7 +106,21 @@ def whole(module: Any) -> None:
     module.base_layer.weight.requires_grad_()
 
 
-@pytest.mark.parametrize("change", [disabled, merged, rounded, hooked, whole])
+def watched(module: Any) -> None:
+    module.lora_A[NAME].register_full_backward_hook(lambda *_: None)
+
+
+def dropped_by_channels(module: Any) -> None:
+    module.lora_dropout[NAME] = nn.Dropout1d(0.5).eval()
+
+
+def dropped_whole(module: Any) -> None:
+    module.lora_dropout[NAME] = nn.Dropout(1.0)
+
+
+@pytest.mark.parametrize(
+    "change", [disabled, merged, rounded, hooked, watched, whole, dropped_by_channels, dropped_whole]
+)
 def test_what_is_more_is_left_to_peft(change: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     module = layer()
     x = torch.randn(4, 8, dtype=torch.float64)
@@ -144,6 +159,22 @@ def test_dropout_keeps_as_many_as_it_says_and_scales_the_rest() -> None:
     assert float((module(x)[:, 0] / (3 * module.scaling[NAME])).var()) == 0
 
 
+def test_what_is_given_may_be_changed_in_place() -> None:
+    """Some models clamp what a projection gives."""
+    module = layer()
+    x = torch.randn(2, 3, 8, dtype=torch.float64, requires_grad=True)
+    ours = learned(module, x, lambda x: module(x).clamp_(-0.5, 0.5))
+    for a, b in zip(ours, learned(module, x, lambda x: theirs(module)(x).clamp_(-0.5, 0.5)), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_a_dropout_of_its_own_mode_is_followed() -> None:
+    module = layer(dropout=0.5)
+    module.lora_dropout[NAME].eval()
+    x = torch.randn(4, 8, dtype=torch.float64)
+    torch.testing.assert_close(module(x), theirs(module)(x))
+
+
 @pytest.mark.parametrize("kept", [None, torch.arange(32).view(4, 8) % 3 > 0])
 def test_gradients_are_those_of_small_steps(kept: Tensor | None) -> None:
     torch.manual_seed(0)
@@ -167,9 +198,10 @@ def test_activations_that_are_computed_again_meet_the_same_dropout() -> None:
         assert torch.equal(a, b)
 
 
-def test_a_copy_computes_with_its_own_weights() -> None:
+@pytest.mark.parametrize("make", [copy.deepcopy, lambda module: pickle.loads(pickle.dumps(module))])
+def test_a_copy_computes_with_its_own_weights(make: Any) -> None:
     module = layer()
-    other = copy.deepcopy(module)
+    other = make(module)
     other.lora_B[NAME].weight.data.zero_()
     x = torch.randn(4, 8, dtype=torch.float64)
     torch.testing.assert_close(other(x), module.base_layer(x))

@@ -103,3 +103,23 @@ def test_nothing_labelled_still_reaches_the_weights() -> None:
     assert head.weight.grad is not None
     assert hidden.grad is not None
     assert hidden.grad.abs().sum() == 0
+
+
+def test_without_gradients_none_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    head = nn.Linear(8, 20, bias=False)
+    monkeypatch.setattr(torch.Tensor, "softmax", lambda *_: pytest.fail("a gradient was computed"))
+    for off in (torch.no_grad, torch.inference_mode):
+        with off():
+            assert chunked_cross_entropy(torch.randn(4, 8), torch.arange(4), head) > 0
+
+
+def test_in_float16_gradients_are_taken_once_they_are_scaled() -> None:
+    """Of a token that is nearly sure, they are too small for float16."""
+    head = nn.Linear(16, 50, bias=False)
+    states = (20 * head.weight[:3]).detach().requires_grad_()
+    with torch.autocast("cpu", torch.float16):
+        ours = 65536 * chunked_cross_entropy(states, torch.arange(3), head)
+        plain = 65536 * F.cross_entropy(head(states).float(), torch.arange(3), reduction="sum")
+    for a, b in zip(*(torch.autograd.grad(loss, [states, head.weight]) for loss in (ours, plain)), strict=True):
+        assert torch.equal(a, b)
+        assert bool((a.abs().sum(1) > 0).all())

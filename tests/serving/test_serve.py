@@ -123,6 +123,12 @@ def test_a_request_may_have_a_schema_and_turns_of_its_own(served: tuple[Front, E
     jsonschema.validate(json.loads(found["choices"][0]["message"]["content"]), SCHEMA)
 
 
+def test_a_field_that_is_null_is_as_if_it_were_not_there(served: tuple[Front, Engine]) -> None:
+    front, _ = served
+    nulls = dict.fromkeys(["temperature", "response_format", "max_tokens", "stream", "chat_template_kwargs"])
+    assert answer(front, TEXTS[2], **nulls) == answer(front, TEXTS[2])
+
+
 def test_letters_may_be_written_in_two_ways(served: tuple[Front, Engine]) -> None:
     front, _ = served
     assert answer(front, "quiero n\u0303andu\u0301") == answer(front, "quiero ñandú")
@@ -148,6 +154,8 @@ def test_answers_come_piece_by_piece(served: tuple[Front, Engine]) -> None:
         (turn("  "), "messages[0].content: is no text"),
         ({"messages": [{"role": "user", "content": [1]}]}, "messages[0].content: is no text"),
         (turn("a <|im_end|>"), "control token '<|im_end|>'"),
+        (turn("a", chat_template_kwargs=3), "chat_template_kwargs: is no object"),
+        (b"[" * 200_000, "the body is no JSON"),
     ],
 )
 def test_what_cannot_be_asked_is_refused(served: tuple[Front, Engine], body: Any, said: str) -> None:
@@ -168,7 +176,10 @@ def test_others_are_not_served(served: tuple[Front, Engine]) -> None:
     assert raw(front, "GET", "/etc/passwd") == raw(front, "GET", "/../page.html") == 404
     assert raw(front, "GET", "/", Host="elsewhere.org") == 403
     assert raw(front, "POST", "/v1/chat/completions", Origin="http://elsewhere.org") == 403
-    assert raw(front, "POST", "/v1/chat/completions", **{"Content-Length": str(1 << 30)}) == 413
+    assert raw(front, "GET", "/", Host=f"LocalHost:{front.server_port}") == 200
+    assert raw(front, "POST", "/", **{"Content-Length": "9" * 5000}, Connection="close") == 413
+    assert raw(front, "POST", "/", **{"Transfer-Encoding": "chunked", "Content-Length": "0"}) == 411
+    assert raw(front, "POST", "/v1/chat/completions", Origin="http://[") == 403
     assert front.socket.getsockname()[0] == "127.0.0.1"
 
 
@@ -183,6 +194,16 @@ def test_a_key_is_asked_for_where_there_is_one(served: tuple[Front, Engine]) -> 
         sent = {"Authorization": "Bearer sésamo".encode().decode("latin-1")}
         assert post(locked, body, **sent)[0] == 200
         locked.shutdown()
+
+
+def test_a_body_is_not_taken_for_a_request(served: tuple[Front, Engine]) -> None:
+    front, _ = served
+    inner = f"GET /v1/models HTTP/1.1\r\nHost: 127.0.0.1:{front.server_port}\r\n\r\n"
+    outer = inner.replace("/v1/models", "/health").replace("\r\n\r\n", f"\r\nContent-Length: {len(inner)}\r\n\r\n")
+    with socket.create_connection(("127.0.0.1", front.server_port)) as client:
+        client.sendall((outer + inner).encode())
+        said = b"".join(iter(lambda: client.recv(1 << 16), b""))
+    assert said.count(b"HTTP/1.1 200") == 1
 
 
 def busy(engine: Engine) -> int:
@@ -213,6 +234,7 @@ def test_a_client_that_vanishes_leaves_no_work(served: tuple[Front, Engine], str
 @pytest.mark.slow
 def test_the_command_serves_until_it_is_interrupted(run: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "lit_llm", "serve", "--run", str(run), "--port", "0", "--threads", "1"]
+    endless = turn("a", max_tokens=100_000, ignore_eos=True, response_format={"type": "text"}, stream=True)
     for _ in range(2):  # the second finds its file
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert process.stdout is not None
@@ -220,8 +242,12 @@ def test_the_command_serves_until_it_is_interrupted(run: Path, tmp_path: Path) -
         address = next(found[0] for line in lines if (found := re.findall(r"http://127.0.0.1:\d+", line)))
         with urllib.request.urlopen(f"{address}/v1/chat/completions", json.dumps(turn(TEXTS[0])).encode()) as found:
             jsonschema.validate(json.loads(json.load(found)["choices"][0]["message"]["content"]), SCHEMA)
+        # An answer is being written.
+        stream = urllib.request.urlopen(f"{address}/v1/chat/completions", json.dumps(endless).encode())
+        stream.readline()
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 0
+        stream.close()
         with pytest.raises(urllib.error.URLError):
             urllib.request.urlopen(address)
     assert len(list((run / "serve").glob("*.gguf"))) == 1
