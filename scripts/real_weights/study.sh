@@ -31,7 +31,8 @@ fit() { # name, language, further options
     "$PYTHON" -m lit_llm fit --config configs/run/extraction_smollm2.yaml --model.init_args.backbone "$BASE" \
         --data.init_args.train "$data/train.jsonl" --data.init_args.valid "$data/valid.jsonl" \
         --data.init_args.test "{\"test\": \"$data/test.jsonl\"}" --trainer.default_root_dir "$run" \
-        --trainer.max_steps "$STEPS" --model.init_args.optimizer.init_args.lr "$RATE" \
+        --trainer.max_steps "$STEPS" --trainer.val_check_interval "$STEPS" --trainer.check_val_every_n_epoch null \
+        --model.init_args.optimizer.init_args.lr "$RATE" \
         --model.init_args.adapter.init_args.dropout 0 --model.init_args.generator.init_args.max_new_tokens 128 \
         "${@:3}" "${resume[@]}" >>"$WORK/$1.log" 2>&1 || stop "$WORK/$1.log"
     touch "$run/.done"
