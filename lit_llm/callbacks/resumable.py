@@ -99,9 +99,26 @@ class Stopping:
             if callback.stopping_reason is EarlyStoppingReason.NOT_STOPPED:
                 continue
             if _stops_still(callback, logged.get(callback.monitor)):
-                trainer.should_stop = True
+                _stop(trainer)
             else:
                 callback.stopping_reason, callback.stopping_reason_message = EarlyStoppingReason.NOT_STOPPED, None
+
+
+def _stop(trainer: Any) -> None:
+    """Stop a run that is gone on with; an epoch whose end is still to come has it first, as it would have had."""
+    progress, loop = trainer.fit_loop.epoch_progress.current, trainer.fit_loop.epoch_loop
+    if progress.processed >= progress.started:
+        trainer.should_stop = True
+        return
+    begin = loop.on_run_start
+
+    def stopped(data_fetcher: Any) -> None:
+        begin(data_fetcher)
+        trainer.should_stop = True
+        del loop.on_run_start
+
+    # Told so before, Lightning would not enter the epoch; told so here, it takes no batch of it.
+    loop.on_run_start = stopped
 
 
 def _stops_still(callback: EarlyStopping, last: Any) -> bool:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from scripts.endurance.resumes import Order, one_kill, one_order
+from scripts.endurance.resumes import EXTRAS, Order, one_kill, one_order
 
 ORDERS = 20
 
@@ -23,6 +24,33 @@ def test_a_disturbed_run_ends_as_one_that_was_left_alone(tmp_path: Path, first: 
 
 def test_a_killed_run_ends_as_one_that_was_left_alone(tmp_path: Path) -> None:
     assert any("killed: True" in line for seed in (1, 2) for line in one_kill(tmp_path / str(seed), 4000 + seed))
+
+
+@pytest.mark.parametrize(("interval", "patience", "step"), [(1.0, 1, 4), (0.5, 2, 3)])
+def test_an_epoch_that_is_stopped_early_has_its_end_in_a_resumed_run_too(
+    tmp_path: Path, interval: float, patience: int, step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run fails after the validation that stops it, and before what other callbacks do at the end of the epoch."""
+    order = Order(tmp_path / "order", 81)
+    order.patience, order.at_end = patience, False
+    keeping = {"filename": "{epoch}", "save_top_k": -1, "save_on_train_epoch_end": True}
+    monkeypatch.setitem(EXTRAS, order.extra, [{"class_path": "ModelCheckpoint", "init_args": keeping}])
+    plain = order.settings
+
+    def settings(name: str, disturbance: dict[str, Any] | None) -> dict[str, Any]:
+        found = plain(name, disturbance)
+        return found | {"trainer": found["trainer"] | {"val_check_interval": interval}}
+
+    monkeypatch.setattr(order, "settings", settings)
+    assert order._fit("run", {"step": step, "where": "epoch", "how": "error"})[0] == 1
+    assert order._step("run") == step
+    assert order._fit("run", None)[0] == order._fit("calm", None)[0] == 0
+    assert not order.faults()
+    assert order._step("calm") == step
+    assert len(list((order.folder / "run").rglob("epoch=*.ckpt"))) == 2
+    # What is over stays so.
+    assert order._fit("run", None)[0] == 0
+    assert not order.faults()
 
 
 def other_weights(run: Path) -> None:
