@@ -6,13 +6,10 @@ import argparse
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lit_llm.errors import ConfigError
 from lit_llm.llama_cpp import GGUF_TYPES, GgufType, available
-
-if TYPE_CHECKING:
-    from lit_llm.models.base import LitLM
 
 KEY = "LIT_LLM_KEY"
 """Environment variable of the key that clients send."""
@@ -68,7 +65,7 @@ def _serve(options: argparse.Namespace) -> int:
     constraint = getattr(generator, "constraint", None)
     schema = getattr(data, "schema", None)
     requests = Requests(data, generator.max_new_tokens, facts, schema if schema is not None else _held(constraint))
-    file = _file(options.run, options.checkpoint, options.type, model)
+    file = _file(options.run, options.checkpoint, options.type)
     context = options.parallel * (data.max_length + generator.max_new_tokens)
     name = options.run.resolve().name
     with Engine(file, context, options.threads, options.parallel, name) as engine:
@@ -89,7 +86,7 @@ def _serve(options: argparse.Namespace) -> int:
     return 0
 
 
-def _file(run: Path, checkpoint: str, kind: GgufType | None, model: LitLM) -> Path:
+def _file(run: Path, checkpoint: str, kind: GgufType | None) -> Path:
     """Return the GGUF file of a run's weights, written unless it is there already."""
     from lit_llm.commands.export import export
     from lit_llm.results import content_hash

@@ -33,7 +33,7 @@ GUARDS = {"X-Frame-Options": "DENY", "Content-Security-Policy": "frame-ancestors
 
 
 class Front(ThreadingHTTPServer):
-    """Answers ``/v1/chat/completions``, ``/v1/models``, ``/v1/schema``, ``/health`` and, at ``/``, a page to try it in.
+    """Answers ``/v1/chat/completions``, ``/v1/models``, ``/health`` and, at ``/``, a page to try it in.
 
     Args:
         port: to listen at; 0 takes a free one.
@@ -125,10 +125,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif path == "/v1/models":
             model = {"id": self.server.name, "object": "model", "owned_by": "lit_llm"}
             self._json(200, {"object": "list", "data": [model]})
-        elif path == "/v1/schema":
-            self._json(200, {"schema": self.server.requests.schema})
         else:
-            self._fail(404, f"{path} is not served here: ask {CHAT[0]}, /v1/models, /v1/schema or /health")
+            self._fail(404, f"{path} is not served here: ask {CHAT[0]}, /v1/models or /health")
 
     def do_POST(self) -> None:
         """Answer a conversation."""

@@ -5,7 +5,7 @@
 
 The model is a Qwen3 of random weights under LoRA, the rows are random tokens of unlike lengths, and the trainer is
 Lightning's, as in a run. Times are the operations' own, summed over all threads' waits; the rest of the step is Python,
-Lightning and autograd. The rate of products is beside that of the same number of operations in one bare product.
+Lightning and autograd.
 """
 
 from __future__ import annotations

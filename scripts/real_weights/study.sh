@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What fine-tuning does to a real pretrained model, on a CPU: extraction before and after (Spanish utterances, English
-# sentences), its weights in few bits, its answers in llama.cpp, and what it has forgotten. Two hours or so on two cores;
+# sentences), its weights in few bits, its answers in llama.cpp, and what it has forgotten. Hours on two cores;
 # started again, it goes on where it was stopped, and WORK/*.txt hold what was printed.
 #   TRAIN=… VALID=… TEST=… SQUAD=… XQUAD=… ARC=… scripts/real_weights/study.sh
 # TRAIN, VALID and TEST are JSONL files of texts and JSON; SQUAD (Parquet), XQUAD and ARC are as english_rows.py and
