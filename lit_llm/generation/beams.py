@@ -70,7 +70,7 @@ def _mask_beams(mask: Mask, stop: Stop, beams: int) -> Any:
     def process(input_ids: Tensor, scores: Tensor) -> Tensor:
         """Mask the scores of all beams; those of a row stand one after the other."""
         rows = [place // beams for place in range(len(input_ids))]
-        return mask(rows, input_ids[:, stop.prompt_length :], scores)
+        return mask(rows, input_ids[:, stop.prompt_length :].tolist(), scores)
 
     return process
 

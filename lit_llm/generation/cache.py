@@ -114,6 +114,35 @@ class GrowingLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         self.keys, self.values = self._used(self._length)
 
 
+class OffsetLayer(GrowingLayer):
+    """Keys and values of one layer whose rows are not of one length: each is written where ``columns`` says.
+
+    What was written beyond a row's end is written over by what follows it, so nothing has to be taken back.
+    """
+
+    columns: Tensor | None = None
+    """``[B, t]``: where the next call writes; None appends, as a prompt is."""
+
+    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        """Write ``[B, H, t, D]`` at each row's columns and return all keys and values up to the last of them."""
+        if self.columns is None:
+            return super().update(key_states, value_states, *args, **kwargs)
+        self._length = int(self.columns.max()) + 1
+        if self._length > self._buffers[0].shape[2]:
+            self._buffers = [self._grown(buffer[: self._rows]) for buffer in self._buffers]
+        rows = torch.arange(self._rows, device=self.columns.device)[:, None]
+        for buffer, new in zip(self._buffers, (key_states, value_states), strict=True):
+            buffer[rows, :, self.columns] = new.transpose(1, 2)
+        self._show()
+        return cast(Tensor, self.keys), cast(Tensor, self.values)
+
+    def _grown(self, old: Tensor) -> Tensor:
+        # A row that lags behind attends with weight zero to what nobody has written, and that must be a number.
+        buffer = super()._grown(old)
+        buffer[:, :, old.shape[2] :] = 0
+        return buffer
+
+
 class RoundedLayer(GrowingLayer):
     """Keys and values of one layer in 8, 4 or 2 bits, each group of a token's channels with an offset and a scale.
 
@@ -202,6 +231,32 @@ def growing_cache(config: PretrainedConfig, bits: int | None = None) -> RowCache
     cache = RowCache(config=config)
     cache.layers = [_layer(layer, bits) for layer in cache.layers]
     return cache
+
+
+class OffsetCache(RowCache):
+    """A cache whose rows are written at columns of their own; see ``OffsetLayer``.
+
+    Args:
+        config: of a model that ``why_no_offsets`` has nothing against.
+    """
+
+    def __init__(self, config: PretrainedConfig) -> None:
+        super().__init__(config=config)
+        self.layers = [OffsetLayer() for _ in self.layers]
+
+    def write_at(self, columns: Tensor) -> None:
+        """Let the next call write at these columns ``[B, t]``."""
+        layers: list[Any] = self.layers
+        for layer in layers:
+            layer.columns = columns
+
+
+def why_no_offsets(config: PretrainedConfig) -> str | None:
+    """Say why the rows of a model's cache cannot be of unlike length; None where they can."""
+    kinds = {type(layer) for layer in RowCache(config=config).layers} - {DynamicLayer}
+    if not kinds:
+        return None
+    return "keeps a sliding window" if any("Sliding" in kind.__name__ for kind in kinds) else "has linear attention"
 
 
 def _layer(layer: Any, bits: int | None) -> Any:

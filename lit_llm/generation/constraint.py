@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import lru_cache
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import torch
 
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedTokenizerBase
 
-    Mask = Callable[[Sequence[int], Tensor, Tensor], Tensor]
+    Texts = Sequence[Sequence[int]]
+    Mask = Callable[[Sequence[int], Texts, Tensor], Tensor]
 
 COMPACT: Any = {"whitespace_flexible": False, "item_separator": ",", "key_separator": ":", "coerce_one_of": True}
 """How the grammar writes JSON: as ``strict_json.dumps`` wrote what the model learned from; ``oneOf`` as ``anyOf``."""
@@ -49,8 +50,8 @@ class Constraint(ABC):
             vocab_size: width of the model's logits, which can exceed the tokenizer's vocabulary.
 
         Returns:
-            A function of the rows' places in ``meta`` (``R`` of them, in any order and number), their generated
-            tokens ``[R, T]`` and the logits ``[R, V]``; it returns the logits with −inf at what may not follow.
+            A function of the rows' places in ``meta`` (``R`` of them, in any order and number), the tokens that each
+            has generated so far and the logits ``[R, V]``; it returns the logits with −inf at what may not follow.
         """
 
     def fault(self, answer: str | None, meta: dict[str, Any]) -> str | None:
@@ -64,6 +65,14 @@ class Constraint(ABC):
             DataError: if the row cannot be held.
         """
         return None
+
+
+@runtime_checkable
+class Steering(Protocol):
+    """A mask that knows more than what may follow next."""
+
+    def steer(self, row: int, text: Sequence[int], guess: list[int]) -> list[int]:
+        """Return what a guess of the tokens behind a row's text may be at most: what has to follow, or its start."""
 
 
 class JsonSchemaConstraint(Constraint):
@@ -193,23 +202,34 @@ class _Matchers:
 
     def __init__(self, fresh: list[Any]) -> None:
         self.fresh = fresh
-        self.states: dict[tuple[int, tuple[int, ...]], Any] = {}
+        self.states: dict[int, dict[tuple[int, ...], Any]] = {}
 
-    def __call__(self, rows: Sequence[int], tokens: Tensor, logits: Tensor) -> Tensor:
-        # States of the step before are enough: every text is one of theirs and a token more.
-        before, self.states = self.states, {}
+    def __call__(self, rows: Sequence[int], texts: Texts, logits: Tensor) -> Tensor:
+        # A row's states of the call before are enough: every text is one of theirs and a token more.
+        before = {row: self.states.pop(row, {}) for row in set(rows)}
         bits = bytearray()
-        for row, text in zip(rows, map(tuple, tokens.tolist()), strict=True):
-            state = self._advance(before, row, text)
-            self.states[row, text] = state
+        for row, text in zip(rows, map(tuple, texts), strict=True):
+            state = self._advance(before[row], row, text)
+            self.states.setdefault(row, {})[text] = state
             bits += state.compute_bitmask()
         allowed = torch.frombuffer(bits, dtype=torch.int32).view(len(rows), -1).to(logits.device)
         shifts = torch.arange(32, dtype=torch.int32, device=logits.device)
         forbidden = ((allowed[:, :, None] >> shifts) & 1).flatten(1)[:, : logits.shape[1]] == 0
         return logits.masked_fill(forbidden, float("-inf"))
 
-    def _advance(self, before: dict[tuple[int, tuple[int, ...]], Any], row: int, text: tuple[int, ...]) -> Any:
-        known = before.get((row, text[:-1])) if text else None
+    def steer(self, row: int, text: Sequence[int], guess: list[int]) -> list[int]:
+        """See ``Steering``."""
+        state = self._advance(self.states.get(row, {}), row, tuple(text))
+        self.states[row] = {tuple(text): state}
+        forced: list[int] = state.compute_ff_tokens()
+        if len(forced) > len(guess) or forced != guess[: len(forced)]:
+            return forced
+        return guess[: state.validate_tokens(guess)]
+
+    def _advance(self, before: dict[tuple[int, ...], Any], row: int, text: tuple[int, ...]) -> Any:
+        if text in before:
+            return before[text]
+        known = before.get(text[:-1]) if text else None
         state = (known or self.fresh[row]).deep_copy()
         state.consume_tokens(list(text[-1:] if known else text))
         return state

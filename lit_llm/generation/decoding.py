@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,10 @@ if TYPE_CHECKING:
 
     from lit_llm.batch import Prompt
     from lit_llm.generation.constraint import Mask
+    from lit_llm.generation.drafts import Drafting
     from lit_llm.generation.stopping import Stop
+
+    Choose = Callable[[Sequence[int], Sequence[int], Tensor], Tensor]
 
 
 @dataclass
@@ -52,20 +56,20 @@ class Sampler:
         ]
         self.uniform = torch.stack([torch.rand(steps, generator=stream, dtype=torch.float64) for stream in streams])
 
-    def __call__(self, rows: list[int], step: int, logits: Tensor) -> Tensor:
-        """Return the next token ``[R]`` of these rows, given their logits ``[R, V]``."""
+    def __call__(self, rows: Sequence[int], steps: Sequence[int], logits: Tensor) -> Tensor:
+        """Return the next token ``[R]`` of these rows at their steps, given their logits ``[R, V]``."""
         # In float64: a float32 running sum over a large vocabulary loses the unlikely tokens.
         scaled = logits.double() / self.temperature
         likely, order = scaled.topk(self.top_k if 0 < self.top_k < scaled.shape[1] else scaled.shape[1])
         shares = likely.softmax(-1)
         before = shares.cumsum(-1) - shares
         mass = (shares * (before < self.top_p)).cumsum(-1)
-        aim = self.uniform[rows, step].to(mass.device)[:, None] * mass[:, -1:]
+        aim = self.uniform[list(rows), list(steps)].to(mass.device)[:, None] * mass[:, -1:]
         pick = torch.searchsorted(mass, aim, right=True).clamp(max=mass.shape[1] - 1)
         return order.gather(1, pick)[:, 0]
 
 
-def greedy(rows: list[int], step: int, logits: Tensor) -> Tensor:
+def greedy(rows: Sequence[int], steps: Sequence[int], logits: Tensor) -> Tensor:
     """Return the likeliest token ``[R]`` of these rows."""
     return logits.argmax(-1)
 
@@ -74,10 +78,11 @@ def decode(
     model: Any,
     prompt: Prompt,
     limits: Sequence[int],
-    choose: Callable[[list[int], int, Tensor], Tensor],
+    choose: Choose,
     stop: Stop,
     mask: Mask | None = None,
     cache_bits: int | None = None,
+    drafting: Drafting | None = None,
 ) -> list[Decoded]:
     """Continue every row of a left-padded prompt until it stops.
 
@@ -85,80 +90,140 @@ def decode(
         model: a Hugging Face causal LM in eval mode.
         prompt: ``B`` rows on the model's device.
         limits: the longest answer of each row in tokens.
-        choose: picks tokens ``[R]`` from the running rows' places, the step and the logits ``[R, V]``.
-        stop: tells from the generated tokens ``[R, T]`` which rows are finished.
+        choose: picks tokens ``[R]`` from the running rows' places, their steps and the logits ``[R, V]``.
+        stop: tells from the generated tokens which rows are finished.
         mask: sets the logits of forbidden tokens to −inf.
         cache_bits: rounds keys and values to so many bits.
+        drafting: guesses tokens that are read together with the newest one.
 
     Returns:
         One result per row, in the order of the prompt.
     """
-    run = _Run(model, prompt, cache_bits)
-    step = 0
+    run: _Run = (
+        _DraftedRun(model, prompt, limits, drafting) if drafting else _PlainRun(model, prompt, limits, cache_bits)
+    )
     while run.rows:
-        if step:
+        run.retire(run.settle(choose, stop, mask))
+        if run.rows:
             run.forward()
-        logits = run.logits
-        token = choose(run.rows, step, mask(run.rows, run.tokens, logits) if mask else logits)
-        step += 1
-        run.append(token)
-        run.retire(stop(run.tokens).tolist(), [limits[row] <= step for row in run.rows])
     return [run.done[row] for row in range(len(prompt.attention_mask))]
 
 
-class _Run:
-    """The running rows of a batch: their cache, masks, tokens and scores."""
+class _Run(ABC):
+    """The running rows of a batch: their texts and scores.
 
-    def __init__(self, model: Any, prompt: Prompt, cache_bits: int | None) -> None:
+    Attributes:
+        rows: places in the batch of those that run.
+        texts: generated tokens of every row of the batch.
+        guesses: of each running row, up to ``t - 1`` tokens.
+        logits: ``[R, t, V]`` of each running row: what follows its newest token, then what follows each guess.
+        done: what became of each row that has left.
+    """
+
+    logits: Tensor
+
+    def __init__(self, prompt: Prompt, limits: Sequence[int]) -> None:
+        count, device = len(prompt.attention_mask), prompt.attention_mask.device
+        self.limits = limits
+        self.rows = list(range(count))
+        self.texts: list[list[int]] = [[] for _ in self.rows]
+        self.guesses: list[list[int]] = [[] for _ in self.rows]
+        self.total = torch.zeros(count, device=device)
+        self.done: dict[int, Decoded] = {}
+
+    @abstractmethod
+    def forward(self) -> None:
+        """Run the model on the newest token of each row, and on its guesses."""
+
+    @abstractmethod
+    def keep(self, index: Tensor) -> None:
+        """Keep the rows at these places in the cache, in this order."""
+
+    def settle(self, choose: Choose, stop: Stop, mask: Mask | None) -> dict[int, bool]:
+        """Give every row its next token, and go on along its guesses for as long as they are what is chosen.
+
+        Returns:
+            The places of rows that are finished (True) or at their limit (False).
+        """
+        leaving: dict[int, bool] = {}
+        places = list(range(len(self.rows)))
+        for column in range(self.logits.shape[1]):
+            rows = [self.rows[place] for place in places]
+            texts = [self.texts[row] for row in rows]
+            logits = self.logits[:, column] if len(places) == len(self.rows) else self.logits[places, column]
+            tokens = choose(rows, [len(text) for text in texts], mask(rows, texts, logits) if mask else logits)
+            self._append(places, tokens, logits)
+            ends = stop.finished(texts)
+            leaving |= {
+                place: finished
+                for place, row, finished in zip(places, rows, ends, strict=True)
+                if finished or len(self.texts[row]) >= self.limits[row]
+            }
+            places = [
+                place
+                for place, text in zip(places, texts, strict=True)
+                if place not in leaving and self.guesses[place][column : column + 1] == text[-1:]
+            ]
+            if not places:
+                break
+        return leaving
+
+    def retire(self, leaving: dict[int, bool]) -> None:
+        """Take rows out, finished or not; the last ones move into their places, so that little is copied."""
+        if not leaving:
+            return
+        self._record(leaving)
+        keep = [place for place in range(len(self.rows)) if place not in leaving]
+        for hole in sorted(leaving):
+            if hole < len(keep):
+                keep.insert(hole, keep.pop())
+        self.rows = [self.rows[place] for place in keep]
+        index = torch.tensor(keep, dtype=torch.long, device=self.total.device)
+        self.total = self.total[index]
+        self.keep(index)
+
+    def _append(self, places: list[int], tokens: Tensor, logits: Tensor) -> None:
+        """Add a token ``[P]`` to the rows at these places, and its log-probability to their sums."""
+        chosen = logits.gather(1, tokens[:, None])[:, 0]
+        self.total[places] += chosen - logits.logsumexp(-1)
+        for place, token in zip(places, tokens.tolist(), strict=True):
+            self.texts[self.rows[place]].append(token)
+
+    def _record(self, leaving: dict[int, bool]) -> None:
+        totals = self.total.tolist()
+        for place, finished in leaving.items():
+            row = self.rows[place]
+            self.done[row] = Decoded(self.texts[row], totals[place] / len(self.texts[row]), finished)
+
+
+class _PlainRun(_Run):
+    """Rows that read one token at a time, and so stand side by side in the cache."""
+
+    def __init__(self, model: Any, prompt: Prompt, limits: Sequence[int], cache_bits: int | None) -> None:
         from lit_llm.generation.cache import growing_cache
 
+        super().__init__(prompt, limits)
         self.model = model
         self.cache = growing_cache(model.config, cache_bits)
         self.mask = prompt.attention_mask
         # Counted over real tokens, so that padding on the left moves no row's positions.
         positions = (self.mask.cumsum(-1) - 1).clamp(min=0)
         self.position = positions[:, -1:]
-        self.rows = list(range(len(self.mask)))
-        self.tokens = self.mask.new_empty(len(self.mask), 0)
-        self.total = torch.zeros(len(self.mask), device=self.mask.device)
-        self.done: dict[int, Decoded] = {}
         inputs = {"input_ids": prompt.input_ids, "inputs_embeds": prompt.inputs_embeds}
         self.logits = self._call(positions, **{name: value for name, value in inputs.items() if value is not None})
-
-    def append(self, token: Tensor) -> None:
-        """Add a token ``[B]`` to every row, and its log-probability to the row's sum."""
-        chosen = self.logits.gather(1, token[:, None])[:, 0]
-        self.total = self.total + chosen - self.logits.logsumexp(-1)
-        self.tokens = torch.cat([self.tokens, token[:, None]], dim=1)
 
     def forward(self) -> None:
         """Run the model on the newest tokens."""
         self.mask = torch.cat([self.mask, self.mask.new_ones(len(self.rows), 1)], dim=1)
         self.position = self.position + 1
-        self.logits = self._call(self.position, input_ids=self.tokens[:, -1:])
+        newest = torch.tensor([self.texts[row][-1:] for row in self.rows], device=self.mask.device)
+        self.logits = self._call(self.position, input_ids=newest)
 
-    def retire(self, finished: list[bool], exhausted: list[bool]) -> None:
-        """Take rows out that are finished or at their limit; the last ones move into their places: little is copied."""
-        leaving = [place for place, leaves in enumerate(zip(finished, exhausted, strict=True)) if any(leaves)]
-        if not leaving:
-            return
-        self._record(leaving, finished)
-        keep = [place for place in range(len(self.rows)) if place not in set(leaving)]
-        for hole in leaving:
-            if hole < len(keep):
-                keep.insert(hole, keep.pop())
-        self.rows = [self.rows[place] for place in keep]
-        index = torch.tensor(keep, dtype=torch.long, device=self.mask.device)
+    def keep(self, index: Tensor) -> None:
+        """See ``_Run.keep``."""
         self.mask, self.position = self.mask[index], self.position[index]
-        self.tokens, self.total = self.tokens[index], self.total[index]
-        if keep:
+        if len(index):
             self.cache.batch_select_indices(index)
-
-    def _record(self, places: list[int], finished: list[bool]) -> None:
-        tokens, totals = self.tokens.tolist(), self.total.tolist()
-        for place in places:
-            score = totals[place] / len(tokens[place])
-            self.done[self.rows[place]] = Decoded(tokens[place], score, finished[place])
 
     def _call(self, positions: Tensor, **inputs: Tensor) -> Tensor:
         output = self.model(
@@ -169,8 +234,31 @@ class _Run:
             use_cache=True,
             logits_to_keep=1,
         )
-        logits: Tensor = output.logits[:, -1].float()
+        logits: Tensor = output.logits[:, -1:].float()
         return logits
+
+
+class _DraftedRun(_Run):
+    """Rows that read guesses too, and lengthen by as many as come true."""
+
+    def __init__(self, model: Any, prompt: Prompt, limits: Sequence[int], drafting: Drafting) -> None:
+        from lit_llm.generation.ragged import RaggedRows
+
+        super().__init__(prompt, limits)
+        self.drafting = drafting
+        self.ragged = RaggedRows(model, prompt)
+        self.logits = self.ragged.first
+
+    def forward(self) -> None:
+        """Run the model on the newest token of each row and on what is guessed to follow it."""
+        self.guesses = self.drafting(self.rows, self.texts, self.limits)
+        known = [len(self.texts[row]) - 1 for row in self.rows]
+        newest = [self.texts[row][-1:] + guess for row, guess in zip(self.rows, self.guesses, strict=True)]
+        self.logits = self.ragged.read(known, newest)
+
+    def keep(self, index: Tensor) -> None:
+        """See ``_Run.keep``."""
+        self.ragged.keep(index)
 
 
 def _row_seed(prompt: Prompt, row: int, seed: int) -> int:

@@ -14,6 +14,7 @@ from lit_llm.errors import ConfigError, UserError
 from lit_llm.generation.beams import beam_search
 from lit_llm.generation.constraint import Constraint
 from lit_llm.generation.decoding import Decoded, Sampler, decode, greedy
+from lit_llm.generation.drafts import Draft, Drafting
 from lit_llm.generation.repetition import repetition_mask
 from lit_llm.generation.stopping import Stop, StopRule, thought_ids
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from transformers import PreTrainedTokenizerBase
 
-    from lit_llm.generation.constraint import Mask
+    from lit_llm.generation.constraint import Mask, Texts
 
 KEY = "model.init_args.generator.init_args"
 
@@ -79,6 +80,7 @@ class Generator:
         stop: ``eos`` stops at the end token, ``json`` also where the top-level JSON object or array closes, ``never``
             writes ``max_new_tokens`` whatever comes.
         constraint: holds answers to a grammar, such as each row's JSON schema.
+        draft: guesses tokens ahead, which the model reads in one go and keeps as far as it would have written them.
 
     Raises:
         ConfigError: if a value is impossible.
@@ -100,6 +102,7 @@ class Generator:
         cache_bits: Literal[8, 4, 2] | None = None,
         stop: StopRule = "eos",
         constraint: Constraint | None = None,
+        draft: Draft | None = None,
     ) -> None:
         _require(max_new_tokens >= 1, "max_new_tokens", max_new_tokens, "at least 1")
         _require(per_source is None or per_source > 0, "per_source", per_source, "above 0")
@@ -118,6 +121,13 @@ class Generator:
         )
         _require(cache_bits in (None, 8, 4, 2), "cache_bits", cache_bits, "8, 4, 2 or null")
         _require(not (cache_bits and num_beams > 1), "num_beams", num_beams, "1 where cache_bits is set")
+        _require(not (draft and num_beams > 1), "num_beams", num_beams, "1 beside a draft, which follows one text")
+        _require(
+            not (draft and cache_bits),
+            "cache_bits",
+            cache_bits,
+            "null beside a draft, whose tokens are read before they are rounded",
+        )
         _require(stop in ("eos", "json", "never"), "stop", stop, "eos, json or never")
         self.max_new_tokens = max_new_tokens
         self.per_source = per_source
@@ -133,6 +143,7 @@ class Generator:
         self.cache_bits = cache_bits
         self.stop = stop
         self.constraint = constraint
+        self.draft = draft
         self.memory = Memory()
 
     def generate(
@@ -187,7 +198,8 @@ class Generator:
         stop, limits = Stop(tokenizer, self.stop, prompt=ids, model=model), self._limits(tokenizer, meta)
         vocab_size = model.config.get_text_config().vocab_size
         masks = [repetition_mask(self.repetition_penalty, self.no_repeat_ngram_size)]
-        masks += [self.constraint.start(tokenizer, meta, stop.end_ids, vocab_size)] if self.constraint else []
+        held = self.constraint.start(tokenizer, meta, stop.end_ids, vocab_size) if self.constraint else None
+        masks += [held] if held else []
         mask = _one_after_another([mask for mask in masks if mask])
         if self.num_beams > 1:
             return beam_search(model, prompt, limits, self.num_beams, self.length_penalty, stop, mask)
@@ -195,7 +207,34 @@ class Generator:
         sampler = (
             Sampler(prompt, steps, self.seed, self.temperature, self.top_p, self.top_k) if self.do_sample else None
         )
-        return decode(model, prompt, limits, sampler or greedy, stop, mask, self.cache_bits)
+        if self.draft is None:
+            return decode(model, prompt, limits, sampler or greedy, stop, mask, self.cache_bits)
+        self.prepare(model, tokenizer)
+        drafting = Drafting(self.draft, prompt, held)
+        decoded = decode(model, prompt, limits, sampler or greedy, stop, mask, drafting=drafting)
+        drafting.finish([row.tokens for row in decoded], [row.finished for row in decoded])
+        return decoded
+
+    def prepare(self, model: Any, tokenizer: PreTrainedTokenizerBase) -> None:
+        """Get ready for a model.
+
+        Args:
+            model: a Hugging Face causal LM.
+            tokenizer: its tokenizer.
+
+        Raises:
+            ConfigError: if tokens are to be guessed, and this model's rows cannot lengthen by numbers of their own.
+        """
+        if self.draft is None:
+            return
+        from lit_llm.generation.ragged import why_not_ragged
+
+        if reason := why_not_ragged(model):
+            raise ConfigError(
+                f"{KEY}.draft: {type(self.draft).__name__} needs rows that lengthen by numbers of their own, and the "
+                f"base {reason}: remove draft"
+            )
+        self.draft.prepare(model, tokenizer)
 
     def _limits(self, tokenizer: PreTrainedTokenizerBase, meta: list[dict[str, Any]]) -> list[int]:
         if self.per_source is None:
@@ -269,10 +308,10 @@ def _take(prompt: Prompt, rows: range) -> Prompt:
 
 
 def _one_after_another(masks: list[Mask]) -> Mask | None:
-    def mask(rows: Sequence[int], tokens: Tensor, logits: Tensor) -> Tensor:
+    def mask(rows: Sequence[int], texts: Texts, logits: Tensor) -> Tensor:
         """Change logits by each of several masks."""
         for each in masks:
-            logits = each(rows, tokens, logits)
+            logits = each(rows, texts, logits)
         return logits
 
     return mask if masks else None

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import torch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from torch import Tensor
 
-    from lit_llm.generation.constraint import Mask
+    from lit_llm.generation.constraint import Mask, Texts
 
 
 def repetition_mask(penalty: float, ngram_size: int) -> Mask | None:
@@ -24,15 +26,24 @@ def repetition_mask(penalty: float, ngram_size: int) -> Mask | None:
         ngram_size: forbids the token that would repeat a sequence of this many tokens (Paulus et al. 2018); 0 allows
             all.
     """
-    from transformers import NoRepeatNGramLogitsProcessor, RepetitionPenaltyLogitsProcessor
 
-    processors: list[Any] = [RepetitionPenaltyLogitsProcessor(float(penalty))] if penalty != 1 else []
-    processors += [NoRepeatNGramLogitsProcessor(ngram_size)] if ngram_size else []
-
-    def mask(rows: Sequence[int], tokens: Tensor, logits: Tensor) -> Tensor:
-        """Change logits ``[R, V]`` by generated tokens ``[R, T]``."""
-        for process in processors if tokens.shape[1] else []:
-            logits = process(tokens, logits)
+    def mask(rows: Sequence[int], texts: Texts, logits: Tensor) -> Tensor:
+        """Change logits ``[R, V]`` by the tokens that each row has generated."""
+        logits = logits.clone()
+        for scores, text in zip(logits, texts, strict=True):
+            if penalty != 1 and text:
+                said = torch.tensor(sorted(set(text)), device=logits.device)
+                scores[said] = torch.where(scores[said] > 0, scores[said] / penalty, scores[said] * penalty)
+            if again := _repeating(text, ngram_size):
+                scores[again] = float("-inf")
         return logits
 
-    return mask if processors else None
+    return mask if penalty != 1 or ngram_size else None
+
+
+def _repeating(text: Sequence[int], size: int) -> list[int]:
+    """Return the tokens that would make the last ``size`` tokens of a text a sequence that it already holds."""
+    if not size or len(text) < size:
+        return []
+    last = list(text[len(text) - size + 1 :])
+    return [text[at + size - 1] for at in range(len(text) - size + 1) if list(text[at : at + size - 1]) == last]

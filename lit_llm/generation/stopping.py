@@ -184,13 +184,18 @@ class Stop:
             scores: not used; transformers passes it.
             kwargs: not used; transformers passes some.
         """
-        new = input_ids[:, self.prompt_length :]
+        texts = input_ids[:, self.prompt_length :].tolist()
+        finished = self.finished(texts)
+        # Beams that were given up are not asked for again.
+        self._states = {text: self._states[text] for text in map(tuple, texts) if text in self._states}
+        return torch.tensor(finished, device=input_ids.device)
+
+    def finished(self, texts: Sequence[Sequence[int]]) -> list[bool]:
+        """Say of each row's generated tokens, one or more, whether the last of them finishes it."""
         if self.rule == "never":
-            return torch.zeros(len(new), dtype=torch.bool, device=new.device)
-        done = torch.isin(new[:, -1], torch.tensor(self.end_ids, device=new.device))
-        if self.rule == "json":
-            done |= torch.tensor(self._closed(new.tolist()), device=new.device)
-        return done
+            return [False] * len(texts)
+        closed = self._closed(texts) if self.rule == "json" else [False] * len(texts)
+        return [text[-1] in self.end_ids or ends for text, ends in zip(texts, closed, strict=True)]
 
     def length(self, tokens: Sequence[int]) -> int | None:
         """Return how many of one row's generated tokens make up its answer, end token included; None if unfinished."""
@@ -201,13 +206,18 @@ class Stop:
                 return index + 1
         return None
 
-    def _closed(self, rows: list[list[int]]) -> list[bool]:
-        before, self._states = self._states, {}
-        for row in map(tuple, rows):
-            if row not in self._states:
-                known = before.get(row[:-1])
-                self._states[row] = known.feed(self._piece(row[-1])) if known else self._scan(row)
-        return [self._states[tuple(row)].closed for row in rows]
+    def _closed(self, texts: Sequence[Sequence[int]]) -> list[bool]:
+        """Say which texts have closed their JSON value; only the newest token of a text seen before is read."""
+        rows = [tuple(text) for text in texts]
+        found = {row: self._after(row) for row in rows}
+        for row in found:
+            self._states.pop(row[:-1], None)
+        self._states |= found
+        return [found[row].closed for row in rows]
+
+    def _after(self, row: tuple[int, ...]) -> JsonState:
+        known = self._states.get(row[:-1])
+        return known.feed(self._piece(row[-1])) if known else self._scan(row)
 
     def _scan(self, row: Sequence[int]) -> JsonState:
         return self._first.feed("".join(map(self._piece, row)))

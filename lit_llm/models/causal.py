@@ -69,6 +69,12 @@ class CausalLM(LitLM):
         main = [metric.main for metric in self.metrics if metric.task == task]
         return f"val/{main[0]}" if main and main[0] else "val/loss"
 
+    def configure_model(self) -> None:
+        """Open the backbone, and refuse one that cannot generate as is set."""
+        super().configure_model()
+        for generator in (self.generator, *self.also.values()):
+            generator.prepare(self.language_model, self.tokenizer)
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add where the schedule of generating validations stands."""
         super().on_save_checkpoint(checkpoint)

@@ -36,3 +36,13 @@ def test_steps_are_timed_beside_another_checkout() -> None:
     text = printed("step.py", *TINY, "--batch", "2", "--rounds", "1", "--threads", "1", "--also", str(ROOT))
     assert re.search(r"^other lit_llm 32-true / lit_llm 32-true: [\d.]+× the time", text, re.MULTILINE)
     assert len(re.findall(r"^round 1: ", text, re.MULTILINE)) == 2
+
+
+@pytest.mark.slow
+def test_answers_are_the_same_with_guesses(tmp_path: Path) -> None:
+    source = ["--backbone", str(ROOT / "checkpoints/qwen3-tiny"), "--cpu", "--exact"]
+    source += ["--data", str(ROOT / "configs/data/orders/test_known.jsonl")]
+    source += ["--schema", str(ROOT / "configs/data/orders/schema.json")]
+    text = printed("drafts.py", *source, "--rows", "4", "--batch-sizes", "1", "4", "--rounds", "1")
+    assert len(re.findall(r"^ +[14] .* 4 of 4$", text, re.MULTILINE)) == 2
+    assert len(re.findall(r": 4 of 4 texts the same$", text, re.MULTILINE)) == 10
