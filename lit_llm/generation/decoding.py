@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from lit_llm.generation.prompts import call, positions, read_prompts
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -83,6 +85,7 @@ def decode(
     mask: Mask | None = None,
     cache_bits: int | None = None,
     drafting: Drafting | None = None,
+    shared: bool = True,
 ) -> list[Decoded]:
     """Continue every row of a left-padded prompt until it stops.
 
@@ -95,12 +98,15 @@ def decode(
         mask: sets the logits of forbidden tokens to −inf.
         cache_bits: rounds keys and values to so many bits.
         drafting: guesses tokens that are read together with the newest one.
+        shared: read once what all prompts begin with, where the model's cache allows it.
 
     Returns:
         One result per row, in the order of the prompt.
     """
     run: _Run = (
-        _DraftedRun(model, prompt, limits, drafting) if drafting else _PlainRun(model, prompt, limits, cache_bits)
+        _DraftedRun(model, prompt, limits, drafting, shared)
+        if drafting
+        else _PlainRun(model, prompt, limits, cache_bits, shared)
     )
     while run.rows:
         run.retire(run.settle(choose, stop, mask))
@@ -199,25 +205,23 @@ class _Run(ABC):
 class _PlainRun(_Run):
     """Rows that read one token at a time, and so stand side by side in the cache."""
 
-    def __init__(self, model: Any, prompt: Prompt, limits: Sequence[int], cache_bits: int | None) -> None:
-        from lit_llm.generation.cache import growing_cache
+    def __init__(self, model: Any, prompt: Prompt, limits: Sequence[int], cache_bits: int | None, shared: bool) -> None:
+        from lit_llm.generation.cache import growing_cache, why_no_offsets
 
         super().__init__(prompt, limits)
         self.model = model
         self.cache = growing_cache(model.config, cache_bits)
-        self.mask = prompt.attention_mask
-        # Counted over real tokens, so that padding on the left moves no row's positions.
-        positions = (self.mask.cumsum(-1) - 1).clamp(min=0)
-        self.position = positions[:, -1:]
-        inputs = {"input_ids": prompt.input_ids, "inputs_embeds": prompt.inputs_embeds}
-        self.logits = self._call(positions, **{name: value for name, value in inputs.items() if value is not None})
+        # Behind a part that is read apart, padding would pass through states, and rounding would begin too early.
+        apart = shared and cache_bits is None and why_no_offsets(model.config) is None
+        read = read_prompts(model, self.cache, prompt, apart)
+        self.mask, self.position, self.logits = read.mask, positions(read.mask)[:, -1:], read.logits
 
     def forward(self) -> None:
         """Run the model on the newest tokens."""
         self.mask = torch.cat([self.mask, self.mask.new_ones(len(self.rows), 1)], dim=1)
         self.position = self.position + 1
         newest = torch.tensor([self.texts[row][-1:] for row in self.rows], device=self.mask.device)
-        self.logits = self._call(self.position, input_ids=newest)
+        self.logits = call(self.model, self.cache, self.mask, self.position, 1, input_ids=newest)
 
     def keep(self, index: Tensor) -> None:
         """See ``_Run.keep``."""
@@ -225,28 +229,16 @@ class _PlainRun(_Run):
         if len(index):
             self.cache.batch_select_indices(index)
 
-    def _call(self, positions: Tensor, **inputs: Tensor) -> Tensor:
-        output = self.model(
-            **inputs,
-            attention_mask=self.mask,
-            position_ids=positions,
-            past_key_values=self.cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        logits: Tensor = output.logits[:, -1:].float()
-        return logits
-
 
 class _DraftedRun(_Run):
     """Rows that read guesses too, and lengthen by as many as come true."""
 
-    def __init__(self, model: Any, prompt: Prompt, limits: Sequence[int], drafting: Drafting) -> None:
+    def __init__(self, model: Any, prompt: Prompt, limits: Sequence[int], drafting: Drafting, shared: bool) -> None:
         from lit_llm.generation.ragged import RaggedRows
 
         super().__init__(prompt, limits)
         self.drafting = drafting
-        self.ragged = RaggedRows(model, prompt)
+        self.ragged = RaggedRows(model, prompt, shared)
         self.logits = self.ragged.first
 
     def forward(self) -> None:

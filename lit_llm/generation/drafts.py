@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lit_llm.errors import ConfigError
 from lit_llm.generation.constraint import Steering
+from lit_llm.generation.prompts import unpadded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -236,13 +237,6 @@ class Drafting:
         for row, (length, guessed) in self._made.items():
             self.draft.note(guessed, len(texts[row]) - length - 1)
         self._made = {}
-
-
-def unpadded(prompt: Prompt) -> list[list[int]]:
-    """Return the ids of each row; none where they are embeddings."""
-    if prompt.input_ids is None:
-        return [[] for _ in prompt.attention_mask]
-    return [ids[real.bool()].tolist() for ids, real in zip(prompt.input_ids, prompt.attention_mask, strict=True)]
 
 
 def require(holds: bool, name: str, value: object, expected: str) -> None:

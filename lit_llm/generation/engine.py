@@ -81,6 +81,7 @@ class Generator:
             writes ``max_new_tokens`` whatever comes.
         constraint: holds answers to a grammar, such as each row's JSON schema.
         draft: guesses tokens ahead, which the model reads in one go and keeps as far as it would have written them.
+        share_prompt: read what all prompts of a batch begin with once, such as a system turn and examples.
 
     Raises:
         ConfigError: if a value is impossible.
@@ -103,6 +104,7 @@ class Generator:
         stop: StopRule = "eos",
         constraint: Constraint | None = None,
         draft: Draft | None = None,
+        share_prompt: bool = True,
     ) -> None:
         _require(max_new_tokens >= 1, "max_new_tokens", max_new_tokens, "at least 1")
         _require(per_source is None or per_source > 0, "per_source", per_source, "above 0")
@@ -144,6 +146,7 @@ class Generator:
         self.stop = stop
         self.constraint = constraint
         self.draft = draft
+        self.share_prompt = share_prompt
         self.memory = Memory()
 
     def generate(
@@ -208,10 +211,12 @@ class Generator:
             Sampler(prompt, steps, self.seed, self.temperature, self.top_p, self.top_k) if self.do_sample else None
         )
         if self.draft is None:
-            return decode(model, prompt, limits, sampler or greedy, stop, mask, self.cache_bits)
+            return decode(
+                model, prompt, limits, sampler or greedy, stop, mask, self.cache_bits, shared=self.share_prompt
+            )
         self.prepare(model, tokenizer)
         drafting = Drafting(self.draft, prompt, held)
-        decoded = decode(model, prompt, limits, sampler or greedy, stop, mask, drafting=drafting)
+        decoded = decode(model, prompt, limits, sampler or greedy, stop, mask, None, drafting, self.share_prompt)
         drafting.finish([row.tokens for row in decoded], [row.finished for row in decoded])
         return decoded
 

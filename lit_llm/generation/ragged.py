@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from lit_llm.generation.prompts import call, read_prompts
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -23,22 +25,19 @@ class RaggedRows:
     Args:
         model: a Hugging Face causal LM in eval mode that ``why_not_ragged`` has nothing against.
         prompt: ``B`` left-padded rows on the model's device.
+        shared: read once what all prompts begin with.
     """
 
-    def __init__(self, model: Any, prompt: Prompt) -> None:
+    def __init__(self, model: Any, prompt: Prompt, shared: bool = True) -> None:
         from lit_llm.generation.cache import OffsetCache
 
         self.model = model
         self.cache = OffsetCache(model.config)
-        mask = prompt.attention_mask
-        self._prompt_width = mask.shape[1]
-        self._padding = (mask == 0).sum(1, keepdim=True)
-        # Counted over real tokens, so that padding on the left moves no row's positions.
-        positions = (mask.cumsum(-1) - 1).clamp(min=0)
-        inputs = {"input_ids": prompt.input_ids, "inputs_embeds": prompt.inputs_embeds}
-        given = {name: value for name, value in inputs.items() if value is not None}
-        self.first = self._call(mask, positions, 1, **given)
+        read = read_prompts(model, self.cache, prompt, shared)
+        self.first = read.logits
         """``[B, 1, V]``: the logits behind the prompts."""
+        self._shared, self._prompt_width = read.shared, read.mask.shape[1]
+        self._padding = (read.mask == 0).sum(1, keepdim=True)
 
     def read(self, known: Sequence[int], tokens: Sequence[Sequence[int]]) -> Tensor:
         """Return the logits ``[R, t, V]`` behind each of up to ``t`` tokens of every row.
@@ -53,9 +52,11 @@ class RaggedRows:
         start = self._prompt_width + torch.tensor(known, device=device)
         columns = start[:, None] + torch.arange(width, device=device)
         everything = torch.arange(self._prompt_width + max(known) + width, device=device)
-        visible = (everything <= columns[:, :, None]) & (everything >= self._padding[:, :, None])
+        real = (everything < self._shared) | (everything >= self._shared + self._padding[:, :, None])
+        visible = real & (everything <= columns[:, :, None])
         self.cache.write_at(columns)
-        return self._call(self._as_mask(visible[:, None]), columns - self._padding, width, input_ids=ids)
+        mask, positions = self._as_mask(visible[:, None]), columns - self._padding
+        return call(self.model, self.cache, mask, positions, width, input_ids=ids)
 
     def keep(self, index: Tensor) -> None:
         """Keep these rows, in this order."""
@@ -69,18 +70,6 @@ class RaggedRows:
             return visible
         lowest = torch.finfo(self.model.dtype).min
         return torch.zeros_like(visible, dtype=self.model.dtype).masked_fill(~visible, lowest)
-
-    def _call(self, mask: Tensor, positions: Tensor, last: int, **inputs: Tensor) -> Tensor:
-        output = self.model(
-            **inputs,
-            attention_mask=mask,
-            position_ids=positions,
-            past_key_values=self.cache,
-            use_cache=True,
-            logits_to_keep=last,
-        )
-        logits: Tensor = output.logits[:, -last:].float()
-        return logits
 
 
 def why_not_ragged(model: Any) -> str | None:

@@ -111,6 +111,8 @@ class CausalLM(LitLM):
     def fingerprint(self) -> dict[str, str]:
         """Return what decides the text that this model writes, besides its trained weights."""
         settings = {k: v for k, v in vars(self.generator).items() if isinstance(v, str | int | float)}
+        # How fast an answer comes is no part of it.
+        settings.pop("share_prompt", None)
         constraint = type(self.generator.constraint).__name__
         return super().fingerprint() | {"generator": json.dumps(settings, sort_keys=True), "constraint": constraint}
 

@@ -10,7 +10,7 @@ import torch
 from lit_llm.__main__ import main
 from lit_llm.errors import ConfigError
 from lit_llm.generation import Draft, Generator, JsonSchemaConstraint, Lookup, left_pad
-from lit_llm.generation.drafts import unpadded
+from lit_llm.generation.prompts import unpadded
 from lit_llm.models import DraftModel
 from tests import families
 from tests.short_runs import fit

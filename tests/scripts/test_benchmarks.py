@@ -46,3 +46,11 @@ def test_answers_are_the_same_with_guesses(tmp_path: Path) -> None:
     text = printed("drafts.py", *source, "--rows", "4", "--batch-sizes", "1", "4", "--rounds", "1")
     assert len(re.findall(r"^ +[14] .* 4 of 4$", text, re.MULTILINE)) == 2
     assert len(re.findall(r": 4 of 4 texts the same$", text, re.MULTILINE)) == 10
+
+
+@pytest.mark.slow
+def test_answers_are_the_same_with_a_prompt_that_is_shared() -> None:
+    source = ["--backbone", str(ROOT / "checkpoints/qwen3-tiny"), "--cpu", "--shared", "0", "50"]
+    source += ["--data", str(ROOT / "configs/data/orders/test_known.jsonl")]
+    text = printed("prefix.py", *source, "--rows", "4", "--batch-size", "3", "--rounds", "1", "--max-new-tokens", "9")
+    assert len(re.findall(r" 4 of 4$", text, re.MULTILINE)) == 4
