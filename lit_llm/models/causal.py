@@ -73,7 +73,8 @@ class CausalLM(LitLM):
         """Open the backbone, and refuse one that cannot generate as is set."""
         super().configure_model()
         for generator in (self.generator, *self.also.values()):
-            generator.prepare(self.language_model, self.tokenizer)
+            if generator.draft:
+                generator.prepare(self.language_model, self.tokenizer)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add where the schedule of generating validations stands."""
