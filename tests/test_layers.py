@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # From the bottom up; a room imports only from rows above its own, and from itself.
 LAYERS = [
-    {"errors", "seeding", "strict_json", "quiet", "terminal", "storage", "thoughts", "version", "wording"},
+    {"errors", "seeding", "strict_json", "quiet", "tensors", "terminal", "storage", "thoughts", "version", "wording"},
     {"batch", "schemas", "results", "paths"},
     {"adapters", "metrics", "generation"},
     {"quantization", "sharing"},
@@ -20,7 +20,7 @@ LAYERS = [
     {"callbacks", "llama_cpp", "report"},
     {"arguments"},
     {"cli"},
-    {"starting", "conformance", "serving"},
+    {"starting", "conformance", "planning", "serving"},
     {"commands"},
     {"__main__"},
 ]

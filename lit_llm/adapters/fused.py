@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from lit_llm.adapters.base import NAME
+from lit_llm.tensors import is_plain, product_dtype
 
 STEPS = 1 << 16
 """Into how many parts dropout's probability is cut where random numbers are drawn on the CPU."""
@@ -73,7 +74,7 @@ def _is_plain(layer: Any, x: Tensor) -> bool:
     dropout = layer.lora_dropout[NAME]
     if type(dropout) is not nn.Identity and not (type(dropout) is nn.Dropout and dropout.p < 1):
         return False
-    if any(type(part.weight) not in (Tensor, nn.Parameter) for part in (base, a, b)):
+    if not all(is_plain(part.weight) for part in (base, a, b)):
         return False
     # Without autocast PEFT computes the adapter in its own, wider dtype.
     return torch.is_autocast_enabled(x.device.type) or x.dtype == base.weight.dtype == a.weight.dtype == b.weight.dtype
@@ -112,9 +113,8 @@ class _LowRank(torch.autograd.Function):
         kept: Tensor | None,
         p: float,
     ) -> Tensor:
-        device = x.device.type
-        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
-        with torch.autocast(device, enabled=False):
+        dtype = product_dtype(x)
+        with torch.autocast(x.device.type, enabled=False):
             flat = x.to(dtype)
             w, low_a, low_b = weight.to(dtype), a.to(dtype), b.to(dtype)
             result = F.linear(flat, w, None if bias is None else bias.to(dtype))

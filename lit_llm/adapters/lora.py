@@ -336,7 +336,7 @@ def _reset_magnitude(name: str, layer: Any) -> None:
         return
     weight: Tensor = dequantize_module_weight(layer.get_base_layer()).float() + layer.get_delta_weight(NAME).float()
     lengths = weight.norm(dim=1)
-    if not bool((lengths > 0).all()):
+    if not lengths.is_meta and not bool((lengths > 0).all()):
         rows = (lengths == 0).nonzero().flatten().tolist()[:3]
         raise ConfigError(f"adapter: DoRA divides by the length of a row, but rows {rows} of {name} are zero; use LoRA")
     layer.lora_magnitude_vector[NAME].weight.data = lengths

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lit_llm.arguments.parser import Parser, configuration_errors, unbuilt
-    from lit_llm.arguments.run_data import open_data
+    from lit_llm.arguments.run_data import open_data, open_parts
     from lit_llm.arguments.run_files import check_all
 
-__all__ = ["Parser", "check_all", "configuration_errors", "open_data", "unbuilt"]
+__all__ = ["Parser", "check_all", "configuration_errors", "open_data", "open_parts", "unbuilt"]
 
-_HOMES = {"check_all": "run_files", "open_data": "run_data"}
+_HOMES = {"check_all": "run_files", "open_data": "run_data", "open_parts": "run_data"}
 
 
 def __getattr__(name: str) -> Any:

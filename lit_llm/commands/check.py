@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import sys
 import warnings
 from collections.abc import Sequence
 
@@ -24,7 +25,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         0 if nothing fails, else 1. What is refused with a reason is no failure: a run would be refused as well.
     """
-    parser = argparse.ArgumentParser(prog="python -m lit_llm check", description=__doc__)
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    if any(argument.partition("=")[0] == "--plan" for argument in arguments):
+        from lit_llm.commands import plan
+
+        return plan.main(arguments)
+    parser = argparse.ArgumentParser(
+        prog="python -m lit_llm check",
+        description=__doc__,
+        epilog="--plan RUN.yaml [--gpu 16GiB] says what a run needs in memory instead.",
+    )
     parser.add_argument("--backbone", type=base, required=True, help="hub id or folder")
     parser.add_argument("--tokenizer", help="hub id or folder, where it is not beside the weights")
     parser.add_argument("--attn_implementation", default="sdpa", help="sdpa, eager or flash_attention_2 (sdpa)")
@@ -35,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         action="store_true",
         help="train, merge, quantize, resume and export too; a large base as a small copy with random weights",
     )
-    options = vars(parser.parse_args(argv))
+    options = vars(parser.parse_args(arguments))
     backbone, full = options.pop("backbone"), options.pop("full")
     from lit_llm.conformance import conformance
     from lit_llm.models import Loading

@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from lit_llm.batch import IGNORE
 from lit_llm.models.head import AfterHead
+from lit_llm.tensors import is_plain, product_dtype
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +66,7 @@ def chunked_cross_entropy(
     weight: Tensor | None = getattr(head, "weight", None)
     vocabulary = states.shape[-1] if weight is None else weight.shape[0]
     size = chunk or max(1, CHUNK_ELEMENTS // vocabulary)
-    if _is_one_product(head) and _dtype(states) != torch.float16:
+    if _is_one_product(head) and product_dtype(states) != torch.float16:
         learns = torch.is_grad_enabled()
         loss: Tensor = _HeadLoss.apply(states, head.weight, head.bias, targets, label_smoothing, size, after, learns)  # type: ignore[no-untyped-call]
         return loss
@@ -89,13 +90,7 @@ def _is_one_product(head: nn.Module) -> bool:
     """Tell whether a head is a plain linear layer that nothing has changed, with its weight whole on this process."""
     hooks = (head._forward_hooks, head._forward_pre_hooks, head._backward_hooks, head._backward_pre_hooks)
     plain = type(head) is nn.Linear and "forward" not in vars(head) and not any(hooks)
-    return plain and type(head.weight) in (Tensor, nn.Parameter)
-
-
-def _dtype(states: Tensor) -> torch.dtype:
-    """Return what products with states are computed in."""
-    device = states.device.type
-    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else states.dtype
+    return plain and is_plain(head.weight)
 
 
 class _HeadLoss(torch.autograd.Function):
@@ -113,7 +108,7 @@ class _HeadLoss(torch.autograd.Function):
         after: AfterHead,
         learns: bool,
     ) -> Tensor:
-        device, dtype = states.device.type, _dtype(states)
+        device, dtype = states.device.type, product_dtype(states)
         # What needs a gradient says so without one too.
         wanted = [bool(needed) and learns for needed in ctx.needs_input_grad[:3]]
         # Inside of a function of its own, autocast would cast the weight for every chunk anew.

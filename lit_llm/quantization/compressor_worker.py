@@ -22,7 +22,9 @@ from llmcompressor.modifiers.quantization import GPTQModifier, QuantizationModif
 from llmcompressor.modifiers.transform.awq import AWQModifier
 from llmcompressor.modifiers.transform.smoothquant import SmoothQuantModifier
 from llmcompressor.pipelines.cache import IntermediatesCache
-from transformers import AutoModelForCausalLM
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 
 def recipe(job: dict[str, Any]) -> list[Any]:
@@ -57,7 +59,9 @@ def main() -> None:
     rows = [{"input_ids": ids, "attention_mask": [1] * len(ids)} for ids in job["calibration"]]
     longest = max(len(ids) for ids in job["calibration"])
     sizes = {"num_calibration_samples": len(rows), "max_seq_length": longest}
-    oneshot(model=model, dataset=Dataset.from_list(rows), recipe=recipe(job), log_dir=None, **sizes)
+    # Rows are ids already; without this it looks for a tokenizer beside the weights, and some have to be there.
+    unused = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(WordLevel({"": 0}, unk_token="")), pad_token="")
+    oneshot(model=model, dataset=Dataset.from_list(rows), recipe=recipe(job), log_dir=None, processor=unused, **sizes)
     with torch.no_grad():
         logits = model(torch.tensor([job["probe"]], device=model.device)).logits.float()
     model.save_pretrained(job["output"], save_compressed=True)

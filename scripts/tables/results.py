@@ -54,9 +54,9 @@ def cell(values: list[float]) -> str:
     return f"{statistics.mean(values):.3f}{spread}"
 
 
-def write(name: str, text: str) -> None:
-    """Put text between the markers ``<!-- name -->`` and ``<!-- /name -->`` of docs/results.md."""
-    whole = PAGE.read_text(encoding="utf-8")
+def write(name: str, text: str, page: Path = PAGE) -> None:
+    """Put text between the markers ``<!-- name -->`` and ``<!-- /name -->`` of a page, by default docs/results.md."""
+    whole = page.read_text(encoding="utf-8")
     head, rest = whole.split(f"<!-- {name} -->\n", 1)
     tail = rest.split(f"<!-- /{name} -->", 1)[1]
-    PAGE.write_text(f"{head}<!-- {name} -->\n{text}\n<!-- /{name} -->{tail}", encoding="utf-8")
+    page.write_text(f"{head}<!-- {name} -->\n{text}\n<!-- /{name} -->{tail}", encoding="utf-8")
