@@ -84,7 +84,7 @@ def calls(request):
     return count
 
 
-@pytest.mark.parametrize(("batch_size", "steps"), [(1, 7), (2, 1), (2, 24), (5, 13)])
+@pytest.mark.parametrize(("batch_size", "steps"), [(1, 7), (2, 1), (5, 19)])
 @pytest.mark.parametrize("options", [{}, DRAWN, REPEATS], ids=["greedy", "drawn", "repeats"])
 @pytest.mark.parametrize("change", [right, wrong, ragged, None])
 def test_answers_are_those_without_a_draft(trained_model, tokenizer, prompts, batch_size, steps, options, change):
@@ -151,8 +151,17 @@ def test_every_row_is_held_to_its_own_schema(random_model, tokenizer, prompts, c
     assert all(set(json.loads(text)) <= set(words) for text in texts)
 
 
-@pytest.mark.parametrize("attention", ["sdpa", "eager"])
-@pytest.mark.parametrize("name", ["qwen2", "qwen3_moe", "llama", "granite", "smollm3", "phi3"])
+@pytest.mark.parametrize(
+    ("name", "attention"),
+    [
+        ("qwen2", "sdpa"),
+        ("qwen3_moe", "sdpa"),
+        ("llama", "eager"),
+        ("granite", "sdpa"),
+        ("smollm3", "eager"),
+        ("phi3", "sdpa"),
+    ],
+)
 def test_other_families_answer_alike(name, attention, tokenizer, prompts):
     model = families.build(name)
     model.set_attn_implementation(attention)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from tests.short_runs import fit
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ["--width", "128", "--layers", "1", "--vocabulary", "1024", "--steps", "3"]
@@ -54,3 +58,17 @@ def test_answers_are_the_same_with_a_prompt_that_is_shared() -> None:
     source += ["--data", str(ROOT / "configs/data/orders/test_known.jsonl")]
     text = printed("prefix.py", *source, "--rows", "4", "--batch-size", "3", "--rounds", "1", "--max-new-tokens", "9")
     assert len(re.findall(r" 4 of 4$", text, re.MULTILINE)) == 4
+
+
+@pytest.mark.slow
+def test_engines_answer_alike(tmp_path: Path) -> None:
+    rows = [{"id": str(n), "text": f"{n} panes de muerto", "json": {"n": n}} for n in range(4)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    data: dict[str, Any] = {name: str(tmp_path / "rows.jsonl") for name in ("train", "valid")}
+    data["test"] = {"rows": data["train"]}
+    generator = {"class_path": "lit_llm.generation.Generator", "init_args": {"max_new_tokens": 8}}
+    run = fit(tmp_path / "run", data, backbone=str(ROOT / "checkpoints/qwen3-tiny"), generator=generator)
+    options = ["--rows", "3", "--in-flight", "1", "--rounds", "1", "--max-new-tokens", "8"]
+    text = printed("engines.py", "--run", str(run), *options, "--only", "lit_llm", "transformers")
+    assert len(re.findall(r"3 of 3 \|$", text, re.MULTILINE)) == 2
+    assert "vLLM: vllm serve FOLDER" in text
