@@ -190,8 +190,11 @@ class _Run(ABC):
 
     def _append(self, places: list[int], tokens: Tensor, logits: Tensor) -> None:
         """Add a token ``[P]`` to the rows at these places, and its log-probability to their sums."""
-        chosen = logits.gather(1, tokens[:, None])[:, 0]
-        self.total[places] += chosen - logits.logsumexp(-1)
+        gained = logits.gather(1, tokens[:, None])[:, 0] - logits.logsumexp(-1)
+        if len(places) == len(self.rows):
+            self.total += gained
+        else:
+            self.total[places] += gained
         for place, token in zip(places, tokens.tolist(), strict=True):
             self.texts[self.rows[place]].append(token)
 
@@ -214,18 +217,22 @@ class _PlainRun(_Run):
         # Behind a part that is read apart, padding would pass through states, and rounding would begin too early.
         apart = shared and cache_bits is None and why_no_offsets(model.config) is None
         read = read_prompts(model, self.cache, prompt, apart)
-        self.mask, self.position, self.logits = read.mask, positions(read.mask)[:, -1:], read.logits
+        self.position, self.logits = positions(read.mask)[:, -1:], read.logits
+        # Without padding there is nothing to hide, and kernels without a mask are faster.
+        self.mask = read.mask if bool((read.mask == 0).any()) else None
 
     def forward(self) -> None:
         """Run the model on the newest tokens."""
-        self.mask = torch.cat([self.mask, self.mask.new_ones(len(self.rows), 1)], dim=1)
+        if self.mask is not None:
+            self.mask = torch.cat([self.mask, self.mask.new_ones(len(self.rows), 1)], dim=1)
         self.position = self.position + 1
-        newest = torch.tensor([self.texts[row][-1:] for row in self.rows], device=self.mask.device)
+        newest = torch.tensor([self.texts[row][-1:] for row in self.rows], device=self.position.device)
         self.logits = call(self.model, self.cache, self.mask, self.position, 1, input_ids=newest)
 
     def keep(self, index: Tensor) -> None:
         """See ``_Run.keep``."""
-        self.mask, self.position = self.mask[index], self.position[index]
+        self.position = self.position[index]
+        self.mask = None if self.mask is None else self.mask[index]
         if len(index):
             self.cache.batch_select_indices(index)
 

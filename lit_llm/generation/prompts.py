@@ -54,7 +54,7 @@ def positions(mask: Tensor) -> Tensor:
     return (mask.cumsum(-1) - 1).clamp(min=0)
 
 
-def call(model: Any, cache: Any, mask: Tensor, places: Tensor, last: int, **inputs: Tensor) -> Tensor:
+def call(model: Any, cache: Any, mask: Tensor | None, places: Tensor, last: int, **inputs: Tensor) -> Tensor:
     """Return the logits ``[B, last, V]`` of the last positions in float32, and let the cache grow by the inputs."""
     output = model(
         **inputs,

@@ -77,7 +77,7 @@ class Engine:
         try:
             self._server: Any = xllamacpp.Server(params)
         except RuntimeError as error:
-            raise UserError(f"export: llama.cpp does not open {path}: {error}") from error
+            raise UserError(f"llama.cpp does not open {path}: {error}") from error
         # Closed before its loop runs, it would wait for ever; an answer shows that the loop does.
         self.write([0], 1)
 
@@ -128,9 +128,7 @@ class Engine:
             with build_opener(ProxyHandler({})).open(request) as answer:
                 return json.load(answer)
         except HTTPError as error:
-            raise UserError(
-                f"export: llama.cpp does not answer: {error.read().decode(errors='replace')[:300]}"
-            ) from error
+            raise UserError(f"llama.cpp does not answer: {error.read().decode(errors='replace')[:300]}") from error
 
 
 def available() -> bool:
