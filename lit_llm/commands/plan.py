@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 GIB = 2**30
 UNITS = {"": GIB, "G": GIB, "GiB": GIB, "GB": 10**9, "MiB": 2**20, "MB": 10**6}
+PRECISIONS = ("32-true", "bf16-true", "16-true", "bf16-mixed", "16-mixed", "64-true")
 PROG = "python -m lit_llm check"
 
 
@@ -38,17 +39,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from lit_llm.arguments import open_parts
 
-    model, data, trainer = open_parts(PROG, ["--config", options.plan, *others])
+    parts = open_parts(PROG, ["--config", options.plan, *others])
+    model: Any = parts[0]
+    data, trainer = parts[1:]
     with silent(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         plan = _plan(model, data, trainer)
         needs = plan.memory(options.exact)
-        prompts, answers = int(data.max_length), int(getattr(model.generator, "max_new_tokens", 0))
-        asked = plan.answering(int(data.eval_batch_size), prompts + answers)
+        rows, length = _answered(data), plan.length
+        answers, beams = int(model.generator.max_new_tokens), int(model.generator.num_beams)
+        asked = plan.answering(rows * beams, length + answers)
     said = ", gradient checkpointing" if plan.checkpointing else ""
     print(f"{model.backbone}, {type(model.adapter).__name__}, {plan.precision}, {plan.dtype}{said}")
     _show(f"training, batches of {plan.batch} rows of {plan.length} tokens", needs)
-    _show(f"answering, batches of {data.eval_batch_size} rows of {prompts} + {answers} tokens", asked)
+    searched = f", {beams} beams" if beams > 1 else ""
+    _show(f"answering, batches of {rows} rows of {length} + {answers} tokens{searched}", asked)
     return _judge(plan, needs.total, options.gpu) if options.gpu else 0
 
 
@@ -60,20 +65,40 @@ def _plan(model: Any, data: Any, trainer: dict[str, Any]) -> Plan:
         raise ConfigError(f"--plan: {type(model).__name__} reads more than text, which is not planned: try a few steps")
     if model.qat:
         raise ConfigError("--plan: quantization-aware training is not planned: try a few steps with model.qat")
+    precision = str(trainer.get("precision") or "32-true")
+    precision = {"bf16": "bf16-mixed", "16": "16-mixed", "32": "32-true", "64": "64-true"}.get(precision, precision)
+    if precision not in PRECISIONS:
+        raise ConfigError(f"--plan: trainer.precision {precision} is not planned: use one of {', '.join(PRECISIONS)}")
+    strategy = trainer.get("strategy") or "auto"
+    if not isinstance(strategy, str) or any(name in strategy for name in ("fsdp", "deepspeed")):
+        raise ConfigError("--plan: a trainer.strategy that shares weights out is not planned: plan for one device")
+    parts = _parts(data)
+    length = max(int(part.max_length) for part in parts)
+    most = [tokens for part in (data, *parts) if (tokens := getattr(part, "max_batch_tokens", None))]
     return Plan(
         backbone=model.backbone,
         loading=model.loading,
         adapter=model.adapter,
         optimizer=model.optimizer_factory,
         quantizer=model.quantizer,
-        precision=str(trainer.get("precision") or "32-true"),
+        precision=precision,
         checkpointing=model.gradient_checkpointing,
-        batch=int(data.batch_size),
-        length=int(data.max_length),
-        accumulates=int(trainer.get("accumulate_grad_batches") or 1) > 1,
+        batch=min([int(data.batch_size), *(max(1, tokens // length) for tokens in most)]),
+        length=length,
+        accumulates=int(trainer.get("accumulate_grad_batches") or 1),
         clips=bool(trainer.get("gradient_clip_val")),
         merges=model.merge,
     )
+
+
+def _parts(data: Any) -> list[Any]:
+    """Return the sources of a mixture, or the one there is."""
+    return [inner for part in data.parts.values() for inner in _parts(part)] if hasattr(data, "parts") else [data]
+
+
+def _answered(data: Any) -> int:
+    """Return how many rows are answered at a time."""
+    return max(int(part.eval_batch_size) for part in _parts(data))
 
 
 def _judge(plan: Plan, needs: float, room: int) -> int:

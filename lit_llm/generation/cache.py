@@ -123,11 +123,14 @@ class OffsetLayer(GrowingLayer):
     columns: Tensor | None = None
     """``[B, t]``: where the next call writes; None appends, as a prompt is."""
 
+    end = 0
+    """One more than the last of them."""
+
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
         """Write ``[B, H, t, D]`` at each row's columns and return all keys and values up to the last of them."""
         if self.columns is None:
             return super().update(key_states, value_states, *args, **kwargs)
-        self._length = int(self.columns.max()) + 1
+        self._length = self.end
         if self._length > self._buffers[0].shape[2]:
             self._buffers = [self._grown(buffer[: self._rows]) for buffer in self._buffers]
         rows = torch.arange(self._rows, device=self.columns.device)[:, None]
@@ -244,11 +247,11 @@ class OffsetCache(RowCache):
         super().__init__(config=config)
         self.layers = [OffsetLayer() for _ in self.layers]
 
-    def write_at(self, columns: Tensor) -> None:
-        """Let the next call write at these columns ``[B, t]``."""
+    def write_at(self, columns: Tensor, end: int) -> None:
+        """Let the next call write at these columns ``[B, t]``, all below ``end``."""
         layers: list[Any] = self.layers
         for layer in layers:
-            layer.columns = columns
+            layer.columns, layer.end = columns, end
 
 
 def why_no_offsets(config: PretrainedConfig) -> str | None:

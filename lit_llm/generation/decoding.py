@@ -134,7 +134,7 @@ class _Run(ABC):
         self.rows = list(range(count))
         self.texts: list[list[int]] = [[] for _ in self.rows]
         self.guesses: list[list[int]] = [[] for _ in self.rows]
-        self.total = torch.zeros(count, device=device)
+        self.total = torch.zeros(count, device=device, dtype=torch.float64)
         self.done: dict[int, Decoded] = {}
 
     @abstractmethod
@@ -190,7 +190,7 @@ class _Run(ABC):
 
     def _append(self, places: list[int], tokens: Tensor, logits: Tensor) -> None:
         """Add a token ``[P]`` to the rows at these places, and its log-probability to their sums."""
-        gained = logits.gather(1, tokens[:, None])[:, 0] - logits.logsumexp(-1)
+        gained = (logits.gather(1, tokens[:, None])[:, 0] - logits.logsumexp(-1)).double()
         if len(places) == len(self.rows):
             self.total += gained
         else:
@@ -209,13 +209,14 @@ class _PlainRun(_Run):
     """Rows that read one token at a time, and so stand side by side in the cache."""
 
     def __init__(self, model: Any, prompt: Prompt, limits: Sequence[int], cache_bits: int | None, shared: bool) -> None:
-        from lit_llm.generation.cache import growing_cache, why_no_offsets
+        from lit_llm.generation.cache import growing_cache
+        from lit_llm.generation.ragged import why_not_ragged
 
         super().__init__(prompt, limits)
         self.model = model
         self.cache = growing_cache(model.config, cache_bits)
-        # Behind a part that is read apart, padding would pass through states, and rounding would begin too early.
-        apart = shared and cache_bits is None and why_no_offsets(model.config) is None
+        # Rounding would begin too early behind a part that is read apart.
+        apart = shared and cache_bits is None and why_not_ragged(model) is None
         read = read_prompts(model, self.cache, prompt, apart)
         self.position, self.logits = positions(read.mask)[:, -1:], read.logits
         # Without padding there is nothing to hide, and kernels without a mask are faster.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Guess = Callable[[Sequence[int], Texts, Sequence[int]], list[list[int]]]
 
-KEY = "model.init_args.generator.init_args.draft.init_args"
+KEY = "a generator's draft.init_args"
 
 BEGIN = -1
 """Stands before the first token of an answer in the table."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 KERNELS = ("sdpa", "eager")
 """Implementations of attention that take a mask of any form."""
+
+ROTATIONS = {"default", "linear", "llama3", "yarn"}
+"""Kinds of rotary positions that depend on a token's position alone."""
 
 
 class RaggedRows:
@@ -47,16 +51,19 @@ class RaggedRows:
             tokens: one or more of each row that follow; behind the last of a shorter row, logits mean nothing.
         """
         device = self._padding.device
-        width = max(map(len, tokens))
+        lengths = list(map(len, tokens))
+        width = max(lengths)
         ids = torch.tensor([[*row, *[row[0]] * (width - len(row))] for row in tokens], device=device)
         start = self._prompt_width + torch.tensor(known, device=device)
         columns = start[:, None] + torch.arange(width, device=device)
         everything = torch.arange(self._prompt_width + max(known) + width, device=device)
         real = (everything < self._shared) | (everything >= self._shared + self._padding[:, :, None])
         visible = real & (everything <= columns[:, :, None])
-        self.cache.write_at(columns)
-        mask, positions = self._as_mask(visible[:, None]), columns - self._padding
-        return call(self.model, self.cache, mask, positions, width, input_ids=ids)
+        self.cache.write_at(columns, self._prompt_width + max(known) + width)
+        # What fills a shorter row up stands where its last token does: there is a last position in some models.
+        last = start[:, None] + torch.tensor(lengths, device=device)[:, None] - 1
+        positions = columns.minimum(last) - self._padding
+        return call(self.model, self.cache, self._as_mask(visible[:, None]), positions, width, input_ids=ids)
 
     def keep(self, index: Tensor) -> None:
         """Keep these rows, in this order."""
@@ -73,12 +80,25 @@ class RaggedRows:
 
 
 def why_not_ragged(model: Any) -> str | None:
-    """Say why rows of a model cannot lengthen by numbers of their own; None where they can."""
+    """Say why padding may not stand amid a row, or a row not be read from a place of its own; None where it may."""
     from lit_llm.generation.cache import why_no_offsets
 
-    attention = model.config.get_text_config()._attn_implementation
+    config = model.config.get_text_config()
     if reason := why_no_offsets(model.config):
-        return f"{model.config.model_type} {reason}"
-    if attention not in KERNELS:
-        return f"{model.config.model_type} is opened with attn_implementation {attention}, which takes no such mask"
+        return f"{config.model_type} {reason}"
+    if config._attn_implementation not in KERNELS:
+        return f"{config.model_type} is opened with attn_implementation {config._attn_implementation}: use sdpa"
+    if getattr(config, "alibi", False) or "position_ids" not in inspect.signature(model.forward).parameters:
+        return f"{config.model_type} counts columns, not positions"
+    if other := sorted(_rotations(getattr(config, "rope_parameters", None)) - ROTATIONS):
+        return f"{config.model_type} turns by how long the batch is (rope_type {other[0]})"
     return None
+
+
+def _rotations(parameters: Any) -> set[str]:
+    """Return the kinds of rotary positions that a configuration names, of all kinds of layers."""
+    if not isinstance(parameters, dict):
+        return set()
+    inner = [value for value in parameters.values() if isinstance(value, dict)]
+    own = {str(parameters["rope_type"])} if "rope_type" in parameters else set()
+    return own.union(*map(_rotations, inner))

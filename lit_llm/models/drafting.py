@@ -70,7 +70,7 @@ class DraftModel(Draft):
         """
         if prompt.input_ids is None:
             raise ConfigError(
-                "model.init_args.generator.init_args.draft: DraftModel reads tokens, and these prompts hold features: "
+                "a generator's draft: DraftModel reads tokens, and these prompts hold features: "
                 "remove draft or name lit_llm.generation.Lookup"
             )
         return _Follower(self._model, prompt, self._vocabulary)
@@ -81,13 +81,17 @@ class DraftModel(Draft):
 
 
 class _Follower:
-    """The smaller model's reading of one batch."""
+    """The smaller model's reading of one batch.
+
+    The large model's embedding may have rows that no token has, and it may draw one of them: 0 is read instead.
+    """
 
     def __init__(self, model: Any, prompt: Prompt, vocabulary: float) -> None:
         from lit_llm.generation.ragged import RaggedRows
 
         self.ragged = RaggedRows(model, prompt)
         self.vocabulary = vocabulary
+        self.embedded = model.get_input_embeddings().weight.shape[0]
         self.rows = list(range(len(prompt.attention_mask)))
         self.read: dict[int, list[int]] = {row: [] for row in self.rows}
         """What has been read of each row, guesses of its own included."""
@@ -101,7 +105,10 @@ class _Follower:
             self.ragged.keep(torch.tensor([places[row] for row in rows], device=self.ragged.first.device))
             self.rows = list(rows)
         known = [min(_alike(self.read[row], texts[row]), len(texts[row]) - 1) for row in rows]
-        tokens = [list(texts[row][start:]) for row, start in zip(rows, known, strict=True)]
+        tokens = [
+            [token if token < self.embedded else 0 for token in texts[row][start:]]
+            for row, start in zip(rows, known, strict=True)
+        ]
         guesses: list[list[int]] = [[] for _ in rows]
         for _ in range(max(counts)):
             logits = self.ragged.read(known, tokens)

@@ -57,8 +57,9 @@ def changes(plan: Plan) -> list[Change]:
     if not plan.checkpointing:
         found.append(("model.init_args.gradient_checkpointing: true", plan.changed(checkpointing=True)))
     if plan.batch > 1:
-        one = plan.changed(batch=1, accumulates=True)
-        found.append((f"data.init_args.batch_size: 1 and trainer.accumulate_grad_batches: {plan.batch}", one))
+        times = plan.batch * plan.accumulates
+        one = plan.changed(batch=1, accumulates=times)
+        found.append((f"data.init_args.batch_size: 1 and trainer.accumulate_grad_batches: {times}", one))
     if plan.adapter.folder == "model":
         found.append(("model.init_args.adapter: lit_llm.adapters.LoRA", plan.changed(adapter=LoRA())))
     elif plan.quantizer is None:

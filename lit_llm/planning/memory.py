@@ -23,6 +23,10 @@ TIGHT, FULL = 0.9, 0.97
 """Shares of a GPU up to which a plan fits, and fits tightly: tensors of unlike size leave gaps between them."""
 
 
+MOMENTS = {"Adam": 2, "LAMB": 2, "Lion": 1, "SGD": 1, "RMSprop": 1, "Adagrad": 1, "LARS": 1}
+"""Numbers that optimizers of bitsandbytes keep for each that learns, by a part of their names."""
+
+
 @dataclass(frozen=True)
 class Memory:
     """Bytes that a training needs, and what for.
@@ -89,7 +93,7 @@ class Plan:
         checkpointing: compute activations again in the backward pass.
         batch: rows of a micro-batch.
         length: tokens of its longest row.
-        accumulates: whether there are several micro-batches to an optimizer step.
+        accumulates: micro-batches to an optimizer step.
         clips: whether gradients are clipped.
         merges: whether the adapter is added into the weights before answering.
     """
@@ -103,7 +107,7 @@ class Plan:
     checkpointing: bool
     batch: int
     length: int
-    accumulates: bool = False
+    accumulates: int = 1
     clips: bool = True
     merges: bool = False
 
@@ -118,8 +122,8 @@ class Plan:
             ConfigError: if the base is unknown or cannot be traced.
         """
         weights, traced = self._weights, self._trace() if exact else self._estimated
-        optimizer = traced.optimizer if self._traces_optimizer else _state_in_bits(weights.learned / self._width)
-        activations = traced.activations - traced.optimizer - (traced.gradients if self.accumulates else 0)
+        optimizer = traced.optimizer if self._traces_optimizer else self._state * weights.count
+        activations = traced.activations - traced.optimizer - (traced.gradients if self.accumulates > 1 else 0)
         logits = traced.loss - traced.activations
         peak = max(traced.loss, traced.backward, traced.update) - traced.optimizer
         # A layer whose weights are stored in fewer bits is multiplied in plain ones, one at a time.
@@ -143,14 +147,17 @@ class Plan:
         """
         config = self.config.get_text_config()
         known = self._weights
-        width = 2 if self.precision.startswith(("bf16", "16")) else 4
         beside = known.learned if self.adapter.folder == "model" or not self.merges else 0.0
         # A merge needs plain weights.
         stored = known.linear if self.merges else self._stored(known.linear)
         weights = known.frozen + stored - known.linear + beside
-        size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        each = 2 * config.num_hidden_layers * config.num_key_value_heads * size * width
-        return Answering(weights, float(each * rows * tokens), 8.0 * rows * config.vocab_size)
+        heads = config.num_attention_heads
+        size = getattr(config, "head_dim", None) or config.hidden_size // heads
+        groups = getattr(config, "num_key_value_heads", None) or heads
+        # Rotary positions leave keys in the dtype of the weights; values are products, in autocast's.
+        width = self.dtype.itemsize + (self._autocast or self.dtype).itemsize
+        places = sum(_kept(kind, config, tokens) for kind in _kinds(config))
+        return Answering(weights, float(width * groups * size * places * rows), 8.0 * rows * config.vocab_size)
 
     @property
     def config(self) -> Any:
@@ -163,11 +170,6 @@ class Plan:
         return weight_dtype(self.loading, self.precision, learns_whole=self.adapter.folder == "model")
 
     @property
-    def _width(self) -> int:
-        """Bytes of a weight that learns."""
-        return 4 if self._autocast else self.dtype.itemsize
-
-    @property
     def _autocast(self) -> torch.dtype | None:
         kinds = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
         return kinds.get(self.precision)
@@ -175,8 +177,21 @@ class Plan:
     @cached_property
     def _traces_optimizer(self) -> bool:
         """Whether the optimizer is one of torch's, which compute with any tensor."""
-        optimizer = self.optimizer([torch.nn.Parameter(torch.zeros(1))])
-        return not type(optimizer).__module__.startswith("bitsandbytes")
+        return not type(self._optimizer).__module__.startswith("bitsandbytes")
+
+    @cached_property
+    def _optimizer(self) -> Any:
+        return self.optimizer([torch.nn.Parameter(torch.zeros(1))])
+
+    @property
+    def _state(self) -> float:
+        """Bytes that an optimizer of bitsandbytes keeps for each number that learns."""
+        name = type(self._optimizer).__name__
+        moments = next((count for part, count in MOMENTS.items() if part in name), None)
+        if moments is None:
+            raise ConfigError(f"--plan: what {name} keeps is not known: try a few steps with --trainer.fast_dev_run 5")
+        # With a scale for 256 numbers where they are rounded.
+        return moments * (1 + 4 / 256 if self._optimizer.args.optim_bits == 8 else 4)
 
     @cached_property
     def _weights(self) -> Weights:
@@ -213,9 +228,10 @@ class Plan:
             self.checkpointing,
             self.batch,
             self.length,
-            self.accumulates,
+            self.accumulates > 1,
             self.clips,
             "eager" if self.loading.attn_implementation == "eager" else "sdpa",
+            tuple(getattr(self.quantizer, "skip", None) or ()),
         )
         try:
             return look(step, layers)
@@ -250,13 +266,25 @@ class Plan:
 
     def _largest_layer(self) -> float:
         text = self.config.get_text_config()
-        return float(text.hidden_size * text.intermediate_size * self.dtype.itemsize)
+        inner = getattr(text, "intermediate_size", None) or 4 * text.hidden_size
+        return float(text.hidden_size * inner * self.dtype.itemsize)
 
     def changed(self, **fields: Any) -> Plan:
         """Return the plan with other settings."""
         return replace(self, **fields)
 
 
-def _state_in_bits(count: float) -> float:
-    """Return the state of an 8-bit Adam: two moments, each with a scale for 256 numbers."""
-    return 2 * count * (1 + 4 / 256)
+def _kinds(config: Any) -> list[str]:
+    """Return what each layer attends to."""
+    if kinds := getattr(config, "layer_types", None):
+        return list(kinds)
+    slides = getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True)
+    return ["sliding_attention" if slides else "full_attention"] * config.num_hidden_layers
+
+
+def _kept(kind: str, config: Any, tokens: int) -> int:
+    """Return how many tokens a layer keeps keys and values of."""
+    if kind == "full_attention":
+        return tokens
+    window = getattr(config, "sliding_window", None)
+    return min(tokens, window or tokens) if kind == "sliding_attention" else 0

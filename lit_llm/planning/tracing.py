@@ -39,6 +39,7 @@ class Step:
         accumulates: whether gradients of a micro-batch are there when the next is computed.
         clips: whether gradients are clipped.
         attention: ``sdpa`` or ``eager``.
+        skipped: parts of names of linear layers that a quantizer leaves as they are.
     """
 
     config: Any
@@ -52,6 +53,7 @@ class Step:
     accumulates: bool
     clips: bool
     attention: str = "sdpa"
+    skipped: tuple[str, ...] = ()
 
 
 class _Bytes:
@@ -71,11 +73,13 @@ class Weights(_Bytes):
         frozen: weights that do not learn, and buffers.
         linear: of these, weights of linear layers that a quantizer would store in fewer bits.
         learned: weights that learn.
+        count: how many these are.
     """
 
     frozen: float
     linear: float
     learned: float
+    count: float
 
 
 @dataclass(frozen=True)
@@ -135,16 +139,19 @@ class Ledger(TorchDispatchMode):
 
 def weigh(step: Step, layers: int) -> Weights:
     """Return the weights of a network with so many layers."""
+    skipped = step.skipped
     network, model = make_network(step, layers)
     tensors = {id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())}
-    learned = sum(tensor.nbytes for tensor in tensors.values() if tensor.requires_grad)
+    learning = [tensor for tensor in tensors.values() if tensor.requires_grad]
+    learned, count = sum(tensor.nbytes for tensor in learning), sum(tensor.numel() for tensor in learning)
     head = getattr(model.get_output_embeddings(), "weight", None)
     linear = sum(
         module.weight.nbytes
-        for module in model.modules()
+        for name, module in model.named_modules()
         if isinstance(module, nn.Linear) and not module.weight.requires_grad and module.weight is not head
+        if not any(skip in name for skip in skipped)
     )
-    return Weights(sum(tensor.nbytes for tensor in tensors.values()) - learned, linear, learned)
+    return Weights(sum(tensor.nbytes for tensor in tensors.values()) - learned, linear, learned, count)
 
 
 def trace(step: Step, layers: int) -> Traced:

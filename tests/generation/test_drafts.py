@@ -303,3 +303,55 @@ def test_predict_writes_the_same_answers(tmp_path, tokenizer):
         (run / "predictions.csv.run.json").unlink()
     assert answers[0] == answers[1]
     assert len(answers[0]) == 5
+
+
+def test_a_row_that_waits_for_others_stays_within_the_positions_there_are(tokenizer):
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    torch.manual_seed(0)
+    ids = {"bos_token_id": 1, "eos_token_id": 2, "vocab_size": len(tokenizer)}
+    model = GPT2LMHeadModel(GPT2Config(n_positions=64, n_embd=32, n_layer=2, n_head=4, **ids)).eval()
+    prompts = [list(range(5, 45)), list(range(5, 15))]
+    settings = {"max_new_tokens": 24, "stop": "never"}
+    plain = decoded(Generator(**settings), model, tokenizer, prompts, 2)
+    answers = {tuple(prompt): row.tokens for prompt, row in zip(prompts, plain, strict=True)}
+    long_wrong = {tuple(prompts[0]): answers[tuple(prompts[0])], tuple(prompts[1]): [7] * 24}
+    found = decoded(Generator(draft=Told(long_wrong, right, tokens=8), **settings), model, tokenizer, prompts, 2)
+    assert_same(found, plain)
+
+
+def test_a_model_with_fewer_rows_reads_what_it_has_no_row_for(tmp_path, tokenizer, prompts):
+    saved(tmp_path / "small", "qwen3", tokenizer, 1)
+    ids = {"pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id}
+    wide = families.build("qwen3", 0, vocab_size=len(tokenizer) + 90, **ids)
+    settings = {"max_new_tokens": 24, "do_sample": True, "temperature": 5.0}
+    plain = decoded(Generator(**settings), wide, tokenizer, prompts, 5)
+    assert max(token for row in plain for token in row.tokens) >= len(tokenizer) + 21
+    found = decoded(Generator(draft=DraftModel(str(tmp_path / "small")), **settings), wide, tokenizer, prompts, 2)
+    assert_same(found, plain)
+
+
+LONG = {"rope_type": "longrope", "rope_theta": 10000.0, "factor": 4.0, "original_max_position_embeddings": 48}
+
+
+def mpt():
+    from transformers import MptConfig, MptForCausalLM
+
+    return MptForCausalLM(MptConfig(d_model=32, n_heads=4, n_layers=2, vocab_size=400, max_seq_len=256)).eval()
+
+
+def long_rope():
+    factors = {"short_factor": [1.0] * 4, "long_factor": [8.0] * 4}
+    fields = {"rope_parameters": LONG | factors, "original_max_position_embeddings": 48}
+    return families.build("phi3", vocab_size=400, pad_token_id=0, eos_token_id=2, **fields)
+
+
+@pytest.mark.parametrize(("make", "reason"), [(mpt, "mpt counts columns"), (long_rope, "phi3 turns by .*longrope")])
+def test_positions_that_depend_on_more_than_the_token_are_left_alone(make, reason, tokenizer):
+    model = make()
+    with pytest.raises(ConfigError, match=reason):
+        Generator(draft=Lookup()).prepare(model, tokenizer)
+    first = list(range(5, 50))
+    prompts = [[*first, 60, 61], [*first, 70]]
+    alone = decoded(Generator(max_new_tokens=9, share_prompt=False), model, tokenizer, prompts, 2)
+    assert_same(decoded(Generator(max_new_tokens=9), model, tokenizer, prompts, 2), alone)

@@ -140,6 +140,26 @@ def test_fewer_bits_and_states_count():
     assert plan(adapter=Full(), precision="bf16-true").memory().optimizer == pytest.approx(2 * 1.11 * GIB, rel=0.01)
 
 
+@pytest.mark.parametrize(
+    ("name", "bytes_each"), [("AdamW", 8), ("AdamW8bit", 2.03), ("PagedAdamW32bit", 8), ("Lion8bit", 1.016), ("SGD", 4)]
+)
+def test_the_state_of_bitsandbytes_is_that_of_its_bits_and_moments(tmp_path, name, bytes_each):
+    bitsandbytes = pytest.importorskip("bitsandbytes")
+    small(2).save_pretrained(tmp_path)
+    kind = getattr(bitsandbytes.optim, name)
+    options = {"momentum": 0.9} if name == "SGD" else {}
+    asked = plan(str(tmp_path), precision="bf16-true").changed(optimizer=lambda p: kind(p, lr=1e-3, **options))
+    assert asked.memory().optimizer == pytest.approx(bytes_each * asked._weights.count, rel=1e-3)
+
+
+def test_keys_are_as_wide_as_weights_and_layers_keep_what_they_attend_to(tmp_path):
+    full = plan(adapter=Full())
+    assert full.answering(1, 1000).cache == pytest.approx(1.5 * plan().answering(1, 1000).cache)
+    families.config("mistral", sliding_window=8).save_pretrained(tmp_path)
+    windows = plan(str(tmp_path), precision="32-true")
+    assert windows.answering(1, 8).cache == windows.answering(1, 800).cache
+
+
 @pytest.mark.parametrize("what", ["batch", "length"])
 def test_the_largest_that_fits_fits_and_a_little_more_does_not(tmp_path, what):
     small(2).save_pretrained(tmp_path)
@@ -162,6 +182,8 @@ def test_changes_are_told_with_what_they_need(tmp_path):
         "data.init_args.batch_size",
         "data.init_args.max_length",
     }
+    many = changes(asked.changed(accumulates=4))
+    assert any("accumulate_grad_batches: 32" in change.setting for change in many)
     assert "model.init_args.adapter" in {c.setting.split(":")[0] for c in changes(asked.changed(adapter=Full()))}
 
 
@@ -183,6 +205,8 @@ def test_a_run_file_is_planned_and_judged(root, capsys):
         ("extraction_tiny", ["--model.backbone", "nobody/has-this"], "nobody/has-this"),
         ("extraction_tiny_qat_int4", [], "quantization-aware training is not planned"),
         ("sign_tiny", [], "SignLM reads more than text"),
+        ("extraction_tiny", ["--trainer.precision", "transformer-engine"], "transformer-engine is not planned"),
+        ("extraction_tiny", ["--trainer.strategy", "fsdp"], "shares weights out"),
     ],
 )
 def test_what_cannot_be_planned_is_said(root, capsys, monkeypatch, run, options, said):
