@@ -215,12 +215,13 @@ class _PlainRun(_Run):
         super().__init__(prompt, limits)
         self.model = model
         self.cache = growing_cache(model.config, cache_bits)
+        by_position = why_not_ragged(model) is None
         # Rounding would begin too early behind a part that is read apart.
-        apart = shared and cache_bits is None and why_not_ragged(model) is None
+        apart = shared and cache_bits is None and by_position
         read = read_prompts(model, self.cache, prompt, apart)
         self.position, self.logits = positions(read.mask)[:, -1:], read.logits
         # Without padding there is nothing to hide, and kernels without a mask are faster.
-        self.mask = read.mask if bool((read.mask == 0).any()) else None
+        self.mask = None if by_position and bool(read.mask.all()) else read.mask
 
     def forward(self) -> None:
         """Run the model on the newest tokens."""
