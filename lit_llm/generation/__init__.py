@@ -2,7 +2,8 @@
 
 from lit_llm.generation.constraint import Constraint, JsonSchemaConstraint
 from lit_llm.generation.drafts import Draft, Lookup
-from lit_llm.generation.engine import Generation, Generator, generate_rows, left_pad
+from lit_llm.generation.engine import Generation, Generator, generate_rows
+from lit_llm.generation.prompts import left_pad
 from lit_llm.generation.stopping import Stop, json_end, stop_ids
 
 __all__ = [

@@ -15,6 +15,7 @@ from lit_llm.generation.beams import beam_search
 from lit_llm.generation.constraint import Constraint
 from lit_llm.generation.decoding import Decoded, Sampler, decode, greedy
 from lit_llm.generation.drafts import Draft, Drafting
+from lit_llm.generation.prompts import left_pad, take
 from lit_llm.generation.repetition import repetition_mask
 from lit_llm.generation.stopping import Stop, StopRule, thought_ids
 
@@ -124,12 +125,7 @@ class Generator:
         _require(cache_bits in (None, 8, 4, 2), "cache_bits", cache_bits, "8, 4, 2 or null")
         _require(not (cache_bits and num_beams > 1), "num_beams", num_beams, "1 where cache_bits is set")
         _require(not (draft and num_beams > 1), "num_beams", num_beams, "1 beside a draft, which follows one text")
-        _require(
-            not (draft and cache_bits),
-            "cache_bits",
-            cache_bits,
-            "null beside a draft, whose tokens are read before they are rounded",
-        )
+        _require(not (draft and cache_bits), "cache_bits", cache_bits, "null beside a draft")
         _require(stop in ("eos", "json", "never"), "stop", stop, "eos, json or never")
         self.max_new_tokens = max_new_tokens
         self.per_source = per_source
@@ -170,7 +166,7 @@ class Generator:
         with _inference(model) as network:
             while len(decoded) < len(prompt.attention_mask):
                 rows = range(len(decoded), min(len(prompt.attention_mask), len(decoded) + self.memory.rows))
-                decoded += self._attempt(network, tokenizer, _take(prompt, rows), [meta[row] for row in rows])
+                decoded += self._attempt(network, tokenizer, take(prompt, rows), [meta[row] for row in rows])
         return [_generation(tokenizer, row) for row in decoded]
 
     def _attempt(
@@ -286,30 +282,6 @@ def generate_rows(
         if progress:
             progress(len(answers))
     return [answers[row] for row in range(len(prompts))]
-
-
-def left_pad(prompts: list[list[int]], pad_id: int | None) -> Prompt:
-    """Return ``[B, P]`` ids and mask of prompts, padded on the left to the longest."""
-    longest = max(map(len, prompts))
-    ids = torch.full((len(prompts), longest), pad_id or 0)
-    mask = torch.zeros_like(ids)
-    for row, prompt in enumerate(prompts):
-        ids[row, longest - len(prompt) :] = torch.tensor(prompt)
-        mask[row, longest - len(prompt) :] = 1
-    return Prompt(attention_mask=mask, input_ids=ids)
-
-
-def _take(prompt: Prompt, rows: range) -> Prompt:
-    """Rows of a prompt, without the columns that are padding in all of them."""
-    mask = prompt.attention_mask[rows.start : rows.stop]
-    used = mask.any(0).nonzero()
-    first = int(used[0]) if len(used) else 0
-
-    def cut(tensor: Tensor | None) -> Tensor | None:
-        """Return the rows of one tensor."""
-        return None if tensor is None else tensor[rows.start : rows.stop, first:]
-
-    return Prompt(mask[:, first:], cut(prompt.input_ids), cut(prompt.inputs_embeds))
 
 
 def _one_after_another(masks: list[Mask]) -> Mask | None:

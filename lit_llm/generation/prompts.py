@@ -1,4 +1,4 @@
-"""Reads the prompts of a batch; what all of them begin with is read once."""
+"""Prompts of a batch: padded, taken apart, and read; what all of them begin with is read once."""
 
 from __future__ import annotations
 
@@ -73,6 +73,34 @@ def unpadded(prompt: Prompt) -> list[list[int]]:
     if prompt.input_ids is None:
         return [[] for _ in prompt.attention_mask]
     return [ids[real.bool()].tolist() for ids, real in zip(prompt.input_ids, prompt.attention_mask, strict=True)]
+
+
+def left_pad(prompts: list[list[int]], pad_id: int | None) -> Prompt:
+    """Return ``[B, P]`` ids and mask of prompts, padded on the left to the longest."""
+    from lit_llm.batch import Prompt
+
+    longest = max(map(len, prompts))
+    ids = torch.full((len(prompts), longest), pad_id or 0)
+    mask = torch.zeros_like(ids)
+    for row, prompt in enumerate(prompts):
+        ids[row, longest - len(prompt) :] = torch.tensor(prompt)
+        mask[row, longest - len(prompt) :] = 1
+    return Prompt(attention_mask=mask, input_ids=ids)
+
+
+def take(prompt: Prompt, rows: range) -> Prompt:
+    """Return rows of a prompt, without the columns that are padding in all of them."""
+    from lit_llm.batch import Prompt
+
+    mask = prompt.attention_mask[rows.start : rows.stop]
+    used = mask.any(0).nonzero()
+    first = int(used[0]) if len(used) else 0
+
+    def cut(tensor: Tensor | None) -> Tensor | None:
+        """Return the rows of one tensor."""
+        return None if tensor is None else tensor[rows.start : rows.stop, first:]
+
+    return Prompt(mask[:, first:], cut(prompt.input_ids), cut(prompt.inputs_embeds))
 
 
 def _in_common(prompt: Prompt) -> int:
