@@ -110,15 +110,18 @@ class _Follower:
             for row, start in zip(rows, known, strict=True)
         ]
         guesses: list[list[int]] = [[] for _ in rows]
-        for _ in range(max(counts)):
-            logits = self.ragged.read(known, tokens)
-            known = [start + len(new) for start, new in zip(known, tokens, strict=True)]
-            tokens = [[token] for token in self._likeliest(logits, tokens)]
-            for guess, (token,) in zip(guesses, tokens, strict=True):
-                guess.append(token)
-        for row, guess in zip(rows, guesses, strict=True):
-            self.read[row] = [*texts[row], *guess[:-1]] if max(counts) else self.read[row]
-        return [guess[:count] for guess, count in zip(guesses, counts, strict=True)]
+        for step in range(max(counts)):
+            likeliest = self._likeliest(self.ragged.read(known, tokens), tokens)
+            for place, token in enumerate(likeliest):
+                if step < counts[place]:
+                    guesses[place].append(token)
+                # A row that has enough reads its last token again, and goes no further.
+                if step + 1 < counts[place]:
+                    known[place] += len(tokens[place])
+                    tokens[place] = [token]
+        if max(counts):
+            self.read |= {row: [*texts[row], *guess[:-1]] for row, guess in zip(rows, guesses, strict=True)}
+        return guesses
 
     def _likeliest(self, logits: Tensor, tokens: Sequence[Sequence[int]]) -> list[int]:
         """Return what follows the last token of each row, of the tokens that the large model has too."""
