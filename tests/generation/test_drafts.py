@@ -355,3 +355,19 @@ def test_positions_that_depend_on_more_than_the_token_are_left_alone(make, reaso
     prompts = [[*first, 60, 61], [*first, 70]]
     alone = decoded(Generator(max_new_tokens=9, share_prompt=False), model, tokenizer, prompts, 2)
     assert_same(decoded(Generator(max_new_tokens=9), model, tokenizer, prompts, 2), alone)
+
+
+def test_a_smaller_model_goes_no_further_in_a_row_than_it_is_asked(tmp_path, tokenizer, prompts):
+    model = saved(tmp_path / "same", "qwen3", tokenizer, 0)
+    draft = DraftModel(str(tmp_path / "same"), tokens=6)
+    draft.prepare(model, tokenizer)
+    with torch.no_grad():
+        guess = draft.start(left_pad(prompts[:2], tokenizer.pad_token_id))
+        alone = [guess([0, 1], [[5], [6]], [6, 6])]
+        guess = draft.start(left_pad(prompts[:2], tokenizer.pad_token_id))
+        seen = []
+        draft._model.register_forward_pre_hook(lambda m, a, kw: seen.append(kw["position_ids"]), with_kwargs=True)
+        found = guess([0, 1], [[5], [6]], [2, 6])
+    assert found == [alone[0][0][:2], alone[0][1]]
+    last = torch.cat([places.amax(1, keepdim=True) for places in seen], 1).amax(1).tolist()
+    assert last == [len(prompts[0]) + 1, len(prompts[1]) + 5]
