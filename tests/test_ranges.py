@@ -39,6 +39,8 @@ IMPOSSIBLE = [
     ("model.schedule.decay", 0, "above 0"),
     ("model.generator.top_p", ".nan", "above 0"),
     ("model.also.beams.num_beams", 0, "at least 1"),
+    ("model.generator.draft.tokens", 0, "at least 1"),
+    ("model.generator.draft.positions", -8, "at least 1"),
     ("trainer.accumulate_grad_batches", 0, "at least 1"),
     ("trainer.val_check_interval", 0, "above 0"),
     ("trainer.val_check_interval", 1.5, "a whole number above it"),

@@ -52,7 +52,8 @@ OURS = _table(
     {
         ">= 1": "batch_size eval_batch_size max_length augmentation_factor pad_to_multiple_of max_batch_tokens "
         "max_line_bytes max_frames downsample r initial_r rank_pattern interval eva_batches eva_rho max_new_tokens "
-        "num_beams generate_every hidden strides longest ratio most_tokens frames group_size MixedData.temperature",
+        "num_beams generate_every hidden strides longest ratio most_tokens frames group_size MixedData.temperature "
+        "tokens ngram positions",
         ">= 0": "num_workers seed projection_seed top_k no_repeat_ngram_size count most samples worst_fields "
         "most_characters every_n_steps ratio_from seconds number_tolerance threshold orthogonality warmup start freeze "
         "rotation noise shift patience",
@@ -60,7 +61,7 @@ OURS = _table(
         "repetition_penalty multipliers weights TemporalAdaptor.scale",
         ">= 0 < 1": "dropout adaptor_dropout label_smoothing initial_share final_share speed drop scale mask",
         ">= 0 <= 1": "final settled least_match probability probabilities",
-        "> 0 <= 1": "decay top_p caps",
+        "> 0 <= 1": "decay top_p caps Lookup.share",
         "": "length_penalty",
     }
 )
