@@ -28,7 +28,7 @@ LAYERS = [
 DATA_LAYERS = [
     {"settings"},
     {"records", "tokens", "variants"},
-    {"asking", "batches", "clips", "hygiene"},
+    {"asking", "batches", "clips", "hygiene", "stored"},
     {"table"},
     {"base"},
     {"tasks"},

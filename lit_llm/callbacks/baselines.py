@@ -109,7 +109,9 @@ class Baselines(Callback):
                 rank_zero_info(f"baselines: not measured: {error}")
         return found
 
-    def _of_part(self, part: LMData, splits: dict[str, list[Example]], metrics: list[Any], everything: bool) -> Scores:
+    def _of_part(
+        self, part: LMData, splits: dict[str, Sequence[Example]], metrics: list[Any], everything: bool
+    ) -> Scores:
         if not part.files["train"]:
             raise UserError("data.init_args.train names no file to answer from")
         train = part.select("train", part.read(Path(part.files["train"])))

@@ -6,6 +6,7 @@ import math
 import sys
 import time
 from collections.abc import Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -218,5 +219,5 @@ def _rows_of(loader: Any, most: float) -> int | None:
     batches = getattr(loader, "batches", None)
     if not callable(batches):
         return None
-    mine = batches(0)
-    return sum(sum(row >= 0 for row in batch) for batch in mine[: int(min(most, len(mine)))])
+    mine = islice(batches(0), int(most) if math.isfinite(most) else None)
+    return sum(sum(row >= 0 for row in batch) for batch in mine)

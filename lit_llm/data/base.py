@@ -18,10 +18,11 @@ from lit_llm.data.asking import Asking
 from lit_llm.data.batches.batching import PlannedLoader, eval_loader, plan, rounded_up, sorted_batches
 from lit_llm.data.batches.collating import collate
 from lit_llm.data.batches.resuming import Progress, check_same_rows, check_validated
-from lit_llm.data.hygiene.auditing import AuditReport, repeated_texts, row_counts, shown_rows, unlabelled
+from lit_llm.data.hygiene.auditing import AuditReport, repeated_texts, row_counts, shown_rows
 from lit_llm.data.settings import at_least, positive, stage_name
+from lit_llm.data.stored.cache import stored_split
 from lit_llm.data.table import TableData
-from lit_llm.data.tokens.dataset import Example, Row, Split
+from lit_llm.data.tokens.dataset import Example, Row, Split, encoded_rows
 from lit_llm.data.tokens.encoding import Encoder
 from lit_llm.data.tokens.prompting import ChatFormat, Encoded, Learn, Overflow
 from lit_llm.data.tokens.templates import DAY
@@ -30,7 +31,7 @@ from lit_llm.errors import ConfigError, DataError
 from lit_llm.seeding import global_seed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from torch.utils.data import Dataset
     from transformers import PreTrainedTokenizerBase
@@ -63,6 +64,8 @@ class LMData(Asking, TableData):
             length as fit are put together then, ``batch_size`` at most.
         num_workers: processes that load ahead.
         seed: of shuffling and augmentation; by default that of ``seed_everything``.
+        cache: keep encoded rows on disk, for this run to read one by one and for later ones to open at once; by default
+            those of files of 2 MB and more. They lie in ``~/.cache/lit_llm``, or where ``LIT_LLM_CACHE`` says.
         **kwargs: as for ``TableData``: how files are read.
     """
 
@@ -87,6 +90,7 @@ class LMData(Asking, TableData):
         max_batch_tokens: int | None = None,
         num_workers: int = 0,
         seed: int | None = None,
+        cache: bool | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -107,6 +111,7 @@ class LMData(Asking, TableData):
         self.max_batch_tokens = None if max_batch_tokens is None else positive("max_batch_tokens", max_batch_tokens)
         self.num_workers = at_least("num_workers", num_workers, 0)
         self.seed = global_seed() if seed is None else seed
+        self.cache = cache
         if augmenter is not None and augmenter.seed is None:
             augmenter.seed = self.seed
         self.tokenizer: PreTrainedTokenizerBase | None = None
@@ -147,12 +152,24 @@ class LMData(Asking, TableData):
 
     def encode(self, name: str, examples: list[Example]) -> Split:
         """Return the examples of a split with their tokens."""
-        vary = self._vary if name == "train" and self.augmentation_factor > 1 else None
+        return Split(name, self.encoded(name, examples), *self.variants(name))
+
+    def encoded(self, name: str, examples: Iterable[Example]) -> Iterator[Row | None]:
+        """Yield the examples of a split with their tokens; None for one that is dropped."""
         # A validation row is measured whatever its length: it is never dropped. No prompt is cut elsewhere.
         whole = name not in ("train", "valid") or (name == "valid" and self.overflow == "drop")
         rows = Encoder(self.format, None if whole else self.max_length, self.overflow, self.learn)
         encode = self._within_context(rows) if self.lenient else rows.encode
-        return Split(name, examples, encode, vary, self.augmentation_factor, lenient=self.lenient)
+        return encoded_rows(examples, encode, lenient=self.lenient)
+
+    def variants(self, name: str) -> tuple[Callable[[Example, int, int, int], Row | None] | None, int]:
+        """Return what makes variants of a split's rows, and how many rows an example gives."""
+        vary = self._vary if name == "train" and self.augmentation_factor > 1 else None
+        return vary, self.augmentation_factor
+
+    def row_facts(self) -> dict[str, Any]:
+        """Return what decides the rows of a file besides its content and the settings of the data."""
+        return {}
 
     def setup(self, stage: str) -> None:
         """Read and encode the files that a stage needs.
@@ -250,7 +267,7 @@ class LMData(Asking, TableData):
             self.tokenizer = model.tokenizer
 
     def _train_loader(
-        self, rows: Dataset[Row], lengths: list[int], draw: Callable[[int], list[int]] | None = None
+        self, rows: Dataset[Row], lengths: Sequence[int], draw: Callable[[int], list[int]] | None = None
     ) -> PlannedLoader:
         """Return the loader of training rows that have these lengths; ``draw`` gives the rows of an epoch."""
         trainer = self.trainer
@@ -271,19 +288,32 @@ class LMData(Asking, TableData):
             pin_memory=torch.cuda.is_available(),
         )
 
-    def _load(self, name: str, path: Path) -> Split:
+    def chosen(self, name: str, path: Path) -> list[Example]:
+        """Return the records of a file that a split uses.
+
+        Raises:
+            DataError: if a record cannot be used, or none is left.
+        """
         read = self.read(path)
         examples = self.select(name, read)
-        split = self.encode(name, examples)
-        if not split.rows:
+        if not examples:
             reasons = ", ".join(f"{reason}: {count}" for reason, count in self.counts.items() if count)
-            long = f"all {len(examples)} are too long: raise data.init_args.max_length" if examples else reasons
-            raise DataError(f"{path}: no row is left of {len(read)}; {long}")
+            raise DataError(f"{path}: no row is left of {len(read)}; {reasons}")
+        return examples
+
+    def _load(self, name: str, path: Path) -> Split:
+        stored = stored_split(self, name, path)
+        split = self.encode(name, self.chosen(name, path)) if stored is None else stored
+        if not split.rows:
+            count = split.dropped
+            raise DataError(
+                f"{path}: no row is left of {count}; all {count} are too long: raise data.init_args.max_length"
+            )
         self.counts.update(row_counts(split))
         if failed := len(split.failed()):
             rank_zero_info(f"{path}: {failed} of {len(split.rows)} rows cannot be answered and get the status error")
-        if name == "train" and (empty := unlabelled(split)) and empty[0].example:
-            raise DataError(f"{empty[0].example.place}: nothing is learned from this row: it has no labelled token")
+        if name == "train" and (place := split.unlabelled[1]):
+            raise DataError(f"{place}: nothing is learned from this row: it has no labelled token")
         return split
 
     def _within_context(self, rows: Encoder) -> Callable[[Example], Encoded | None]:
@@ -323,7 +353,8 @@ class LMData(Asking, TableData):
         split = self.splits[name]
         # Batches are fixed before finished rows are taken out: a resumed run must meet the same neighbours.
         batches = sorted_batches(split.lengths(prompt=True), self.eval_batch_size, split.failed())
-        unfinished = [b for b in batches if any(split.examples[i].id not in self.finished_ids for i in b)]
+        done, examples = self.finished_ids, split.examples
+        unfinished = [b for b in batches if not done or any(examples[row].id not in done for row in b)]
         rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         label = self.label(name)
         return eval_loader(

@@ -176,6 +176,16 @@ class TableData(LightningDataModule):
         for name, faults in self.skipped.items():
             write_faults(faults, folder / "bad_rows" / f"{name}.jsonl")
 
+    def id_prefix(self, path: Path) -> str:
+        """Return what default ids begin with: the file's name, its folder in front where two files have one name."""
+        files = {Path(name) for name in (*self.files.values(), *self.test_files.values()) if name}
+        twins = [other for other in files | {path} if other.stem == path.stem]
+        return path.stem if len(twins) == 1 else f"{path.parent.name}/{path.stem}"
+
+    def files_at(self, path: Path) -> list[Path]:
+        """Return the files that a setting names: several where ``{lang}`` stands in it."""
+        return [path]
+
     def _files_of(self, stage: str) -> dict[str, str | None]:
         """Return the files that a stage reads; None where one is not configured."""
         if stage == "test" or (stage == "predict" and not self.files["predict"]):
@@ -200,7 +210,7 @@ class TableData(LightningDataModule):
         either: Sequence[str],
         expect: Sequence[Collection[str]],
     ) -> list[Record]:
-        reader = Reader(self.layout, self.max_line_bytes, faults, self._prefix(path))
+        reader = Reader(self.layout, self.max_line_bytes, faults, self.id_prefix(path))
         if "{lang}" in str(path):
             if self.keep or self.id_field != "id":
                 name = "keep" if self.keep else "id_field"
@@ -212,12 +222,6 @@ class TableData(LightningDataModule):
         found = read_records(path, wanted, either=either, expect=expect, reader=reader)
         self._say_unread(path, reader.seen[path], wanted.values())
         return found
-
-    def _prefix(self, path: Path) -> str:
-        """Return what default ids begin with: the file's name, its folder in front where two files have one name."""
-        files = {Path(name) for name in (*self.files.values(), *self.test_files.values()) if name}
-        twins = [other for other in files | {path} if other.stem == path.stem]
-        return path.stem if len(twins) == 1 else f"{path.parent.name}/{path.stem}"
 
     def _say_unread(self, path: Path, present: Sequence[str], wanted: Iterable[Column]) -> None:
         """Name the columns that nobody asked for, once: one may have been meant for something."""

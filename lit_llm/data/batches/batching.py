@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import math
 import random
-from collections.abc import Callable, Collection, Iterator, Sequence
+from array import array
+from collections.abc import Callable, Collection, Iterable, Iterator, MutableSequence, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from lit_llm.errors import ConfigError
@@ -20,6 +22,9 @@ EMPTY: list[int] = [-1]
 
 POOL_STEPS = 32
 """How many optimizer steps are drawn together before rows of like length are put side by side."""
+
+PIECE = 10_000
+"""Numbers that are written at a time."""
 
 BUCKET_GROWTH = 1.15
 """How much wider than the narrowest row of a bucket its widest may be."""
@@ -48,29 +53,13 @@ class BatchPlan:
 
     def steps(self, epoch: int) -> list[list[int]]:
         """Return the row indices of each optimizer step of an epoch; the last step may be short."""
-        # A stream of its own for every epoch: a resumed run need not draw the epochs before.
-        rng = random.Random(f"{self.seed}/{epoch}/plan")
-        rows = self._rows(epoch)
-        rng.shuffle(rows)
-        # Sorting all rows by length would make the same steps every epoch; a pool keeps them random.
-        pool = self.step_rows * POOL_STEPS
-        steps: list[list[int]] = []
-        for start in range(0, len(rows), pool):
-            near = sorted(rows[start : start + pool], key=lambda row: self.lengths[row], reverse=True)
-            steps += [near[i : i + self.step_rows] for i in range(0, len(near), self.step_rows)]
-        # A short step must stay last: only there does a trainer step before its accumulation window is full.
-        short = [step for step in steps if len(step) < self.step_rows]
-        full = [step for step in steps if len(step) == self.step_rows]
-        rng.shuffle(full)
-        return full + short
+        return [list(step) for step in self._steps(epoch)]
 
-    def batches(self, epoch: int, rank: int = 0, world_size: int = 1) -> list[list[int]]:
-        """Return the micro-batches of one process, in order; every process gets equally many."""
-        out: list[list[int]] = []
-        for step in self.steps(epoch):
-            micro = [step[i : i + self.batch_size] for i in range(0, len(step), self.batch_size)]
-            out += _share(micro, rank, world_size)
-        return out
+    def batches(self, epoch: int, rank: int = 0, world_size: int = 1) -> Iterator[list[int]]:
+        """Yield the micro-batches of one process, in order; every process gets equally many."""
+        for step in self._steps(epoch):
+            micro = [list(step[i : i + self.batch_size]) for i in range(0, len(step), self.batch_size)]
+            yield from _share(micro, rank, world_size)
 
     def count(self, world_size: int = 1) -> int:
         """Return how many micro-batches each process has in an epoch."""
@@ -80,10 +69,28 @@ class BatchPlan:
 
     def fingerprint(self) -> str:
         """Return a hash of what decides which rows are in which batch, all epochs' seeds included."""
-        return _hash(list(self.lengths), self.batch_size, self.step_rows, self.seed)
+        return _hash(self.lengths, self.batch_size, self.step_rows, self.seed)
 
-    def _rows(self, epoch: int) -> list[int]:
-        return self.draw(epoch) if self.draw else list(range(len(self.lengths)))
+    def _steps(self, epoch: int) -> list[Sequence[int]]:
+        # A stream of its own for every epoch: a resumed run need not draw the epochs before.
+        rng = random.Random(f"{self.seed}/{epoch}/plan")
+        rows = self._rows(epoch)
+        rng.shuffle(rows)
+        # Sorting all rows by length would make the same steps every epoch; a pool keeps them random.
+        pool = self.step_rows * POOL_STEPS
+        steps: list[Sequence[int]] = []
+        for start in range(0, len(rows), pool):
+            near = array("q", sorted(rows[start : start + pool], key=self.lengths.__getitem__, reverse=True))
+            steps += [near[i : i + self.step_rows] for i in range(0, len(near), self.step_rows)]
+        # A short step must stay last: only there does a trainer step before its accumulation window is full.
+        short = [step for step in steps if len(step) < self.step_rows]
+        full = [step for step in steps if len(step) == self.step_rows]
+        rng.shuffle(full)
+        return full + short
+
+    def _rows(self, epoch: int) -> MutableSequence[int]:
+        """Return the rows of an epoch; as an array, since a list of numbers takes five times the memory."""
+        return array("q", self.draw(epoch) if self.draw else range(len(self.lengths)))
 
 
 @dataclass(frozen=True)
@@ -120,27 +127,28 @@ class BudgetPlan:
             )
 
     @cached_property
-    def buckets(self) -> list[tuple[int, list[int]]]:
+    def buckets(self) -> list[tuple[int, array[int]]]:
         """The rows of each bucket, and how many of them form a batch."""
-        found: list[tuple[int, list[int]]] = []
+        found: list[tuple[int, array[int]]] = []
         widest = 0
-        for row in sorted(range(len(self.widths)), key=lambda row: self.widths[row], reverse=True):
+        for row in sorted(range(len(self.widths)), key=self.widths.__getitem__, reverse=True):
             if not found or self.widths[row] < widest / BUCKET_GROWTH:
                 widest = self.widths[row]
-                found.append((min(self.batch_size, self.budget // widest), []))
+                found.append((min(self.batch_size, self.budget // widest), array("q")))
             found[-1][1].append(row)
         return found
 
-    def batches(self, epoch: int, rank: int = 0, world_size: int = 1) -> list[list[int]]:
-        """Return the micro-batches of one process, in order; every process gets equally many."""
+    def batches(self, epoch: int, rank: int = 0, world_size: int = 1) -> Iterator[list[int]]:
+        """Yield the micro-batches of one process, in order; every process gets equally many."""
         rng = random.Random(f"{self.seed}/{epoch}/plan")
-        everything = []
+        everything: list[array[int]] = []
         for size, rows in self.buckets:
-            mixed = rng.sample(rows, len(rows))
+            mixed = array("q", rng.sample(rows, len(rows)))
             everything += [mixed[i : i + size] for i in range(0, len(mixed), size)]
         rng.shuffle(everything)
-        steps = [everything[i : i + self.step_batches] for i in range(0, len(everything), self.step_batches)]
-        return [batch for step in steps for batch in _share(step, rank, world_size)]
+        for start in range(0, len(everything), self.step_batches):
+            step = [list(batch) for batch in everything[start : start + self.step_batches]]
+            yield from _share(step, rank, world_size)
 
     def count(self, world_size: int = 1) -> int:
         """Return how many micro-batches each process has in an epoch."""
@@ -148,7 +156,7 @@ class BudgetPlan:
 
     def fingerprint(self) -> str:
         """Return a hash of what decides which rows are in which batch, all epochs' seeds included."""
-        return _hash(list(self.widths), self.budget, self.batch_size, self.step_batches, self.seed)
+        return _hash(self.widths, self.budget, self.batch_size, self.step_batches, self.seed)
 
 
 def plan(
@@ -173,7 +181,8 @@ def plan(
     """
     if budget is None:
         return BatchPlan(lengths, batch_size, batch_size * step_batches, seed, draw)
-    return BudgetPlan([rounded_up(length, multiple) for length in lengths], budget, batch_size, step_batches, seed)
+    widths = array("q", (rounded_up(length, multiple) for length in lengths))
+    return BudgetPlan(widths, budget, batch_size, step_batches, seed)
 
 
 def rounded_up(length: int, multiple: int) -> int:
@@ -181,8 +190,14 @@ def rounded_up(length: int, multiple: int) -> int:
     return -(-length // multiple) * multiple
 
 
-def _hash(*parts: Any) -> str:
-    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+def _hash(lengths: Sequence[int], *others: int) -> str:
+    """Return a hash of numbers, that of how a list of them and the others are written."""
+    found = hashlib.sha256(b"([")
+    for start in range(0, len(lengths), PIECE):
+        between = ", " if start else ""
+        found.update((between + ", ".join(map(str, lengths[start : start + PIECE]))).encode())
+    found.update(f"], {', '.join(map(str, others))})".encode())
+    return found.hexdigest()[:16]
 
 
 def sorted_batches(lengths: Sequence[int], batch_size: int, apart: Collection[int] = ()) -> list[list[int]]:
@@ -221,7 +236,7 @@ class PlannedLoader:
     def __init__(
         self,
         dataset: Dataset[Any],
-        batches: Callable[[int], list[list[int]]],
+        batches: Callable[[int], Iterable[list[int]]],
         length: int,
         position: Callable[[], tuple[int, int]],
         collate: Callable[[list[Any]], Any],
@@ -243,10 +258,9 @@ class PlannedLoader:
         from torch.utils.data import DataLoader
 
         epoch, done = self.position()
-        batches = [[(epoch, row) for row in batch] for batch in self.batches(epoch)[done:]]
         yield from DataLoader(
             self.dataset,
-            batch_sampler=batches,  # type: ignore[arg-type]
+            batch_sampler=_Upcoming(self.batches, epoch, done),  # type: ignore[arg-type]
             collate_fn=self.collate,
             num_workers=self.num_workers,
             pin_memory=self.pin_memory,
@@ -258,6 +272,17 @@ class PlannedLoader:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Accept what ``state_dict`` gave; its presence tells Lightning that the loader can be resumed."""
+
+
+class _Upcoming:
+    """The batches of an epoch that are to come, as pairs of epoch and row; they are listed as they are asked for."""
+
+    def __init__(self, batches: Callable[[int], Iterable[list[int]]], epoch: int, done: int) -> None:
+        self.batches, self.epoch, self.done = batches, epoch, done
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        for batch in islice(self.batches(self.epoch), self.done, None):
+            yield [(self.epoch, row) for row in batch]
 
 
 def eval_loader(

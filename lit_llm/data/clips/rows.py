@@ -54,8 +54,7 @@ class ClipSplit(Split):
     """
 
     def __init__(self, name: str, rows: list[Row], load: Load, downsample: int, longest: Callable[[int], int]) -> None:
-        super().__init__(name, [], lambda _: None)
-        self.rows = rows
+        super().__init__(name, rows)
         self._load = load
         self._downsample, self._longest = downsample, longest
 

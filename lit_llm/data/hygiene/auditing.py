@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from lit_llm.batch import IGNORE
-from lit_llm.data.tokens.dataset import Row, Split
+from lit_llm.data.tokens.dataset import Split
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -30,7 +32,8 @@ class AuditReport:
 
 def shown_rows(split: Split, tokenizer: PreTrainedTokenizerBase, count: int) -> list[list[tuple[str, bool]]]:
     """Return a few rows from all over a split, as text of each token and whether it is learned."""
-    rows = split.rows[:: max(1, len(split.rows) // count)][:count]
+    every = max(1, len(split.rows) // count)
+    rows = [split.rows[at] for at in range(0, len(split.rows), every)[:count]]
     return [
         [
             (str(tokenizer.decode([token])), label != IGNORE)
@@ -44,25 +47,19 @@ def row_counts(split: Split) -> dict[str, int]:
     """Count the rows of a split, and those that were dropped, cut, or teach nothing."""
     name = split.name
     counts = {f"{name} rows": len(split.rows), f"{name} dropped": split.dropped}
-    counts[f"{name} truncated"] = sum(row.encoded.truncated for row in split.rows)
-    if trimmed := sum(row.encoded.trimmed for row in split.rows):
+    counts[f"{name} truncated"] = split.truncated
+    if trimmed := split.trimmed:
         counts[f"{name} texts whose outer white space the template drops"] = trimmed
     if name == "train":
-        counts["zero-label rows"] = len(unlabelled(split))
+        counts["zero-label rows"] = split.unlabelled[0]
     return counts
-
-
-def unlabelled(split: Split) -> list[Row]:
-    """Return the rows of which no token is learned."""
-    return [row for row in split.rows if row.encoded.labels.count(IGNORE) == len(row.encoded.labels)]
 
 
 def repeated_texts(splits: Mapping[str, Split]) -> dict[str, int]:
     """Count texts that training repeats, and those that validation shares with it."""
-    texts = {name: [e.text.casefold().strip() for e in split.examples] for name, split in splits.items()}
-    train = texts["train"]
-    found = {"duplicate texts in train": len(train) - len(set(train))}
-    if "valid" in texts:
-        known = set(train)
-        found["valid texts also in train"] = sum(text in known for text in texts["valid"])
+    train = splits["train"].text_keys()
+    known = np.unique(train)
+    found = {"duplicate texts in train": len(train) - len(known)}
+    if "valid" in splits:
+        found["valid texts also in train"] = int(np.isin(splits["valid"].text_keys(), known).sum())
     return found

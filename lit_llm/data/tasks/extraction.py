@@ -112,6 +112,10 @@ class ExtractionData(LMData):
             return replace(example, text=text)
         return replace(example, text=text, answer=as_text(reference), reference=reference)
 
+    def row_facts(self) -> dict[str, Any]:
+        """Return what decides the rows of a file: also the grammars that have to be able to write them."""
+        return {key: vars(constraint) for key, constraint in self._constraints.items()}
+
     def _example(self, record: Record) -> Example:
         value, schema = record.values["json"], self._schema(record)
         if value is not None and schema is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -144,10 +145,7 @@ class MixedData(LMData):
             known = set(part.splits)
             part.setup(stage)
             for split in set(part.splits) - known:
-                rows = part.splits[split].rows
-                part.splits[split].rows = [
-                    replace(row, example=self._named(name, row.example)) if row.example else row for row in rows
-                ]
+                part.splits[split].rename(partial(self._named, name))
 
     def note_skipped(self) -> None:
         """Write what each source left out."""

@@ -195,6 +195,10 @@ class TranslationData(LMData):
         shots = tuple((text, answer) for text, answer in self.shots.get(direction, []))
         return Context(system, self.instructions.get(direction, self.instruction), shots)
 
+    def files_at(self, path: Path) -> list[Path]:
+        """Return the files that a setting names, one for each language where ``{lang}`` stands in it."""
+        return [Path(str(path).replace("{lang}", name)) for name in self.languages] if "{lang}" in str(path) else [path]
+
     def _examples(self, record: Record) -> list[Example]:
         facts = {key: record.values[key] for key in self.facts if record.values.get(key)}
         found = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -75,33 +75,23 @@ class Split(Dataset[Row]):
 
     Args:
         name: of the group.
-        examples: its records.
-        encode: turns an example into tokens, or None to drop it.
+        rows: encoded; None counts one that was dropped.
         vary: makes a variant for ``(example, epoch, index, variant)``, or None where the example itself is to be used;
             without it nothing is augmented.
         factor: rows per example; the first is the example itself, the others are variants of it.
-        lenient: keep what cannot be encoded as a row whose example has an ``error``.
     """
 
     def __init__(
         self,
         name: str,
-        examples: Iterable[Example],
-        encode: Callable[[Example], Encoded | None],
+        rows: Iterable[Row | None] = (),
         vary: Callable[[Example, int, int, int], Row | None] | None = None,
         factor: int = 1,
-        *,
-        lenient: bool = False,
     ) -> None:
         self.name = name
-        self.rows: list[Row] = []
-        self.dropped = 0
-        for example in examples:
-            row = _row(example, encode, lenient=lenient)
-            if row is None:
-                self.dropped += 1
-            else:
-                self.rows.append(row)
+        found = list(rows)
+        self.rows: Sequence[Row] = [row for row in found if row is not None]
+        self.dropped = len(found) - len(self.rows)
         self._vary = vary
         self.factor = factor if vary else 1
 
@@ -118,7 +108,7 @@ class Split(Dataset[Row]):
             return row
         return self._vary(row.example, epoch, base, variant) or row
 
-    def lengths(self, *, prompt: bool = False) -> list[int]:
+    def lengths(self, *, prompt: bool = False) -> Sequence[int]:
         """Return the tokens of each row; of its prompt alone where only that is fed."""
         own = [row.encoded.prompt_length if prompt else len(row.encoded.input_ids) for row in self.rows]
         return own * self.factor
@@ -127,6 +117,14 @@ class Split(Dataset[Row]):
         """Return the places of the rows that cannot be answered."""
         return {at for at, row in enumerate(self.rows) if row.example and row.example.error}
 
+    def text_keys(self) -> NDArray[np.uint64]:
+        """Return a number for the text of each record, the same for texts that differ in case or outer space alone."""
+        return np.array([text_key(example.text) for example in self.examples], dtype=np.uint64)
+
+    def rename(self, change: Callable[[Example], Example]) -> None:
+        """Change every record, but none of its tokens."""
+        self.rows = [replace(row, example=change(row.example)) if row.example else row for row in self.rows]
+
     @cached_property
     def content(self) -> str:
         """A hash of what its records say, in their order; of features, it knows the ids alone."""
@@ -134,9 +132,44 @@ class Split(Dataset[Row]):
         return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
 
     @property
-    def examples(self) -> list[Example]:
+    def truncated(self) -> int:
+        """How many rows were cut to their limit."""
+        return sum(row.encoded.truncated for row in self.rows)
+
+    @property
+    def trimmed(self) -> int:
+        """Of how many rows the template takes off outer white space."""
+        return sum(row.encoded.trimmed for row in self.rows)
+
+    @property
+    def unlabelled(self) -> tuple[int, str]:
+        """How many rows have no token that is learned, and the place of the first."""
+        found = [row for row in self.rows if row.encoded.labels.count(IGNORE) == len(row.encoded.labels)]
+        return len(found), found[0].example.place if found and found[0].example else ""
+
+    @property
+    def examples(self) -> Sequence[Example]:
         """The records that were kept."""
         return [row.example for row in self.rows if row.example]
+
+
+def text_key(text: str) -> int:
+    """Return a number for a text, the same for texts that differ in case or outer white space alone."""
+    plain = text.casefold().strip().encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.blake2b(plain, digest_size=8).digest(), "big")
+
+
+def encoded_rows(
+    examples: Iterable[Example], encode: Callable[[Example], Encoded | None], *, lenient: bool = False
+) -> Iterator[Row | None]:
+    """Yield examples with their tokens; None for one that is dropped.
+
+    Args:
+        examples: the records.
+        encode: turns an example into tokens, or None to drop it.
+        lenient: keep what cannot be encoded as a row whose example has an ``error``.
+    """
+    return (_row(example, encode, lenient=lenient) for example in examples)
 
 
 def _row(example: Example, encode: Callable[[Example], Encoded | None], *, lenient: bool) -> Row | None:

@@ -16,7 +16,7 @@ LENGTHS = [random.Random(0).randrange(5, 300) for _ in range(203)]
 def rows_of_steps(batch_size: int, accumulate: int, world: int, epoch: int) -> list[list[int]]:
     """The rows of each step, put together again from the micro-batches of all processes."""
     plan = BatchPlan(LENGTHS, batch_size, batch_size * accumulate * world, seed=3)
-    ranks = [plan.batches(epoch, rank, world) for rank in range(world)]
+    ranks = [list(plan.batches(epoch, rank, world)) for rank in range(world)]
     assert {len(r) for r in ranks} == {plan.count(world)}
     steps = []
     for start in range(0, plan.count(world), accumulate):
@@ -53,7 +53,7 @@ def test_rows_of_like_length_are_put_together() -> None:
 def test_under_a_budget_epochs_have_equally_many_batches_that_hold_every_row_once(accumulate: int, world: int) -> None:
     for epoch in range(3):
         plan = BudgetPlan(LENGTHS, 900, 16, accumulate * world, seed=3)
-        ranks = [plan.batches(epoch, rank, world) for rank in range(world)]
+        ranks = [list(plan.batches(epoch, rank, world)) for rank in range(world)]
         assert {len(batches) for batches in ranks} == {plan.count(world)}
         rows = [row for batches in ranks for batch in batches for row in batch if row >= 0]
         assert Counter(rows) == Counter(range(len(LENGTHS)))
@@ -65,7 +65,7 @@ def test_under_a_budget_epochs_have_equally_many_batches_that_hold_every_row_onc
 def test_steps_under_a_budget_do_not_depend_on_how_they_are_cut() -> None:
     def steps(accumulate: int, world: int) -> list[set[int]]:
         plan = BudgetPlan(LENGTHS, 900, 16, accumulate * world)
-        ranks = [plan.batches(0, rank, world) for rank in range(world)]
+        ranks = [list(plan.batches(0, rank, world)) for rank in range(world)]
         starts = range(0, plan.count(world), accumulate)
         return [{row for r in ranks for batch in r[i : i + accumulate] for row in batch} - {-1} for i in starts]
 
@@ -105,4 +105,4 @@ def test_loader_reads_its_position_when_the_first_batch_is_fetched(workers: int)
     loader = PlannedLoader(Rows(), plan.batches, plan.count(), lambda: place, list, workers)  # type: ignore[arg-type]
     iterator = iter(loader)
     place = (1, 5)
-    assert list(iterator) == [[(1, row) for row in batch] for batch in plan.batches(1)[5:]]
+    assert list(iterator) == [[(1, row) for row in batch] for batch in list(plan.batches(1))[5:]]

@@ -1,0 +1,1 @@
+"""Encoded rows on disk: written once, opened at once, and never all in memory."""

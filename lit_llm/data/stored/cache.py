@@ -1,0 +1,129 @@
+"""Where encoded rows are kept, and how they come there once for all processes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lightning.pytorch.utilities import rank_zero_info
+
+from lit_llm.data.records.faults import Fault
+from lit_llm.data.stored.keys import row_key
+from lit_llm.data.stored.reading import StoredSplit, read_facts
+from lit_llm.data.stored.source import RowSource
+from lit_llm.data.stored.writing import ABOUT, write_rows
+from lit_llm.errors import ConfigError
+from lit_llm.storage import swap_into_place, write_atomically
+from lit_llm.strict_json import dumps
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FOLDER = "LIT_LLM_CACHE"
+"""Names the folder of what is kept for later runs."""
+
+LARGE = 2_000_000
+"""Bytes of a file from which on its rows are kept without being asked to."""
+
+
+def cache_folder() -> Path:
+    """Return where encoded rows are kept."""
+    named = os.environ.get(FOLDER)
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return (Path(named) if named else Path(base) / "lit_llm").expanduser() / "rows"
+
+
+def stored_split(data: RowSource, name: str, path: Path) -> StoredSplit | None:
+    """Return the rows of a file, as they are kept on disk; they are written there the first time.
+
+    Processes that need the same rows at one time wait for the first of them.
+
+    Args:
+        data: whose rows they are.
+        name: of the split.
+        path: the file.
+
+    Returns:
+        None where rows of this file are not kept.
+
+    Raises:
+        ConfigError: if they cannot be, and ``data.cache`` asks for it.
+        DataError: if a record cannot be used.
+    """
+    if not data.reads_texts or data.lenient or not _wanted(data, path):
+        return None
+    key = row_key(data, name, path)
+    reason = None if key else f"what decides the rows of {type(data).__name__} cannot all be written down"
+    if key:
+        try:
+            return _opened(data, name, path, cache_folder() / key)
+        except OSError as error:
+            reason = f"encoded rows cannot be kept in {cache_folder()}: {error.strerror or error}"
+    if data.cache:
+        raise ConfigError(
+            f"data.init_args.cache: {reason}: make room, name another folder in {FOLDER}, or leave the setting out"
+        )
+    rank_zero_info(f"{path}: {reason}; they are all in memory")
+    return None
+
+
+def _wanted(data: RowSource, path: Path) -> bool:
+    try:
+        size = sum(file.stat().st_size for file in data.files_at(path))
+    except OSError:
+        return False
+    return size >= LARGE if data.cache is None else data.cache
+
+
+def _opened(data: RowSource, name: str, path: Path, folder: Path) -> StoredSplit:
+    from filelock import FileLock
+
+    facts = read_facts(folder)
+    if facts is None:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_suffix(".lock")):
+            facts = read_facts(folder) or _written(data, name, path, folder)
+    data.counts.update(facts["counts"])
+    for file, faults in facts["skipped"].items():
+        data.skipped[file] = [Fault(**fault | {"path": Path(fault["path"])}) for fault in faults]
+    rank_zero_info(f"{path}: {facts['rows']:,} encoded rows, kept in {folder}")
+    return StoredSplit(name, folder, facts, *data.variants(name))
+
+
+def _written(data: RowSource, name: str, path: Path, folder: Path) -> dict[str, Any]:
+    """Write the rows of a file and return what is known of them; the data's own counts are left as they were."""
+    counts, skipped = data.counts, data.skipped
+    data.counts, data.skipped = Counter(counts), {}
+    try:
+        examples = data.chosen(name, path)
+        rank_zero_info(f"{path}: {len(examples):,} rows are encoded, once for all runs")
+        with _unfinished(folder) as new:
+            facts = write_rows(new, data.encoded(name, examples), data.prefix.rstrip("."))
+            facts["counts"] = {
+                key: n - counts[key] for key, n in data.counts.items() if key not in counts or n != counts[key]
+            }
+            faults = data.skipped.items()
+            facts["skipped"] = {file: [asdict(fault) for fault in found] for file, found in faults}
+            write_atomically(new / ABOUT, dumps(facts, default=str).encode())
+            swap_into_place(new, folder)
+    finally:
+        data.counts, data.skipped = counts, skipped
+    return facts
+
+
+@contextmanager
+def _unfinished(folder: Path) -> Iterator[Path]:
+    """Give an empty folder beside another one, which is gone afterwards whatever happens."""
+    # Only the holder of the lock writes here, so one that is there already is of a process that was killed.
+    new = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir()
+    try:
+        yield new
+    finally:
+        shutil.rmtree(new, ignore_errors=True)

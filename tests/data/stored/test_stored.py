@@ -1,0 +1,286 @@
+"""Rows that are kept on disk are those that would be in memory, and never those of another file, setting or code."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from transformers import AutoTokenizer
+
+from lit_llm.data import ExtractionData, MixedData, TranslationData
+from lit_llm.data.base import LMData
+from lit_llm.data.stored import cache, reading, writing
+from lit_llm.data.stored.keys import row_key
+from lit_llm.data.stored.reading import StoredSplit
+from lit_llm.errors import ConfigError, DataError
+from lit_llm.strict_json import dumps
+from tests.short_runs import fit, logged
+
+SCHEMA = {"type": "object", "properties": {"n": {"type": "number"}}, "required": ["n"]}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of kept rows, with small batches and pages so that several are met."""
+    monkeypatch.setenv(cache.FOLDER, str(tmp_path / "cache"))
+    for room in (writing, reading):
+        monkeypatch.setattr(room, "BATCH", 8)
+    monkeypatch.setattr(reading, "PAGES", 3)
+    return tmp_path / "cache" / "rows"
+
+
+def orders(path: Path, count: int = 21) -> str:
+    """Write rows with what JSON, Unicode and templates make hard."""
+    texts = ["dos panes", " orilla ", "¿Qué? — 😀", "DOS PANES", "in calli, Ōtlācat ꞌ", "x " * 30]
+    rows = [{"id": f"r{k}", "text": texts[k % 6] + str(k // 6), "lugar": k % 3 or None} for k in range(count)]
+    lines = [
+        dumps(row)[:-1] + f', "json": {{"n": {k}.50, "s": "\\u007f{k}", "l": [null, true, 1e-7]}}}}'
+        for k, row in enumerate(rows)
+    ]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return str(path)
+
+
+def pairs(path: Path) -> str:
+    """Write pairs, of which the cleaner leaves some out and mends others."""
+    rows = [
+        {"id": f"p{k}", "es": f"La casa {k} .", "nah": f"In calli {k}", "dialect": "clásico" if k % 2 else None}
+        for k in range(17)
+    ]
+    rows += [{"id": "empty", "es": "x", "nah": ""}, {"id": "copy", "es": "Lo mismo aquí", "nah": "Lo mismo aquí"}]
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    return str(path)
+
+
+def extraction(tmp_path: Path, **settings: Any) -> LMData:
+    return ExtractionData(train=orders(tmp_path / "t.jsonl"), valid=orders(tmp_path / "v.jsonl", 7), **settings)
+
+
+def with_schema(tmp_path: Path, **settings: Any) -> LMData:
+    (tmp_path / "schema.json").write_text(json.dumps(SCHEMA))
+    return extraction(tmp_path, schema=str(tmp_path / "schema.json"), keep=["lugar"], **settings)
+
+
+def with_bad_rows(tmp_path: Path, **settings: Any) -> LMData:
+    data = extraction(tmp_path, bad_rows="skip", **settings)
+    path = tmp_path / "t.jsonl"
+    path.write_text(path.read_text() + '{"id": "bad", "text": 3, "json": {}}\n{"id": "r1"}\n')
+    return data
+
+
+def cut(tmp_path: Path, **settings: Any) -> LMData:
+    return extraction(tmp_path, max_length=75, overflow="truncate_input", learn="text", **settings)
+
+
+def dropped(tmp_path: Path, **settings: Any) -> LMData:
+    return extraction(tmp_path, max_length=75, overflow="drop", **settings)
+
+
+def translation(tmp_path: Path, **settings: Any) -> LMData:
+    shots = {"es-nah": [["Hola", "Tlen quihtoa"]]}
+    return TranslationData(
+        train=pairs(tmp_path / "p.jsonl"), valid=pairs(tmp_path / "q.jsonl"), shots=shots, **settings
+    )
+
+
+def parallel(tmp_path: Path, **settings: Any) -> LMData:
+    (tmp_path / "p.es").write_text("La casa.\nEl pan.\n")
+    (tmp_path / "p.nah").write_text("In calli.\nIn tlaxcalli.\n")
+    return TranslationData(train=str(tmp_path / "p.{lang}"), **settings)
+
+
+def mixed(tmp_path: Path, **settings: Any) -> LMData:
+    return MixedData({"a": extraction(tmp_path, **settings), "b": translation(tmp_path, **settings)})
+
+
+KINDS = [extraction, with_schema, with_bad_rows, cut, dropped, translation, parallel, mixed]
+
+
+def set_up(data: LMData, root: Path) -> LMData:
+    data.tokenizer = AutoTokenizer.from_pretrained(root / "checkpoints" / "qwen3-tiny")
+    data.setup("fit")
+    return data
+
+
+def parts(data: LMData) -> list[LMData]:
+    return list(data.parts.values()) if isinstance(data, MixedData) else [data]
+
+
+@pytest.mark.parametrize("make", KINDS)
+def test_kept_rows_are_those_in_memory(make: Callable[..., LMData], tmp_path: Path, root: Path, folder: Path) -> None:
+    plain = set_up(make(tmp_path, cache=False), root)
+    assert not folder.exists()
+    first, second = (set_up(make(tmp_path, cache=True), root) for _ in range(2))
+    for kept in (first, second):
+        for mine, other in zip(parts(kept), parts(plain), strict=True):
+            for name, split in other.splits.items():
+                stored = mine.splits[name]
+                assert isinstance(stored, StoredSplit)
+                assert list(stored.rows) == list(split.rows)
+                assert [dumps(e.reference) for e in stored.examples] == [dumps(e.reference) for e in split.examples]
+                assert stored.examples[:3] == split.examples[:3]
+                assert stored.rows[-1] == split.rows[-1]
+                assert (stored.truncated > 0) is (make is cut)
+                assert (stored.dropped > 0) is (make is dropped and name == "train")
+                for prompt in (False, True):
+                    assert list(stored.lengths(prompt=prompt)) == list(split.lengths(prompt=prompt))
+                assert (len(stored), stored.dropped, stored.factor) == (len(split), split.dropped, split.factor)
+                assert stored.content == split.content
+                with pytest.raises(IndexError):
+                    stored.rows[len(stored.rows)]
+            assert mine.counts == other.counts
+            assert mine.skipped == other.skipped
+        assert kept.audit() == plain.audit()
+        loaders = [data.train_dataloader() for data in (kept, plain)]
+        for mine_batch, batch in zip(*loaders, strict=True):
+            assert (mine_batch.ids, mine_batch.meta) == (batch.ids, batch.meta)
+            assert mine_batch.labels.equal(batch.labels)
+        assert kept.state_dict() == plain.state_dict()
+
+
+def test_rows_open_in_another_process(tmp_path: Path, root: Path) -> None:
+    split = set_up(with_schema(tmp_path, cache=True), root).splits["train"]
+    assert list(pickle.loads(pickle.dumps(split.rows))) == list(split.rows)
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        (lambda data: setattr(data, "batch_size", 2), True),
+        (lambda data: setattr(data, "seed", 9), True),
+        (lambda data: data.counts.update(["x"]), True),
+        (lambda data: setattr(data, "max_length", 99), False),
+        (lambda data: setattr(data, "system", "Responde."), False),
+        (lambda data: setattr(data, "learn", "text"), False),
+        (lambda data: setattr(data, "keep", ["lugar"]), False),
+        (lambda data: setattr(data, "of_a_subclass", {"any": [1, {2.5, 3}]}), False),
+        (lambda data: Path(data.files["train"]).write_text(Path(data.files["train"]).read_text() + "\n"), False),
+        (lambda data: data.tokenizer.add_tokens(["<extra>"]), False),
+    ],
+)
+def test_what_decides_rows_decides_their_key(
+    change: Callable[[Any], None], same: bool, tmp_path: Path, root: Path
+) -> None:
+    data = extraction(tmp_path)
+    data.tokenizer = AutoTokenizer.from_pretrained(root / "checkpoints" / "qwen3-tiny")
+    path = Path(str(data.files["train"]))
+    before = row_key(data, "train", path)
+    assert before is not None
+    change(data)
+    data.__dict__.pop("format", None)
+    assert (row_key(data, "train", path) == before) is same
+    assert row_key(data, "valid", path) != before
+
+
+class Own(ExtractionData):
+    """A data module of a user, with something that cannot be written down."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.rule = lambda text: text
+
+
+def test_a_module_that_cannot_be_written_down_stays_in_memory(tmp_path: Path, root: Path, folder: Path) -> None:
+    train = orders(tmp_path / "t.jsonl")
+    with pytest.raises(ConfigError, match=r"data\.init_args\.cache: what decides the rows of Own cannot all be"):
+        set_up(Own(train=train, cache=True), root)
+    assert not isinstance(set_up(Own(train=train), root).splits["train"], StoredSplit)
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("file", [writing.ROWS, writing.SHARED, writing.ABOUT])
+@pytest.mark.parametrize("harm", ["cut", "gone"])
+def test_damaged_rows_are_made_anew(file: str, harm: str, tmp_path: Path, root: Path, folder: Path) -> None:
+    rows = list(set_up(with_schema(tmp_path, cache=True), root).splits["train"].rows)
+    harmed = [path for path in folder.iterdir() if path.is_dir()]
+    for path in harmed:
+        # What a killed process leaves is in nobody's way.
+        path.with_name(f".{path.name}.part").mkdir()
+        if harm == "gone":
+            (path / file).unlink()
+        else:
+            (path / file).write_bytes((path / file).read_bytes()[:-9])
+    assert list(set_up(with_schema(tmp_path, cache=True), root).splits["train"].rows) == rows
+    assert sorted(path for path in folder.iterdir() if path.is_dir()) == sorted(harmed)
+
+
+def test_bad_rows_are_told_and_nothing_is_kept(tmp_path: Path, root: Path, folder: Path) -> None:
+    data = with_bad_rows(tmp_path, cache=True)
+    data.bad_rows = "error"
+    with pytest.raises(DataError, match=r"t\.jsonl:22: field 'text'"):
+        set_up(data, root)
+    assert [path for path in folder.iterdir() if path.suffix != ".lock"] == []
+
+
+@pytest.mark.skipif(os.geteuid() == 0 and not Path("/proc/self").exists(), reason="needs a folder nobody can write")
+def test_where_nothing_can_be_written_rows_stay_in_memory(
+    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # A file in the place of the folder stops root too.
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv(cache.FOLDER, str(tmp_path / "file"))
+    monkeypatch.setattr(cache, "LARGE", 1)
+    assert not isinstance(set_up(extraction(tmp_path), root).splits["train"], StoredSplit)
+    with pytest.raises(ConfigError, match=r"cache: encoded rows cannot be kept in .*file.*: .*LIT_LLM_CACHE"):
+        set_up(extraction(tmp_path, cache=True), root)
+
+
+def test_large_files_are_kept_without_being_asked(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "LARGE", (Path(orders(tmp_path / "t.jsonl"))).stat().st_size)
+    splits = set_up(extraction(tmp_path), root).splits
+    assert [isinstance(splits[name], StoredSplit) for name in ("train", "valid")] == [True, False]
+
+
+def _opened(folder: str, root: str, queue: Any) -> None:
+    data = set_up(ExtractionData(train=f"{folder}/t.jsonl", cache=True), Path(root))
+    queue.put([len(data.splits["train"]), data.splits["train"].content])
+
+
+@pytest.mark.slow
+def test_processes_that_need_the_same_rows_write_them_once(tmp_path: Path, root: Path, folder: Path) -> None:
+    orders(tmp_path / "t.jsonl", 400)
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    processes = [context.Process(target=_opened, args=(str(tmp_path), str(root), queue)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    found = [queue.get(timeout=120) for _ in processes]
+    for process in processes:
+        process.join()
+    assert found[0] == found[1]
+    assert found[0][0] == 400
+    assert len([path for path in folder.iterdir() if path.is_dir()]) == 1
+
+
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
+def test_a_run_over_kept_rows_is_the_same_run(workers: int, tmp_path: Path, root: Path) -> None:
+    train = orders(tmp_path / "t.jsonl")
+    augmenter = {"class_path": "lit_llm.data.Augmenter"}
+    settings: dict[str, Any] = {"train": train, "valid": train, "batch_size": 4, "augmenter": augmenter}
+    settings |= {"augmentation_factor": 2, "num_workers": workers}
+    base = str(root / "checkpoints/qwen3-tiny")
+    found = {}
+    for name, kept in {"plain": False, "kept": True, "again": True}.items():
+        run = fit(tmp_path / name, settings | {"cache": kept}, steps=6, backbone=base)
+        found[name] = {key: value for key, value in logged(run).items() if not key.startswith(("speed", "memory"))}
+        found[name]["weights"] = (run / "adapter" / "adapter_model.safetensors").read_bytes()
+    assert found["plain"] == found["kept"] == found["again"]
+
+
+@pytest.mark.slow
+def test_many_rows_are_not_held_in_memory(root: Path) -> None:
+    script = root / "scripts" / "benchmarks" / "rows.py"
+    command = [sys.executable, str(script), "--rows", "2000,60000", "--steps", "4"]
+    shown = subprocess.run(command, check=True, capture_output=True, text=True, cwd=root).stdout
+    assert "second start, 60,000 rows over 2,000" in shown
+    memory = float(shown.rpartition("over 2,000: ")[2].split()[0])
+    # All of them as objects would take some 170 MiB more, over 600.
+    assert memory < 1.15
