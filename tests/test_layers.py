@@ -29,7 +29,7 @@ DATA_LAYERS = [
     {"settings"},
     {"records", "tokens", "variants"},
     {"asking", "batches", "clips", "hygiene", "stored"},
-    {"table"},
+    {"loaders", "table"},
     {"base"},
     {"tasks"},
 ]

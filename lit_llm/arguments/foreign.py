@@ -102,7 +102,7 @@ _TABLE = {
         "--model.gradient_checkpointing {}", "true", fits="true|false"
     ),
     "packing sample_packing use_packing neat_packing packed": Here(
-        "--data.max_batch_tokens {}", "4096", "rows of like length form a batch; none are joined", "(?!)"
+        "--data.packing {}", "true", "rows of like length form a batch anyway, with little padding", "true|false"
     ),
     # The machine.
     "bf16 fp16 mixed_precision precision amp half use_bf16": Here(

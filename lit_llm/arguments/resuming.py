@@ -31,6 +31,8 @@ COMPARED = (
     r"data\.(.*\.)?init_args\.(features|folder|root)$",
     # An epoch that is over may be followed by one of other batches.
     r"data\.(.*\.)?init_args\.(batch_size|max_batch_tokens|pad_to_multiple_of|eval_batch_size|num_workers)$",
+    # The rows of a batch are the same.
+    r"data\.(.*\.)?init_args\.(packing|cache)$",
     # How a file is read changes its rows, if anything.
     r"data\.(.*\.)?init_args\.(delimiter|encoding|quoting|header|id_field|keep|bad_rows)\b",
 )

@@ -10,15 +10,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from lightning.pytorch.utilities import rank_zero_info
 
-from lit_llm.batch import Batch
 from lit_llm.data.asking import Asking
-from lit_llm.data.batches.batching import PlannedLoader, eval_loader, plan, rounded_up, sorted_batches
-from lit_llm.data.batches.collating import collate
-from lit_llm.data.batches.resuming import Progress, check_same_rows, check_validated
+from lit_llm.data.batches.batching import rounded_up
+from lit_llm.data.batches.resuming import Progress, check_same_rows
 from lit_llm.data.hygiene.auditing import AuditReport, repeated_texts, row_counts, shown_rows
+from lit_llm.data.loaders import Loaders
 from lit_llm.data.settings import at_least, positive, stage_name
 from lit_llm.data.stored.cache import stored_split
 from lit_llm.data.table import TableData
@@ -31,9 +29,8 @@ from lit_llm.errors import ConfigError, DataError
 from lit_llm.seeding import global_seed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
-    from torch.utils.data import Dataset
     from transformers import PreTrainedTokenizerBase
 
 
@@ -41,7 +38,7 @@ UNLIMITED = 1 << 40
 """Tokens that a tokenizer names no limit for."""
 
 
-class LMData(Asking, TableData):
+class LMData(Asking, Loaders, TableData):
     """Reads files of one task and serves batches.
 
     Args:
@@ -62,6 +59,8 @@ class LMData(Asking, TableData):
             is laid out, for every width anew.
         max_batch_tokens: most positions of one forward pass in training, padding among them: as many rows of like
             length as fit are put together then, ``batch_size`` at most.
+        packing: put the training rows of a batch behind one another in a single row, without padding between them;
+            none of them sees another. It pays where attention has kernels for rows of unlike length, as on GPUs.
         num_workers: processes that load ahead.
         seed: of shuffling and augmentation; by default that of ``seed_everything``.
         cache: keep encoded rows on disk, for this run to read one by one and for later ones to open at once; by default
@@ -88,6 +87,7 @@ class LMData(Asking, TableData):
         augmentation_factor: int = 1,
         pad_to_multiple_of: int = 8,
         max_batch_tokens: int | None = None,
+        packing: bool = False,
         num_workers: int = 0,
         seed: int | None = None,
         cache: bool | None = None,
@@ -109,6 +109,9 @@ class LMData(Asking, TableData):
             )
         self.pad_to_multiple_of = positive("pad_to_multiple_of", pad_to_multiple_of)
         self.max_batch_tokens = None if max_batch_tokens is None else positive("max_batch_tokens", max_batch_tokens)
+        self.packing = packing
+        if packing and not self.reads_texts:
+            raise ConfigError("data.init_args.packing: rows with clips cannot stand in one row: leave it out")
         self.num_workers = at_least("num_workers", num_workers, 0)
         self.seed = global_seed() if seed is None else seed
         self.cache = cache
@@ -183,7 +186,7 @@ class LMData(Asking, TableData):
         """
         self._take_tokenizer()
         self.lenient = stage_name(stage) == "predict"
-        for name, path in self._needed(stage).items():
+        for name, path in self.needed(stage).items():
             if name not in self.splits:
                 self.splits[name] = self._load(name, Path(path))
 
@@ -194,25 +197,9 @@ class LMData(Asking, TableData):
             raise ConfigError("data.tokenizer is not set: run through a trainer, or set it before setup()")
         return ChatFormat(self.tokenizer, self.system, self.instruction, self.chat_template, self.date)
 
-    def train_dataloader(self) -> PlannedLoader:
-        """Return the loader of the training split; its steps depend on seed and epoch alone."""
-        return self._train_loader(self.splits["train"], self.splits["train"].lengths())
-
-    def val_dataloader(self) -> Any:
-        """Return the loader of the validation split, longest prompts first; empty without one."""
-        return self._eval_loader("valid") if "valid" in self.splits else []
-
-    def test_dataloader(self) -> Any:
-        """Return a loader for each test file, in the order of the configuration."""
-        return [self._eval_loader(name) for name in self.test_files]
-
-    def predict_dataloader(self) -> Any:
-        """Return loaders without the batches whose rows are all in ``finished_ids``."""
-        return [self._eval_loader(name) for name in self._needed("predict")]
-
     def row_order(self) -> list[str]:
         """Return the ids of all rows to predict, in input order."""
-        return [example.id for name in self._needed("predict") for example in self.splits[name].examples]
+        return [example.id for name in self.needed("predict") for example in self.splits[name].examples]
 
     def template_fingerprint(self) -> str:
         """Return a hash of how conversations are written."""
@@ -222,7 +209,7 @@ class LMData(Asking, TableData):
         """Return what decides the rows of ``predict``: their content, how they are written and batched."""
         rows = [
             (e.id, e.text, e.meta, str(e.context or ""), e.error)
-            for name in self._needed("predict")
+            for name in self.needed("predict")
             for e in self.splits[name].examples
         ]
         digest = hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()[:16]
@@ -251,42 +238,10 @@ class LMData(Asking, TableData):
         self.progress.load_state_dict(state_dict)
         check_same_rows(self.state_dict(), state_dict, trains="train" in self.splits)
 
-    def collate(self, rows: list[Row], split: str, *, generate: bool) -> Batch:
-        """Join rows into a batch, padded on the right; with ``generate`` also their prompts, padded on the left."""
-        return collate(rows, split, self.task, self.pad_id(), self.pad_to_multiple_of, generate=generate)
-
-    def pad_id(self) -> int:
-        """Return the token that fills short rows; it is masked, so any will do."""
-        tokenizer = self.format.tokenizer
-        pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
-        return int(pad or 0)
-
     def _take_tokenizer(self) -> None:
         if self.tokenizer is None and self.trainer is not None:
             model: Any = self.trainer.lightning_module
             self.tokenizer = model.tokenizer
-
-    def _train_loader(
-        self, rows: Dataset[Row], lengths: Sequence[int], draw: Callable[[int], list[int]] | None = None
-    ) -> PlannedLoader:
-        """Return the loader of training rows that have these lengths; ``draw`` gives the rows of an epoch."""
-        trainer = self.trainer
-        world, accumulated = (trainer.world_size, trainer.accumulate_grad_batches) if trainer else (1, 1)
-        rank = trainer.global_rank if trainer else 0
-        steps = accumulated * world
-        planned = plan(lengths, self.batch_size, steps, self.seed, self.pad_to_multiple_of, self.max_batch_tokens, draw)
-        self.progress.check(planned.fingerprint(), planned.count(world))
-        check_validated(trainer, planned.count(world))
-        self.note_skipped()
-        return PlannedLoader(
-            rows,
-            batches=lambda epoch: planned.batches(epoch, rank, world),
-            length=planned.count(world),
-            position=self._position,
-            collate=lambda batch: self.collate(batch, "train", generate=False),
-            num_workers=self.num_workers,
-            pin_memory=torch.cuda.is_available(),
-        )
 
     def chosen(self, name: str, path: Path) -> list[Example]:
         """Return the records of a file that a split uses.
@@ -347,21 +302,3 @@ class LMData(Asking, TableData):
             most = min(most, rounded_up(len(own), self.pad_to_multiple_of))
         encoded = Encoder(self.format, most, "drop", self.learn).encode(other)
         return Row(other, encoded) if encoded else None
-
-    def _eval_loader(self, name: str) -> Any:
-        self.note_skipped()
-        split = self.splits[name]
-        # Batches are fixed before finished rows are taken out: a resumed run must meet the same neighbours.
-        batches = sorted_batches(split.lengths(prompt=True), self.eval_batch_size, split.failed())
-        done, examples = self.finished_ids, split.examples
-        unfinished = [b for b in batches if not done or any(examples[row].id not in done for row in b)]
-        rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        label = self.label(name)
-        return eval_loader(
-            split, unfinished, lambda rows: self.collate(rows, label, generate=True), rank, world, self.num_workers
-        )
-
-    def _position(self) -> tuple[int, int]:
-        if self.trainer is None:
-            return 0, 0
-        return self.trainer.current_epoch, self.trainer.fit_loop.epoch_loop.batch_progress.current.ready

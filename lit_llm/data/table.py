@@ -194,7 +194,8 @@ class TableData(LightningDataModule):
             return {"predict": self.files["predict"]}
         return {name: self.files[name] for name in ("train", "valid")[stage == "validate" :]}
 
-    def _needed(self, stage: str) -> dict[str, str]:
+    def needed(self, stage: str) -> dict[str, str]:
+        """Return the files that a stage reads, by split; raises ConfigError where one that it needs is not named."""
         needed = self._files_of(stage)
         missing = [name for name, path in needed.items() if path is None and not (stage == "fit" and name == "valid")]
         if missing or (stage in ("test", "predict") and not needed):

@@ -14,7 +14,7 @@ from lit_llm.generation import Constraint, Generation, Generator
 from lit_llm.metrics import FieldScore, TextMetric
 from lit_llm.models.base import LitLM
 from lit_llm.models.loss import chunked_cross_entropy, labelled_states
-from lit_llm.models.packing import refuse_packed
+from lit_llm.models.packing import refuse_packing
 from lit_llm.results import place
 
 
@@ -76,6 +76,12 @@ class CausalLM(LitLM):
             if generator.draft:
                 generator.prepare(self.language_model, self.tokenizer)
 
+    def on_fit_start(self) -> None:
+        """Refuse rows that the backbone could not tell apart; see ``LitLM`` for what else happens."""
+        if getattr(getattr(self.trainer, "datamodule", None), "packing", False):
+            refuse_packing(self.language_model)
+        super().on_fit_start()
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add where the schedule of generating validations stands."""
         super().on_save_checkpoint(checkpoint)
@@ -104,8 +110,6 @@ class CausalLM(LitLM):
         given = (
             {"input_ids": batch.input_ids} if batch.inputs_embeds is None else {"inputs_embeds": batch.inputs_embeds}
         )
-        if batch.position_ids is not None:
-            refuse_packed(self.language_model, batch.position_ids)
         decoder = self.language_model.base_model
         return decoder(**inputs, **given, use_cache=False).last_hidden_state  # type: ignore[no-any-return]
 

@@ -14,7 +14,7 @@ import torch
 import transformers
 
 from lit_llm.batch import IGNORE, Batch
-from lit_llm.errors import ConfigError, DataError
+from lit_llm.errors import ConfigError
 from lit_llm.models import CausalLM, Loading
 from lit_llm.models.backbone import open_model, open_tokenizer
 from lit_llm.quantization import QAT
@@ -59,18 +59,6 @@ def test_gradients_do_not_depend_on_the_batch(
     assert whole.norm() > 0
     for size in (4, 1):
         assert (gradients(model, rows, size) - whole).norm() / whole.norm() < tolerance
-
-
-@pytest.mark.parametrize("family", ["qwen3_5", "qwen3_next"])
-def test_several_texts_in_one_row_are_refused(family: str) -> None:
-    model = CausalLM()
-    model.network = families.build(family)
-    packed = batch([[5, 6, 7, 8, 9]])
-    packed.position_ids = torch.tensor([[0, 1, 2, 0, 1]])
-    with pytest.raises(DataError, match=r"linear_attention.*from one text into the next.*max_batch_tokens"):
-        model.hidden(packed)
-    packed.position_ids = torch.arange(5)[None]
-    assert torch.equal(model.hidden(packed), model.hidden(batch([[5, 6, 7, 8, 9]])))
 
 
 def sees(path: Path, family: str, kind: str) -> tuple[Path, torch.nn.Module]:

@@ -62,6 +62,43 @@ def collate(
     )
 
 
+def pack(rows: Sequence[Row], split: str, task: str, pad: int, multiple: int = 1) -> Batch:
+    """Join rows of text into one row ``[1, T]``, each behind the other, whose positions begin anew with each of them.
+
+    Args:
+        rows: encoded rows; one without an example carries no labels.
+        split: what the batch calls its split.
+        task: of the rows.
+        pad: id of the padding token, which fills the end alone.
+        multiple: the width ``T`` is a multiple of this.
+    """
+    ids: list[int] = []
+    labels: list[int] = []
+    places: list[int] = []
+    for row in rows:
+        own = row.encoded.input_ids
+        ids += own
+        # Nothing stands before a row's first token that it could be predicted from.
+        labels += [IGNORE, *(row.encoded.labels[1:] if row.example else [IGNORE] * (len(own) - 1))]
+        places += range(len(own))
+    width = -(-len(ids) // multiple) * multiple
+    # Padding goes on as the last row: a row of its own would be one that attends to nothing.
+    places += range(places[-1] + 1, places[-1] + 1 + width - len(ids))
+    real = [row.example for row in rows]
+    return Batch(
+        ids=[e.id if e else FILLER for e in real],
+        split=split,
+        task=task,
+        input_ids=_pad([ids], width, pad),
+        attention_mask=_pad([[1] * len(ids)], width, 0),
+        labels=_pad([labels], width, IGNORE),
+        position_ids=torch.tensor([places]),
+        texts=[e.text if e else "" for e in real],
+        references=[e.reference if e else None for e in real],
+        meta=[_meta(row) for row in rows],
+    )
+
+
 def _meta(row: Row) -> dict[str, Any]:
     cut = {"truncated": True} if row.encoded.truncated else {}
     return row.example.meta | cut if row.example else {}

@@ -61,6 +61,7 @@ class MixedData(LMData):
         caps: most of an epoch that a source may make up.
         batch_size: rows of one forward pass in training, on one process.
         pad_to_multiple_of: as for ``LMData``.
+        packing: as for ``LMData``; not where a source has clips.
         num_workers: processes that load ahead.
         seed: of shuffling and sampling; by default that of ``seed_everything``.
 
@@ -79,11 +80,17 @@ class MixedData(LMData):
         caps: dict[str, float] | None = None,
         batch_size: int = 8,
         pad_to_multiple_of: int = 8,
+        packing: bool = False,
         num_workers: int = 0,
         seed: int | None = None,
     ) -> None:
+        self.reads_texts = all(getattr(part, "reads_texts", True) for part in parts.values())
         super().__init__(
-            batch_size=batch_size, pad_to_multiple_of=pad_to_multiple_of, num_workers=num_workers, seed=seed
+            batch_size=batch_size,
+            pad_to_multiple_of=pad_to_multiple_of,
+            packing=packing,
+            num_workers=num_workers,
+            seed=seed,
         )
         if not parts or any("/" in name or "." in name for name in parts):
             raise ConfigError(f"data.init_args.parts: {list(parts)}: name at least one, without '/' and '.'")

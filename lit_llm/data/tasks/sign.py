@@ -178,7 +178,7 @@ class SignData(LMData):
         """Return what decides the rows of ``predict``, which clips they show among it."""
         shown = [
             (example.path, example.key, example.length)
-            for name in self._needed("predict")
+            for name in self.needed("predict")
             for example in self.splits[name].examples
             if isinstance(example, ClipExample)
         ]
