@@ -30,6 +30,7 @@ IMPOSSIBLE = [
     ("model.generate_every", 0, "at least 1"),
     ("model.label_smoothing", 1.5, "below 1"),
     ("model.label_smoothing", 1.0, "below 1"),
+    ("model.gradient_checkpointing", 2, "at most 1"),
     ("model.adapter.dropout", 1.5, "below 1"),
     ("model.adapter.dropout", -0.1, "at least 0"),
     ("model.adapter.alpha", 0, "above 0"),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from typing import Any
 
@@ -16,6 +19,19 @@ from lit_llm.tensors import is_plain, product_dtype
 
 STEPS = 1 << 16
 """Into how many parts dropout's probability is cut where random numbers are drawn on the CPU."""
+
+
+_KEEPS_PRODUCTS = ContextVar("keeps_products", default=False)
+
+
+@contextmanager
+def keeping_products() -> Iterator[None]:
+    """Leave the results of products as they are meanwhile, for whoever keeps them; that costs a copy each."""
+    before = _KEEPS_PRODUCTS.set(True)
+    try:
+        yield
+    finally:
+        _KEEPS_PRODUCTS.reset(before)
 
 
 def fuse(network: nn.Module) -> None:
@@ -119,7 +135,10 @@ class _LowRank(torch.autograd.Function):
             w, low_a, low_b = weight.to(dtype), a.to(dtype), b.to(dtype)
             result = F.linear(flat, w, None if bias is None else bias.to(dtype))
             low = _dropped(flat, kept, p) @ low_a.T
-            result.addmm_(low, low_b.T, alpha=scale)
+            if _KEEPS_PRODUCTS.get():
+                result = result.addmm(low, low_b.T, alpha=scale)
+            else:
+                result.addmm_(low, low_b.T, alpha=scale)
         ctx.save_for_backward(flat, w, low_a, low_b, low, kept)
         ctx.settings = scale, p, x.dtype, (a.dtype, b.dtype), None if bias is None else bias.dtype
         return result

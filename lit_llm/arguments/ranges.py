@@ -60,7 +60,7 @@ OURS = _table(
         "> 0": "alpha alpha_pattern plus_ratio d_initial adaptor_learning_rate per_source temperature "
         "repetition_penalty multipliers weights TemporalAdaptor.scale",
         ">= 0 < 1": "dropout adaptor_dropout label_smoothing initial_share final_share speed drop scale mask",
-        ">= 0 <= 1": "final settled least_match probability probabilities",
+        ">= 0 <= 1": "final settled least_match probability probabilities gradient_checkpointing",
         "> 0 <= 1": "decay top_p caps Lookup.share",
         "": "length_penalty",
     }

@@ -18,7 +18,7 @@ Change = tuple[str, Any, Any]
 TAKEN_OVER = (
     r"trainer\.(?!default_root_dir)",
     r"model\.init_args\.(optimizer\.init_args|schedule|generator|also|metrics)\b",
-    r"model\.init_args\.(gradient_checkpointing|label_smoothing|merge|generate_every|rolled)$",
+    r"model\.init_args\.(gradient_checkpointing|compile|label_smoothing|merge|generate_every|rolled)$",
     # The checkpoint holds what was started from.
     r"model\.init_args\.(adaptor_learning_rate|adaptor_from)$",
     r"model\.init_args\.loading\b",

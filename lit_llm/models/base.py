@@ -16,6 +16,7 @@ from lit_llm.errors import ConfigError, UserError
 from lit_llm.models.backbone import EMBEDDED, Loading, fingerprint, open_model, open_tokenizer, weight_dtype
 from lit_llm.models.checkpoints import of_base, refuse_misfit
 from lit_llm.models.head import AfterHead, after_head
+from lit_llm.models.layers import Checkpointing, prepare_layers, refuse_checkpointing
 from lit_llm.models.pace import Pace, planned
 from lit_llm.models.schedule import Schedule, parameter_groups
 from lit_llm.models.start import first_batches, say_router_loss
@@ -56,7 +57,9 @@ class LitLM(LightningModule):
         qat: how weights are rounded while they learn, for quantization-aware training; by default they are not.
         optimizer: class and arguments of the optimizer.
         schedule: of the learning rate, per optimizer step.
-        gradient_checkpointing: compute activations again in the backward pass, to save memory.
+        gradient_checkpointing: compute activations again in the backward pass, which saves memory: true for all layers,
+            a share of them such as 0.5, or ``selective`` for what costs little in all of them.
+        compile: compile the training of each decoder layer; it takes a minute at the start.
         label_smoothing: share of probability spread over the vocabulary in training.
         merge: add the adapter into the weights before ``test`` and ``predict``, which is faster; weights that are
             quantized take the memory of plain ones then.
@@ -71,7 +74,8 @@ class LitLM(LightningModule):
         qat: QAT | None = None,
         optimizer: OptimizerFactory = adamw,
         schedule: Schedule | None = None,
-        gradient_checkpointing: bool = False,
+        gradient_checkpointing: Checkpointing = False,
+        compile: bool = False,
         label_smoothing: float = 0.0,
         merge: bool = False,
     ) -> None:
@@ -90,9 +94,9 @@ class LitLM(LightningModule):
         self.qat = qat
         self.optimizer_factory = optimizer
         self.schedule = schedule or Schedule()
-        self.gradient_checkpointing = gradient_checkpointing
-        self.label_smoothing = label_smoothing
-        self.merge = merge
+        refuse_checkpointing(gradient_checkpointing)
+        self.gradient_checkpointing, self.compiled = gradient_checkpointing, compile
+        self.label_smoothing, self.merge = label_smoothing, merge
         if refused := refusal(self.adapter, quantizer):
             raise ConfigError(
                 f"model.init_args.adapter: {self.adapter.kind} does not go with {type(quantizer).__name__}: "
@@ -138,9 +142,7 @@ class LitLM(LightningModule):
             model = open_model(self.backbone, self.loading, dtype, self.quantizer)
             self.after_head = after_head(model)
             self._rounded = self.qat.plan(model) if self.qat else {}
-            if self.gradient_checkpointing:
-                model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-                model.enable_input_require_grads()
+            prepare_layers(model, self.gradient_checkpointing, self.compiled)
             if self.qat:
                 self.ranges.update(self.qat.new_ranges(model, self._rounded))
             self.network = self.adapter.wrap(model)

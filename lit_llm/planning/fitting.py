@@ -54,7 +54,7 @@ def changes(plan: Plan) -> list[Change]:
     from lit_llm.quantization import NF4
 
     found = []
-    if not plan.checkpointing:
+    if plan.checkpointing is not True:
         found.append(("model.init_args.gradient_checkpointing: true", plan.changed(checkpointing=True)))
     if plan.batch > 1:
         times = plan.batch * plan.accumulates

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,6 +12,7 @@ import torch
 
 from lit_llm.errors import ConfigError
 from lit_llm.models.backbone import weight_dtype
+from lit_llm.models.layers import Checkpointing, repeats_after
 from lit_llm.planning.known import configuration, refuse_experts
 from lit_llm.planning.tracing import Step, Traced, Weights, trace, weigh
 
@@ -90,7 +92,7 @@ class Plan:
         optimizer: makes the optimizer of parameters.
         quantizer: how weights are stored; None for as they are.
         precision: the trainer's.
-        checkpointing: compute activations again in the backward pass.
+        checkpointing: which activations are computed again in the backward pass.
         batch: rows of a micro-batch.
         length: tokens of its longest row.
         accumulates: micro-batches to an optimizer step.
@@ -104,7 +106,7 @@ class Plan:
     optimizer: Callable[[Any], torch.optim.Optimizer]
     quantizer: Any
     precision: str
-    checkpointing: bool
+    checkpointing: Checkpointing
     batch: int
     length: int
     accumulates: int = 1
@@ -251,7 +253,7 @@ class Plan:
         """After how many layers their kinds repeat."""
         kinds = getattr(self.config.get_text_config(), "layer_types", None) or [""]
         repeats = (n for n in range(1, len(kinds)) if all(kind == kinds[at % n] for at, kind in enumerate(kinds)))
-        return next(repeats, len(kinds))
+        return math.lcm(next(repeats, len(kinds)), repeats_after(self.checkpointing))
 
     def _stored(self, linear: float) -> float:
         """Return what weights of linear layers take as they are stored."""

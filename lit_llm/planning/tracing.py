@@ -20,6 +20,7 @@ from torch.utils._pytree import tree_leaves
 
 import lit_llm.adapters.fused as fused
 from lit_llm.models.head import AfterHead
+from lit_llm.models.layers import Checkpointing, checkpoint_layers
 from lit_llm.models.loss import chunked_cross_entropy
 
 
@@ -33,7 +34,7 @@ class Step:
         optimizer: makes the optimizer of parameters; None for one whose state is known and that cannot be traced.
         dtype: of the weights.
         autocast: what products are computed in; None for the dtype of the weights.
-        checkpointing: compute activations again in the backward pass.
+        checkpointing: which activations are computed again in the backward pass.
         batch: rows of a micro-batch.
         length: tokens of each row.
         accumulates: whether gradients of a micro-batch are there when the next is computed.
@@ -47,7 +48,7 @@ class Step:
     optimizer: Any
     dtype: torch.dtype
     autocast: torch.dtype | None
-    checkpointing: bool
+    checkpointing: Checkpointing
     batch: int
     length: int
     accumulates: bool
@@ -211,9 +212,7 @@ def make_network(step: Step, layers: int, device: str = "meta") -> tuple[Any, An
         adapter.init = "default"  # others look at weights, and leave the same shapes behind
     with torch.device(device):
         model = AutoModelForCausalLM.from_config(config, dtype=step.dtype, attn_implementation=step.attention)
-        if step.checkpointing:
-            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-            model.enable_input_require_grads()
+        checkpoint_layers(model, step.checkpointing)
         network = adapter.wrap(model)
     return network.train(), model
 

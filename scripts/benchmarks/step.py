@@ -5,7 +5,8 @@
 
 Each side is a process of its own in every round. TRL runs as it is by default, with rows grouped by length, and on the
 very batches of lit_llm; of the latter the losses of the first steps are compared too. ``--also CHECKOUT`` times another
-checkout of lit_llm beside this one, in float32. Printed are medians over rounds of each round's median step, their
+checkout of lit_llm beside this one, in float32; ``--switches packed compiled`` times ways to carry out the same step
+beside the plain one, and compares their losses. Printed are medians over rounds of each round's median step, their
 ratios, and the peak of resident memory above that of the loaded model. ``--backbone`` names a base of one's own.
 """
 
@@ -27,6 +28,15 @@ from bases import add_shape, overrides
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 WORDS = "casa agua maíz pueblo camino noche fuego piedra flor pájaro cerro lluvia dos tres diez rojo verde con sin para"
+
+SWITCHES: dict[str, dict[str, dict[str, Any]]] = {
+    "packed": {"data": {"packing": True}},
+    "half checkpointed": {"model": {"gradient_checkpointing": 0.5}},
+    "selective": {"model": {"gradient_checkpointing": "selective"}},
+    "checkpointed": {"model": {"gradient_checkpointing": True}},
+    "compiled": {"model": {"compile": True}},
+}
+"""Ways to carry out the same step, by what they change."""
 
 
 def prepare(folder: Path, options: argparse.Namespace) -> None:
@@ -92,6 +102,7 @@ def main() -> None:
     parser.add_argument("--also", type=Path, help="another checkout of lit_llm")
     parser.add_argument("--precision", nargs="+", default=["32-true"], choices=["32-true", "bf16-mixed"])
     parser.add_argument("--sides", nargs="+", default=["default", "grouped", "same"], help="ways to run TRL")
+    parser.add_argument("--switches", nargs="+", default=[], choices=list(SWITCHES), help="ways to carry out a step")
     add_shape(parser)
     parser.add_argument("--r", type=int, default=16)
     parser.add_argument("--dropout", type=float, default=0.0)
@@ -106,6 +117,9 @@ def main() -> None:
     sides: dict[str, tuple[str, str, list[str], str]] = {}
     for precision in options.precision:
         sides[f"lit_llm {precision}"] = (sys.executable, "step_ours.py", [precision], str(ROOT))
+        for switch in options.switches:
+            given = [precision, json.dumps(SWITCHES[switch])]
+            sides[f"lit_llm {precision} {switch}"] = (sys.executable, "step_ours.py", given, str(ROOT))
         for way in options.sides if options.trl else []:
             sides[f"TRL {precision} {way}"] = (options.trl, "step_trl.py", [precision, way], "")
     if options.also:
@@ -131,9 +145,11 @@ def main() -> None:
             peak = statistics.median(a["peak"] / b["peak"] for a, b in zip(found[ours], found[side], strict=True))
             if side != ours:
                 print(f"{side} / {ours}: {statistics.median(ratios):.2f}× the time; its peak is 1/{peak:.2f}")
-        if f"TRL {precision} same" in found:
-            pairs = zip(found[ours][0]["losses"], found[f"TRL {precision} same"][0]["losses"], strict=False)
-            print(f"{precision}: losses of the same batches differ by {max(abs(a - b) for a, b in pairs):.1e} at most")
+        for side in (f"TRL {precision} same", *(f"lit_llm {precision} {switch}" for switch in options.switches)):
+            if side in found:
+                pairs = zip(found[ours][0]["losses"], found[side][0]["losses"], strict=False)
+                most = max(abs(a - b) for a, b in pairs)
+                print(f"{side}: losses of the same batches differ by {most:.1e} at most from those of {ours}")
 
 
 def _step(result: dict[str, Any]) -> float:

@@ -39,15 +39,23 @@ class Watch(Callback):
         self.start = time.perf_counter()
 
 
-def main(folder: Path, precision: str) -> None:
-    """Train and print."""
+def main(folder: Path, precision: str, switches: dict[str, dict[str, Any]]) -> None:
+    """Train and print.
+
+    Args:
+        folder: that ``step.py`` has prepared.
+        precision: the trainer's.
+        switches: further settings of ``model`` and ``data``.
+    """
     settings = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
     seed_everything(0, verbose=False)
     r, watch = settings["r"], Watch()
     adapter = LoRA(r=r, alpha=2 * r, dropout=settings["dropout"], target_modules="all-linear")
-    model = CausalLM(backbone=settings["backbone"], adapter=adapter, schedule=Schedule("constant", warmup=0))
+    model_settings = {"schedule": Schedule("constant", warmup=0)} | switches.get("model", {})
+    model = CausalLM(backbone=settings["backbone"], adapter=adapter, **model_settings)
     trainer = bare_trainer(str(folder / "ours"), settings["steps"], precision, watch)
-    data = ExtractionData(train=str(folder / "rows.jsonl"), batch_size=settings["batch"], max_length=4096)
+    rows = str(folder / "rows.jsonl")
+    data = ExtractionData(train=rows, batch_size=settings["batch"], max_length=4096, **switches.get("data", {}))
     data.tokenizer = model.tokenizer
     trainer.fit(model, datamodule=data)
     peak = memory("VmHWM") - watch.loaded
@@ -55,4 +63,4 @@ def main(folder: Path, precision: str) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    main(Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3]) if sys.argv[3:] else {})

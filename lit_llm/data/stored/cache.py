@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import os
 import shutil
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -113,7 +115,16 @@ def _written(data: RowSource, name: str, path: Path, folder: Path) -> dict[str, 
             swap_into_place(new, folder)
     finally:
         data.counts, data.skipped = counts, skipped
+    del examples
+    _give_back_memory()
     return facts
+
+
+def _give_back_memory() -> None:
+    """Let the operating system have what many small objects took; glibc would keep it for the process."""
+    gc.collect()
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 @contextmanager
