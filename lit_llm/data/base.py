@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
@@ -25,8 +26,9 @@ from lit_llm.data.tokens.encoding import Encoder
 from lit_llm.data.tokens.prompting import ChatFormat, Encoded, Learn, Overflow
 from lit_llm.data.tokens.templates import DAY
 from lit_llm.data.variants.augmentation import Augmenter
-from lit_llm.errors import ConfigError, DataError
+from lit_llm.errors import ConfigError, DataError, UserError
 from lit_llm.seeding import global_seed
+from lit_llm.wording import first_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -255,6 +257,23 @@ class LMData(Asking, Loaders, TableData):
             reasons = ", ".join(f"{reason}: {count}" for reason, count in self.counts.items() if count)
             raise DataError(f"{path}: no row is left of {len(read)}; {reasons}")
         return examples
+
+    def training_answers(self, most: int) -> Iterator[list[int]]:
+        """Yield the tokens of training answers, evenly spread over the file, as far as it is there to be read."""
+        split, file = self.splits.get("train"), self.files["train"]
+        if split is None and file and self.reads_texts:
+            before = self.lenient, Counter(self.counts), dict(self.skipped)
+            self.lenient = False
+            try:
+                split = self._load("train", Path(file))
+            except (UserError, OSError) as error:
+                rank_zero_info(f"{file}: no guesses are learned from it: {first_line(error)}")
+            finally:
+                self.lenient, self.counts, self.skipped = before
+        rows = split.rows if split is not None and self.reads_texts else []
+        for at in range(0, len(rows), max(1, -(-len(rows) // most))):
+            encoded = rows[at].encoded
+            yield encoded.input_ids[encoded.prompt_length :]
 
     def _load(self, name: str, path: Path) -> Split:
         stored = stored_split(self, name, path)

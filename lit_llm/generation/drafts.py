@@ -79,6 +79,11 @@ class Draft(ABC):
             self._guessed, self._true = self._guessed // 2, self._true // 2
 
     @property
+    def learns(self) -> bool:
+        """Whether answers teach it anything."""
+        return False
+
+    @property
     def pays(self) -> bool:
         """Whether enough guesses come true."""
         return self._guessed < MEMORY // 4 or self._true >= WORTH * self._guessed
@@ -99,7 +104,8 @@ class Lookup(Draft):
         tokens: guessed at a time, at most.
         ngram: the longest sequence that is looked up.
         share: the table is believed where so large a part of what followed was one token.
-        answers: learn from the answers of the run; without it tokens are copied from prompts alone.
+        answers: learn from the answers of the training file and of the run itself; without it tokens are copied from
+            prompts alone.
         positions: of a batch in one step: with ``R`` rows running, at most ``positions / R - 1`` tokens are guessed.
 
     Raises:
@@ -117,6 +123,11 @@ class Lookup(Draft):
         self.answers = answers
         self._lengths = range(ngram, 0, -2)
         self._followers: dict[tuple[int, ...], dict[int, int]] = {}
+
+    @property
+    def learns(self) -> bool:
+        """See ``Draft.learns``."""
+        return self.answers
 
     def start(self, prompt: Prompt) -> Guess:
         """See ``Draft.start``."""

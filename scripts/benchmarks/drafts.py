@@ -18,9 +18,12 @@ from typing import Any
 import torch
 from inference import Loaded, load, row_schema
 
-from lit_llm.batch import Prompt
+from lit_llm.batch import Prompt, as_text
+from lit_llm.data.records.reading import Column, read_records
 from lit_llm.generation import Draft, Generation, Generator, JsonSchemaConstraint, Lookup, generate_rows
 from lit_llm.quiet import quiet
+
+ANSWERS = {"json": Column("json", kind="json")}
 
 
 class Wrong(Draft):
@@ -50,7 +53,16 @@ def answers(loaded: Loaded, size: int, meta: list[dict[str, Any]] | None = None,
     return generate_rows(Generator(**settings), loaded.model, loaded.tokenizer, prompts, meta, size)
 
 
-def compared(loaded: Loaded, sizes: list[int], tokens: int, rounds: int, steps: Steps) -> bool:
+def taught(loaded: Loaded, tokens: int, learned: list[str]) -> Lookup:
+    """Return guesses that know these answers; without any they learn from the rows that are answered alone."""
+    draft = Lookup(tokens=tokens)
+    end = loaded.tokenizer.eos_token_id
+    for answer in learned:
+        draft.learn([*loaded.tokenizer(answer, add_special_tokens=False)["input_ids"], end])
+    return draft
+
+
+def compared(loaded: Loaded, sizes: list[int], tokens: int, rounds: int, steps: Steps, learned: list[str]) -> bool:
     """Print what guesses gain by batch size; return whether the texts are the same."""
     same = True
     print(f"\n{'batch':>6}{'none s':>9}{'guesses s':>11}{'ratio':>8}{'tokens/step':>13}{'same texts':>14}")
@@ -62,8 +74,7 @@ def compared(loaded: Loaded, sizes: list[int], tokens: int, rounds: int, steps: 
             for guesses in (False, True):
                 start = time.perf_counter()
                 steps.count = 0
-                # A table that begins empty each time: it learns from these rows alone.
-                draft = Lookup(tokens=tokens) if guesses else None
+                draft = taught(loaded, tokens, learned) if guesses else None
                 found[guesses] = answers(loaded, size, draft=draft, **plain)
                 seconds[guesses].append(time.perf_counter() - start)
         written = sum(answer.new_tokens for answer in found[True])
@@ -110,6 +121,7 @@ def parse() -> argparse.Namespace:
     source.add_argument("--backbone", help="model folder or hub id, together with --data")
     parser.add_argument("--data", help="JSONL file with text and json")
     parser.add_argument("--schema", help="JSON schema file of --data")
+    parser.add_argument("--learn", help="JSONL file of training rows, whose answers guesses are learned from first")
     parser.add_argument("--rows", type=int, default=800, help="most rows (default 800)")
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1, 8, 64], help="default 1 8 64")
     parser.add_argument("--tokens", type=int, default=8, help="guessed at a time, at most (default 8)")
@@ -132,7 +144,10 @@ def main() -> int:
     steps = Steps(loaded.model)
     device = loaded.model.device.type
     print(f"{loaded.model.dtype}, {device}, {torch.get_num_threads()} threads, {len(loaded.rows)} rows")
-    same = compared(loaded, arguments.batch_sizes, arguments.tokens, arguments.rounds, steps)
+    learned = (
+        [as_text(record.values["json"]) for record in read_records(arguments.learn, ANSWERS)] if arguments.learn else []
+    )
+    same = compared(loaded, arguments.batch_sizes, arguments.tokens, arguments.rounds, steps, learned)
     if arguments.exact:
         same &= exact(loaded, arguments.batch_sizes, arguments.tokens)
     return 0 if same else 1

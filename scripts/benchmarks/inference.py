@@ -1,4 +1,4 @@
-"""Time the engine against one row at a time, on the same rows, in one process, in turns.
+"""Time the engine against transformers' generate, one row at a time and batched, on the same rows, in turns.
 
 python scripts/benchmarks/inference.py --run checkpoints/extraction_tiny
 python scripts/benchmarks/inference.py --backbone checkpoints/qwen3-tiny --data configs/data/orders/test_known.jsonl
@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from lit_llm.generation import Generation, Generator, JsonSchemaConstraint, Stop, generate_rows
+from lit_llm.generation.prompts import left_pad
 from lit_llm.quiet import quiet
 
 if TYPE_CHECKING:
@@ -82,20 +83,22 @@ def test_rows(data: LMData, most: int) -> list[Row]:
     return [Row(encoded.prompt_ids, example.reference, example.meta.get("schema")) for encoded, example in chosen]
 
 
-def one_at_a_time(loaded: Loaded, steps: int) -> Variant:
-    """The baseline: transformers' own ``generate`` with its key-value cache, row by row."""
+def transformers_own(loaded: Loaded, steps: int, batch_size: int) -> Variant:
+    """The baseline: transformers' own ``generate`` with its key-value cache, row by row or in batches by length."""
     model, tokenizer = loaded.model, loaded.tokenizer
     stop = Stop(tokenizer, "json")
 
     def answer(rows: list[Row]) -> list[str]:
-        texts = []
-        for row in rows:
-            ids = torch.tensor([row.prompt], device=model.device)
-            stop.prompt_length = ids.shape[1]
+        order = sorted(range(len(rows)), key=lambda place: -len(rows[place].prompt))
+        texts: dict[int, str] = {}
+        for start in range(0, len(rows), batch_size):
+            places = order[start : start + batch_size]
+            prompt = left_pad([rows[place].prompt for place in places], tokenizer.pad_token_id).to(model.device)
+            stop.prompt_length = prompt.attention_mask.shape[1]
             with torch.inference_mode():
                 output = model.generate(
-                    input_ids=ids,
-                    attention_mask=torch.ones_like(ids),
+                    input_ids=prompt.input_ids,
+                    attention_mask=prompt.attention_mask,
                     max_new_tokens=steps,
                     do_sample=False,
                     use_cache=True,
@@ -103,8 +106,9 @@ def one_at_a_time(loaded: Loaded, steps: int) -> Variant:
                     pad_token_id=tokenizer.pad_token_id,
                     stopping_criteria=[stop],
                 )
-            texts.append(str(tokenizer.decode(output[0, ids.shape[1] :], skip_special_tokens=True)))
-        return texts
+            for place, ids in zip(places, output[:, stop.prompt_length :], strict=True):
+                texts[place] = str(tokenizer.decode(ids, skip_special_tokens=True))
+        return [texts[place] for place in range(len(rows))]
 
     return answer
 
@@ -300,9 +304,10 @@ def main() -> int:
         f"{len(loaded.rows)} rows"
     )
     variants = {
-        "one row at a time": one_at_a_time(loaded, steps),
-        f"batches of {size}, unsorted": engine(loaded, steps, size, sort=False),
-        f"batches of {size}, sorted (engine)": engine(loaded, steps, size, sort=True),
+        "transformers, one row at a time": transformers_own(loaded, steps, 1),
+        f"transformers, batches of {size}": transformers_own(loaded, steps, size),
+        f"engine, batches of {size}, unsorted": engine(loaded, steps, size, sort=False),
+        f"engine, batches of {size}": engine(loaded, steps, size, sort=True),
     }
     results = compare(variants, loaded.rows, arguments.rounds, device)
     same = show(results, loaded.rows)

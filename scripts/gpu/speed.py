@@ -12,11 +12,15 @@ from typing import Any
 
 import torch
 
+from lit_llm import quantization
 from lit_llm.__main__ import main as lit_llm
+from lit_llm.adapters import LoRA
 from lit_llm.batch import Batch
 from lit_llm.data import TranslationData
 from lit_llm.generation import Generator
 from lit_llm.models import CausalLM, Loading
+from lit_llm.models.base import adamw
+from lit_llm.planning import Plan
 
 WORDS = ["casa", "agua", "maíz", "pueblo", "camino", "noche", "fuego", "piedra", "flor", "pájaro", "cerro", "lluvia"]
 
@@ -112,8 +116,32 @@ def training(base: Path, folder: Path, quantizer: str | None, tiny: bool) -> Map
     steps = 4 if tiny else 16
     ours = fit(base, folder / "run", precision="bf16-mixed", steps=steps, dtype="auto", tiny=tiny, quantizer=quantizer)
     plain = plain_training(base, folder, quantizer, tiny, steps)
+    planned = planned_gib(base, folder, quantizer, tiny, steps)
     # Forward, and backward through activations alone: weights are frozen. Heads and attention are not counted.
-    return ours | {f"plain_{key}": value for key, value in plain.items()} | {"flops_per_token": 4 * weights(base)}
+    return ours | {
+        **{f"plain_{key}": value for key, value in plain.items()},
+        "planned_gib": round(planned, 4),
+        "planned_over_peak": round(planned / ours["peak_gib"], 3) if torch.cuda.is_available() else None,
+        "flops_per_token": 4 * weights(base),
+    }
+
+
+def planned_gib(base: Path, folder: Path, quantizer: str | None, tiny: bool, steps: int) -> float:
+    """Return the memory that ``check --plan`` foretells for the training."""
+    batches = loaded(base, folder, tiny, steps)
+    plan = Plan(
+        backbone=str(base),
+        loading=Loading(),
+        adapter=LoRA(target_modules="all-linear"),
+        optimizer=adamw,
+        quantizer=getattr(quantization, quantizer)() if quantizer else None,
+        precision="bf16-mixed",
+        checkpointing=False,
+        batch=len(batches[0]),
+        length=max(batch.labels.shape[1] for batch in batches),
+        clips=False,
+    )
+    return plan.memory().total / 2**30
 
 
 def weights(base: Path) -> int:

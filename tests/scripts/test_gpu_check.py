@@ -35,6 +35,7 @@ def test_every_check_runs_with_small_shapes(tmp_path: Path) -> None:
     assert seen["tiny"] and not [name for name, check in seen["checks"].items() if "error" in check]
     trained = [check for name, check in seen["checks"].items() if "LoRA" in name]
     assert len(trained) == 4
+    assert all(check["planned_gib"] > 0 for check in trained)
     assert all(check["tokens_per_second"] > 0 and check["plain_tokens_per_second"] > 0 for check in trained)
     assert seen["checks"]["generation"]["equal_texts"] == seen["checks"]["generation"]["rows"]
     assert seen["checks"]["merge"]["difference"] < 1e-3

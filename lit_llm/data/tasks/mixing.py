@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from itertools import accumulate
@@ -252,6 +252,11 @@ class MixedData(LMData):
                 found.setdefault(key, []).extend(self._named(name, example) for example in rows)
             self.counts.update({f"{name}: {key}": count for key, count in part.counts.items()})
         return found
+
+    def training_answers(self, most: int) -> Iterator[list[int]]:
+        """Yield training answers of all sources."""
+        for part in self.parts.values():
+            yield from part.training_answers(most // len(self.parts))
 
     def template_fingerprint(self) -> str:
         """Return a hash of how the conversations of all sources are written."""
