@@ -245,19 +245,6 @@ class LMData(Asking, Loaders, TableData):
             model: Any = self.trainer.lightning_module
             self.tokenizer = model.tokenizer
 
-    def chosen(self, name: str, path: Path) -> list[Example]:
-        """Return the records of a file that a split uses.
-
-        Raises:
-            DataError: if a record cannot be used, or none is left.
-        """
-        read = self.read(path)
-        examples = self.select(name, read)
-        if not examples:
-            reasons = ", ".join(f"{reason}: {count}" for reason, count in self.counts.items() if count)
-            raise DataError(f"{path}: no row is left of {len(read)}; {reasons}")
-        return examples
-
     def training_answers(self, most: int) -> Iterator[list[int]]:
         """Yield the tokens of training answers, evenly spread over the file, as far as it is there to be read."""
         split, file = self.splits.get("train"), self.files["train"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -14,7 +14,8 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from lit_llm.data.records.faults import Fault, Faults, write_faults
 from lit_llm.data.records.layout import Layout, Quoting
-from lit_llm.data.records.reading import MAX_LINE_BYTES, Column, Reader, Record, read_parallel, read_records
+from lit_llm.data.records.parallel import read_parallel
+from lit_llm.data.records.reading import MAX_LINE_BYTES, Column, Reader, Record, stream_records
 from lit_llm.data.settings import stage_name
 from lit_llm.data.tokens.dataset import Example
 from lit_llm.errors import ConfigError, DataError
@@ -30,6 +31,10 @@ RESERVED = frozenset(f"{_PREDICTED} {_FACTS}".split(" "))
 """Names that rows already have in predictions.csv or in its ``meta``."""
 
 SKIP = "mend them, or set data.init_args.bad_rows to skip, which leaves them out and counts them"
+
+
+PAIRS = (("read", "stream"), ("select", "selected"))
+"""Methods that give all at once, and those that give the same one by one."""
 
 
 class TableData(LightningDataModule):
@@ -95,9 +100,53 @@ class TableData(LightningDataModule):
     def read(self, path: Path) -> list[Example]:
         """Return the validated records of a file; raises DataError naming file, line and field."""
 
+    def stream(self, path: Path) -> Iterator[Example]:
+        """Yield what ``read`` returns, one by one where the task can."""
+        yield from self.read(path)
+
     def select(self, name: str, examples: list[Example]) -> list[Example]:
         """Return the examples of a split to use; what is left out has to be counted in ``counts``."""
         return examples
+
+    def selected(self, name: str, examples: Iterable[Example]) -> Iterator[Example]:
+        """Yield what ``select`` returns, one by one where the task can."""
+        return iter(examples)
+
+    def chosen(self, name: str, path: Path) -> list[Example]:
+        """Return the records of a file that a split uses.
+
+        Raises:
+            DataError: if a record cannot be used, or none is left.
+        """
+        read = self.read(path)
+        examples = self.select(name, read)
+        if not examples:
+            raise self._none_left(path, len(read))
+        return examples
+
+    def chosen_one_by_one(self, name: str, path: Path) -> Iterator[Example]:
+        """Yield what ``chosen`` returns, without holding all of it where the task can do without."""
+        # A class of somebody else may have changed what is read, or selected, and know nothing of the other way.
+        if any(_owner(self, whole) is not _owner(self, each) for whole, each in PAIRS):
+            yield from self.chosen(name, path)
+            return
+        read = kept = 0
+
+        def counted() -> Iterator[Example]:
+            nonlocal read
+            for example in self.stream(path):
+                read += 1
+                yield example
+
+        for example in self.selected(name, counted()):
+            kept += 1
+            yield example
+        if not kept:
+            raise self._none_left(path, read)
+
+    def _none_left(self, path: Path, read: int) -> DataError:
+        reasons = ", ".join(f"{reason}: {count}" for reason, count in self.counts.items() if count)
+        return DataError(f"{path}: no row is left of {read}; {reasons}")
 
     def read_splits(self) -> dict[str, list[Example]]:
         """Return the examples of all configured splits as they are used, but not encoded."""
@@ -123,7 +172,19 @@ class TableData(LightningDataModule):
         either: Sequence[str] = (),
         expect: Sequence[Collection[str]] = (),
     ) -> list[Example]:
-        """Read a file by the settings and return what ``make`` makes of its records.
+        """Read a file by the settings and return what ``make`` makes of its records; see ``stream_table``."""
+        return list(self.stream_table(path, columns, make, either=either, expect=expect))
+
+    def stream_table(
+        self,
+        path: Path,
+        columns: Mapping[str, Column],
+        make: Callable[[Record], Sequence[Example]],
+        *,
+        either: Sequence[str] = (),
+        expect: Sequence[Collection[str]] = (),
+    ) -> Iterator[Example]:
+        """Read a file by the settings and yield what ``make`` makes of its records.
 
         Args:
             path: the file; with ``{lang}`` in it, plain text files of equally many lines, one for each of ``columns``.
@@ -133,23 +194,39 @@ class TableData(LightningDataModule):
             expect: groups of columns; the file must have all of one group.
 
         Raises:
-            DataError: if the file cannot be used, or has bad rows that are not to be skipped.
+            DataError: if the file cannot be used; behind the last row, if it has bad rows that are not to be skipped.
         """
         faults = Faults(keep=self.lenient or self.bad_rows == "skip")
         found = self._records(path, columns, faults, either, expect)
-        made: list[tuple[int, list[Example]]] = []
+        if self.lenient:
+            yield from self._leniently(path, columns, make, found, faults)
+            return
         for record in found:
-            try:
-                made.append((record.line, [self._kept(example, record) for example in make(record)]))
-            except DataError as error:
-                message = str(error).removeprefix(f"{record.place}: ")
-                faults.add(Fault(record.path, record.line, message, row=record.values, id=record.id))
+            yield from self._made(record, make, faults)
         faults.settle(SKIP)
-        if faults and self.lenient:
-            made = self._with_failed(made, faults, columns)
-        elif faults:
+        if faults:
             self.skipped[path.name] = list(faults)
             self.counts[f"{path.name}: bad rows, left out"] = len(faults.by_row())
+
+    def _made(self, record: Record, make: Callable[[Record], Sequence[Example]], faults: Faults) -> list[Example]:
+        try:
+            return [self._kept(example, record) for example in make(record)]
+        except DataError as error:
+            message = str(error).removeprefix(f"{record.place}: ")
+            faults.add(Fault(record.path, record.line, message, row=record.values, id=record.id))
+            return []
+
+    def _leniently(
+        self,
+        path: Path,
+        columns: Mapping[str, Column],
+        make: Callable[[Record], Sequence[Example]],
+        found: Iterable[Record],
+        faults: Faults,
+    ) -> list[Example]:
+        """Return all rows, those that cannot be answered among them."""
+        made = [(record.line, self._made(record, make, faults)) for record in found]
+        made = self._with_failed(made, faults, columns) if faults else made
         examples = [example for _, of_row in made for example in of_row]
         self._say_unjudged(path, examples)
         return examples
@@ -210,7 +287,7 @@ class TableData(LightningDataModule):
         faults: Faults,
         either: Sequence[str],
         expect: Sequence[Collection[str]],
-    ) -> list[Record]:
+    ) -> Iterable[Record]:
         reader = Reader(self.layout, self.max_line_bytes, faults, self.id_prefix(path))
         if "{lang}" in str(path):
             if self.keep or self.id_field != "id":
@@ -220,7 +297,7 @@ class TableData(LightningDataModule):
         own = Column(self.id_field, "id", required=False, expected=self.id_field != "id")
         kept = {f"keep {name}": Column(name, "any", required=False, expected=True) for name in self.keep}
         wanted = {**columns, **kept, "id": own}
-        found = read_records(path, wanted, either=either, expect=expect, reader=reader)
+        found = stream_records(path, wanted, either=either, expect=expect, reader=reader)
         self._say_unread(path, reader.seen[path], wanted.values())
         return found
 
@@ -245,6 +322,11 @@ class TableData(LightningDataModule):
         for name in self.keep:
             example.meta[name] = record.values[f"keep {name}"]
         return without_reference(example, "; ".join(record.notes)) if record.notes else example
+
+
+def _owner(data: TableData, name: str) -> type:
+    """Return the class that says what a method does."""
+    return next(kind for kind in type(data).__mro__ if name in vars(kind))
 
 
 def without_reference(example: Example, reason: str) -> Example:

@@ -67,7 +67,7 @@ def test_answers_are_the_same_and_the_table_knows_training_answers(
         options = ["--model=lit_llm.models.CausalLM", f"--model.backbone={root / 'checkpoints/qwen3-tiny'}"]
         options += ["--model.generator=lit_llm.generation.Generator", "--model.generator.max_new_tokens=9"]
         options += ["--data=lit_llm.data.ExtractionData", f"--data.train={rows(tmp_path / 't.jsonl')}", *draft]
-        options += [f"--data.predict={rows(tmp_path / 'p.jsonl', 4)}", "--data.eval_batch_size=2"]
+        options += [f"--data.predict={rows(tmp_path / 'p.jsonl', 4)}", "--data.eval_batch_size=2", "--ckpt_path=none"]
         assert main(["predict", *options, f"--trainer.default_root_dir={folder}", "--trainer.accelerator=cpu"]) == 0
         answers.append([row["raw"] for row in csv.DictReader((folder / "predictions.csv").open())])
         assert len(learned) == (0 if not draft else 9)

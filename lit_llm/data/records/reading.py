@@ -7,7 +7,7 @@ line 1); a Parquet file and a JSON array have rows in their place.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from lit_llm.data.records.delimited import nearest
 from lit_llm.data.records.faults import Broken, Fault, Faults
 from lit_llm.data.records.kinds import raw_rows, rows_of
 from lit_llm.data.records.layout import Layout
-from lit_llm.data.records.lines import MAX_LINE_BYTES, amid, fail, text_lines
+from lit_llm.data.records.lines import MAX_LINE_BYTES, fail
 from lit_llm.data.records.parquet import column_names
 from lit_llm.data.records.values import Column, Kind, ValueFault, converted
 from lit_llm.errors import DataError
@@ -30,9 +30,9 @@ __all__ = [
     "Record",
     "raw_rows",
     "read_files",
-    "read_parallel",
     "read_records",
     "read_rows",
+    "stream_records",
 ]
 
 
@@ -103,7 +103,7 @@ def read_records(
         DataError: if the file or, without a place for faults, one of its records is not as it should be.
     """
     reader = reader or Reader(max_line_bytes=max_line_bytes)
-    return _read([Path(path)], columns, reader, either, expect)
+    return list(_stream([Path(path)], columns, reader, either, expect))
 
 
 def read_files(
@@ -121,7 +121,7 @@ def read_files(
         DataError: as :func:`read_records`, and if two records have one id.
     """
     reader = reader or Reader(max_line_bytes=max_line_bytes)
-    return _read([Path(path) for path in paths], columns, reader, (), ())
+    return list(_stream([Path(path) for path in paths], columns, reader, (), ()))
 
 
 def read_rows(
@@ -140,117 +140,132 @@ def read_rows(
         record = _record(file, file.stem, line, row, {"id": Column("id", "id", required=False)}, faults)
         if record is not None and isinstance(row, dict):
             found.append((record, row))
-    _refuse_empty(file, rows)
-    _unique([record for record, _ in found], "id", faults)
+    _refuse_empty(file, len(rows))
+    known: dict[str, tuple[Path, int]] = {}
+    for record, _ in found:
+        _is_new(record, known, "id", faults)
     faults.rows = len(rows)
     faults.settle()
     return [{"id": record.id} | row | {"id": record.id} for record, row in found]
 
 
-def read_parallel(
-    pattern: str, names: Sequence[str], *, max_line_bytes: int = MAX_LINE_BYTES, reader: Reader | None = None
-) -> list[Record]:
-    """Read plain text files of equally many lines, one for each of ``names`` in the place of ``{lang}``.
+def stream_records(
+    path: str | Path,
+    columns: Mapping[str, Column],
+    *,
+    either: Sequence[str] = (),
+    expect: Sequence[Collection[str]] = (),
+    reader: Reader | None = None,
+) -> Iterator[Record]:
+    """Return the records of a file as :func:`read_records` does, one by one, so that a large file fills no memory.
 
-    Returns:
-        A record for each line, with a value for each name; None where the line is blank.
+    Its columns are looked at before this returns, its rows as they are asked for; without a place for faults, these
+    end in an error behind the last row.
 
     Raises:
-        DataError: if a file cannot be read, or the files differ in their number of lines.
+        DataError: as :func:`read_records`.
     """
-    reader = reader or Reader(max_line_bytes=max_line_bytes)
-    faults = Faults() if reader.faults is None else reader.faults
-    paths = {name: Path(pattern.replace("{lang}", name)) for name in names}
-    texts = {name: _text_rows(path, reader) for name, path in paths.items()}
-    counts = {paths[name]: len(lines) for name, lines in texts.items()}
-    if len(set(counts.values())) > 1:
-        listed = ", ".join(f"{path} has {count} lines" for path, count in counts.items())
-        raise DataError(f"{pattern}: {listed}: parallel files have one line for each pair")
-    first = paths[names[0]]
-    records = []
-    for line, row in enumerate(zip(*texts.values(), strict=True), start=1):
-        own = f"{reader.prefix or first.stem}-{line}"
-        values = dict(zip(names, row, strict=True))
-        broken = {name: text for name, text in values.items() if isinstance(text, Broken)}
-        for name, text in broken.items():
-            faults.add(Fault(paths[name], line, text.message, row=text.raw, id=own))
-        if not broken:
-            found = {name: text if str(text).strip() else None for name, text in values.items()}
-            records.append(Record(first, line, own, found))
-    faults.rows += len(next(iter(texts.values())))
-    if reader.faults is None:
-        faults.settle()
-    return records
+    reader = reader or Reader()
+    return _stream([Path(path)], columns, reader, either, expect)
 
 
-def _text_rows(path: Path, reader: Reader) -> list[str | Broken]:
-    lines = text_lines(path, reader.max_line_bytes, reader.layout)
-    return [text if isinstance(text, Broken) else amid(text, path) or text.rstrip("\r\n") for _, text in lines]
-
-
-def _read(
+def _stream(
     files: Sequence[Path],
     columns: Mapping[str, Column],
     reader: Reader,
     either: Sequence[str],
     expect: Sequence[Collection[str]],
-) -> list[Record]:
+) -> Iterator[Record]:
+    """Look at the columns of all files, and return what yields their records."""
+    counts = {}
+    for file in dict.fromkeys(files):
+        seen = _Seen.of(file, columns, reader)
+        reader.seen[file], counts[file] = seen.present, seen.rows
+        _refuse_empty(file, seen.rows)
+        _refuse_absent(file, seen, columns, expect or [[name] for name in either])
+    return _records(files, columns, reader, either, counts)
+
+
+def _records(
+    files: Sequence[Path],
+    columns: Mapping[str, Column],
+    reader: Reader,
+    either: Sequence[str],
+    counts: Mapping[Path, int],
+) -> Iterator[Record]:
     stems = [file.stem for file in files]
     faults = Faults() if reader.faults is None else reader.faults
-    records: list[Record] = []
+    name = columns["id"].name if "id" in columns else "id"
+    known: dict[str, tuple[Path, int]] = {}
     for file in files:
         prefix = reader.prefix or (file.stem if stems.count(file.stem) == 1 else f"{file.parent.name}/{file.stem}")
-        rows = _rows(file, columns, reader)
-        _refuse_empty(file, rows)
-        reader.seen[file] = _present(file, rows)
-        _refuse_absent(file, rows, columns, expect or [[name] for name in either], reader.seen[file])
-        found = [_record(file, prefix, line, row, columns, faults) for line, row in rows]
-        records += [record for record in found if record is not None and _has_one(record, either, columns, faults)]
-        faults.rows += len(rows)
-    records = _unique(records, columns["id"].name if "id" in columns else "id", faults)
+        for line, row in _rows(file, columns, reader):
+            record = _record(file, prefix, line, row, columns, faults)
+            if record is None or not _has_one(record, either, columns, faults):
+                continue
+            if _is_new(record, known, name, faults):
+                yield record
+        faults.rows += counts[file]
     if reader.faults is None:
         faults.settle()
-    return records
 
 
-def _rows(path: Path, columns: Mapping[str, Column], reader: Reader) -> list[tuple[int, dict[str, Any] | Broken]]:
+@dataclass(frozen=True)
+class _Seen:
+    """What a first look at a file tells of its columns.
+
+    Attributes:
+        rows: how many there are, broken ones among them.
+        whole: how many are not broken.
+        first: the line of the first of these.
+        present: the columns that there are.
+    """
+
+    rows: int
+    whole: int
+    first: int
+    present: list[str]
+
+    @classmethod
+    def of(cls, path: Path, columns: Mapping[str, Column], reader: Reader) -> _Seen:
+        """Look at all rows of a file."""
+        rows = whole = first = 0
+        present: dict[str, None] = {}
+        for line, row in _rows(path, columns, reader):
+            rows += 1
+            if isinstance(row, dict):
+                whole += 1
+                first = first or line
+                present.update(dict.fromkeys(row))
+        named = column_names(path) if path.suffix.lower() == ".parquet" else list(present)
+        return cls(rows, whole, first, named)
+
+
+def _rows(path: Path, columns: Mapping[str, Column], reader: Reader) -> Iterator[tuple[int, dict[str, Any] | Broken]]:
     read = rows_of(path, delimited=reader.layout.delimiter is not None)
     try:
-        return list(read(path, columns.values(), reader.max_line_bytes, reader.layout))
+        yield from read(path, columns.values(), reader.max_line_bytes, reader.layout)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
-def _refuse_empty(path: Path, rows: Sequence[Any]) -> None:
+def _refuse_empty(path: Path, rows: int) -> None:
     if not rows:
         raise DataError(f"{path}: holds no records; is it the right file, and was it written to the end?")
 
 
-def _refuse_absent(
-    path: Path,
-    rows: Sequence[tuple[int, dict[str, Any] | Broken]],
-    columns: Mapping[str, Column],
-    groups: Sequence[Collection[str]],
-    present: Collection[str],
-) -> None:
+def _refuse_absent(path: Path, seen: _Seen, columns: Mapping[str, Column], groups: Sequence[Collection[str]]) -> None:
     """Refuse a file that lacks a column as a whole, which is no fault of its rows."""
-    whole = [line for line, row in rows if isinstance(row, dict)]
-    if not whole:
+    if not seen.whole:
         return
     needed = [column for column in columns.values() if column.required or column.expected]
-    missing = [column.name for column in needed if column.name not in present]
-    lacks = [[columns[key].name for key in group if columns[key].name not in present] for group in groups]
+    missing = [column.name for column in needed if column.name not in seen.present]
+    lacks = [[columns[key].name for key in group if columns[key].name not in seen.present] for group in groups]
     if lacks and all(lacks):
         missing += sorted(lacks, key=lambda lack: len(lack))[0]
     if missing:
-        every = " from every row" if len(whole) > 1 else ""
-        fail(path, whole[0], missing[0], f"is missing{every}; {nearest(missing[0], present)}")
-
-
-def _present(path: Path, rows: Sequence[tuple[int, dict[str, Any] | Broken]]) -> list[str]:
-    if path.suffix.lower() == ".parquet":
-        return column_names(path)
-    return list(dict.fromkeys(key for _, row in rows if isinstance(row, dict) for key in row))
+        every = " from every row" if seen.whole > 1 else ""
+        fail(path, seen.first, missing[0], f"is missing{every}; {nearest(missing[0], seen.present)}")
 
 
 def _has_one(record: Record, either: Sequence[str], columns: Mapping[str, Column], faults: Faults) -> bool:
@@ -262,21 +277,22 @@ def _has_one(record: Record, either: Sequence[str], columns: Mapping[str, Column
     return False
 
 
-def _unique(records: Sequence[Record], name: str, faults: Faults) -> list[Record]:
-    """Return the records whose ids did not occur before.
+def _is_new(record: Record, known: dict[str, tuple[Path, int]], name: str, faults: Faults) -> bool:
+    """Whether a record's id did not occur before.
 
     Args:
-        records: of one or of several files.
+        record: the record.
+        known: places of the ids so far; gets this one's.
         name: what the files call the id.
         faults: notes both places of an id that occurs twice.
     """
-    seen: dict[str, Record] = {}
-    for record in records:
-        first = seen.setdefault(record.id, record)
-        if first is not record:
-            message = f"{excerpt(record.id)} is already the id of {first.place}; give each record its own"
-            faults.add(Fault(record.path, record.line, message, name, record.values, record.id))
-    return list(seen.values())
+    if record.id in known:
+        place = ":".join(map(str, known[record.id]))
+        message = f"{excerpt(record.id)} is already the id of {place}; give each record its own"
+        faults.add(Fault(record.path, record.line, message, name, record.values, record.id))
+        return False
+    known[record.id] = record.path, record.line
+    return True
 
 
 def _record(

@@ -8,7 +8,7 @@ import os
 import shutil
 from collections import Counter
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -99,25 +99,37 @@ def _opened(data: RowSource, name: str, path: Path, folder: Path) -> StoredSplit
 
 def _written(data: RowSource, name: str, path: Path, folder: Path) -> dict[str, Any]:
     """Write the rows of a file and return what is known of them; the data's own counts are left as they were."""
-    counts, skipped = data.counts, data.skipped
-    data.counts, data.skipped = Counter(counts), {}
-    try:
-        examples = data.chosen(name, path)
-        rank_zero_info(f"{path}: {len(examples):,} rows are encoded, once for all runs")
-        with _unfinished(folder) as new:
-            facts = write_rows(new, data.encoded(name, examples), data.prefix.rstrip("."))
-            facts["counts"] = {
-                key: n - counts[key] for key, n in data.counts.items() if key not in counts or n != counts[key]
-            }
-            faults = data.skipped.items()
-            facts["skipped"] = {file: [asdict(fault) for fault in found] for file, found in faults}
-            write_atomically(new / ABOUT, dumps(facts, default=str).encode())
-            swap_into_place(new, folder)
-    finally:
-        data.counts, data.skipped = counts, skipped
-    del examples
+    # All that is wrong with a file is told before any row is encoded, which takes much longer than to read it.
+    with _apart(data) as found:
+        count = sum(1 for _ in data.chosen_one_by_one(name, path))
+    facts = {"counts": dict(found.counts), "skipped": found.skipped}
+    rank_zero_info(f"{path}: {count:,} rows are encoded, once for all runs")
+    with _apart(data), _unfinished(folder) as new:
+        facts |= write_rows(new, data.encoded(name, data.chosen_one_by_one(name, path)), data.prefix.rstrip("."))
+        write_atomically(new / ABOUT, dumps(facts, default=str).encode())
+        swap_into_place(new, folder)
     _give_back_memory()
     return facts
+
+
+@dataclass
+class _Noted:
+    """What reading a file has noted."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    skipped: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+
+@contextmanager
+def _apart(data: RowSource) -> Iterator[_Noted]:
+    """Give what is noted of a file meanwhile; the data's own notes are afterwards what they were."""
+    noted, counts, skipped = _Noted(), data.counts, data.skipped
+    data.counts, data.skipped = noted.counts, {}
+    try:
+        yield noted
+        noted.skipped = {file: [asdict(fault) for fault in faults] for file, faults in data.skipped.items()}
+    finally:
+        data.counts, data.skipped = counts, skipped
 
 
 def _give_back_memory() -> None:

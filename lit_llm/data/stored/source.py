@@ -29,8 +29,8 @@ class RowSource(Protocol):
         """How rows are written."""
         ...
 
-    def chosen(self, name: str, path: Path) -> list[Example]:
-        """Return the records of a file that a split uses."""
+    def chosen_one_by_one(self, name: str, path: Path) -> Iterator[Example]:
+        """Yield the records of a file that a split uses."""
         ...
 
     def encoded(self, name: str, examples: Iterable[Example]) -> Iterator[Row | None]:

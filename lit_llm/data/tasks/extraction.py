@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -66,7 +66,11 @@ class ExtractionData(LMData):
         super().setup(stage)
 
     def read(self, path: Path) -> list[Example]:
-        """Return the records of a file.
+        """Return the records of a file; see ``stream``."""
+        return list(self.stream(path))
+
+    def stream(self, path: Path) -> Iterator[Example]:
+        """Yield the records of a file.
 
         Raises:
             DataError: if one has no text, no JSON value where it is needed, one that its schema refuses, or one to
@@ -80,7 +84,7 @@ class ExtractionData(LMData):
         }
         if self.schema_field:
             columns["schema"] = Column(self.schema_field, kind="json", required=False, expected=not to_answer)
-        return self.read_table(path, columns, lambda record: [self._writable(self._example(record), learned)])
+        yield from self.stream_table(path, columns, lambda record: [self._writable(self._example(record), learned)])
 
     def question(self, text: str, **facts: Any) -> Example:
         """Return a text to answer.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -98,7 +98,11 @@ class TranslationData(LMData):
         self.max_line_bytes = max_line_bytes
 
     def read(self, path: Path) -> list[Example]:
-        """Return an example for every direction of every pair.
+        """Return an example for every direction of every pair; see ``stream``."""
+        return list(self.stream(path))
+
+    def stream(self, path: Path) -> Iterator[Example]:
+        """Yield an example for every direction of every pair.
 
         Raises:
             DataError: if a pair has neither side, or a text is not of its kind.
@@ -106,13 +110,17 @@ class TranslationData(LMData):
         columns = {name: Column(name, required=False, lenient=self.lenient) for name in self.languages}
         if "{lang}" in str(path):
             self._refuse_facts(path)
-            return self.read_table(path, columns, self._examples)
+            yield from self.stream_table(path, columns, self._examples)
+            return
         columns |= {key: Column(name, "id", required=False, expected=name != key) for key, name in self.facts.items()}
-        examples = self.read_table(
-            path, columns, self._examples, either=list(self.languages), expect=self._expected(path)
-        )
-        self._check_facts(path, examples)
-        return examples
+        unseen = {key for key, name in self.facts.items() if name != key}
+        sides = list(self.languages)
+        for example in self.stream_table(path, columns, self._examples, either=sides, expect=self._expected(path)):
+            unseen -= example.meta.keys()
+            yield example
+        for key in unseen:
+            name = self.facts[key]
+            raise DataError(f"{path}: no row has a value in {name!r}, which data.init_args.{key}_field names")
 
     def select(self, name: str, examples: list[Example]) -> list[Example]:
         """Clean training pairs; elsewhere leave out rows whose source is missing, and those without a reference.
@@ -120,7 +128,7 @@ class TranslationData(LMData):
         Everything that is left out is counted under the split's name.
         """
         if name == "train":
-            return self._select_clean(examples)
+            return list(self._clean(examples))
         answered = name != "predict"
         if not answered:
             examples = self._with_missing(examples)
@@ -129,6 +137,10 @@ class TranslationData(LMData):
         if len(kept) < len(examples):
             rank_zero_info(f"{name}: {len(examples) - len(kept)} of {len(examples)} rows have no text or no reference")
         return kept
+
+    def selected(self, name: str, examples: Iterable[Example]) -> Iterator[Example]:
+        """Yield what ``select`` returns: training pairs one by one."""
+        return self._clean(examples) if name == "train" else iter(self.select(name, list(examples)))
 
     def read_splits(self) -> dict[str, list[Example]]:
         """Return the examples of all splits, their targets in the spelling of the files."""
@@ -213,22 +225,24 @@ class TranslationData(LMData):
             found.append(Example(row_id, text or "", answer, answer, record.place, meta, context))
         return found
 
-    def _select_clean(self, examples: list[Example]) -> list[Example]:
-        """Return the examples of pairs that are worth learning from, cleaned; each pair is counted once."""
+    def _clean(self, examples: Iterable[Example]) -> Iterator[Example]:
+        """Yield the examples of pairs that are worth learning from, cleaned; each pair is counted once."""
         before = Counter(self.cleaner.counts)
-        mended: dict[tuple[str, frozenset[str]], dict[str, str] | None] = {}
-        kept = []
+        pair: str | None = None
+        mended: dict[frozenset[str], dict[str, str] | None] = {}
         for example in examples:
+            # The directions of a pair follow one another.
+            if example.meta["pair"] != pair:
+                pair, mended = example.meta["pair"], {}
             source, target = self.sides_of[example.meta["direction"]]
-            pair = example.meta["pair"], frozenset((source, target))
-            if pair not in mended:
+            sides = frozenset((source, target))
+            if sides not in mended:
                 both = {source: self.cleaner.mend(example.text), target: self.cleaner.mend(example.answer or "")}
-                mended[pair] = None if self.cleaner.fault(*both.values()) else both
-            if sides := mended[pair]:
-                kept.append(self._written(example, sides[source], sides[target]))
+                mended[sides] = None if self.cleaner.fault(*both.values()) else both
+            if written := mended[sides]:
+                yield self._written(example, written[source], written[target])
         changes = self.cleaner.counts - before
         self.counts.update({f"train cleaned, {step}": count for step, count in changes.items()})
-        return kept
 
     def _with_missing(self, examples: list[Example]) -> list[Example]:
         """Return the rows to answer; one without a text in a direction that others have a text in cannot be."""
@@ -262,12 +276,6 @@ class TranslationData(LMData):
                 f"{self.facts[named[0]]!r}: write its pairs as a table, with a column for each of "
                 f"{', '.join([*self.languages, self.facts[named[0]]])}, or leave the setting out"
             )
-
-    def _check_facts(self, path: Path, examples: Sequence[Example]) -> None:
-        """Refuse a column that the configuration names and no row has: its facts would be missing in silence."""
-        for key, name in self.facts.items():
-            if name != key and not any(key in example.meta for example in examples):
-                raise DataError(f"{path}: no row has a value in {name!r}, which data.init_args.{key}_field names")
 
     def _check(self, name: str, directions: Iterable[str]) -> None:
         if unknown := [direction for direction in directions if direction not in self.sides_of]:

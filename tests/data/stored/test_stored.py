@@ -9,6 +9,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from lit_llm.data.base import LMData
 from lit_llm.data.stored import cache, reading, writing
 from lit_llm.data.stored.keys import row_key
 from lit_llm.data.stored.reading import StoredSplit
+from lit_llm.data.tokens.dataset import Example
 from lit_llm.errors import ConfigError, DataError
 from lit_llm.strict_json import dumps
 from tests.short_runs import fit, logged
@@ -178,6 +180,28 @@ def test_what_decides_rows_decides_their_key(
     data.__dict__.pop("format", None)
     assert (row_key(data, "train", path) == before) is same
     assert row_key(data, "valid", path) != before
+
+
+class Upper(ExtractionData):
+    """A data module of a user, who changes what is read and knows nothing of ways to read one by one."""
+
+    def read(self, path: Path) -> list[Example]:
+        return [replace(example, text=example.text.upper()) for example in super().read(path)]
+
+
+class Some(TranslationData):
+    """One who leaves rows out."""
+
+    def select(self, name: str, examples: list[Example]) -> list[Example]:
+        return super().select(name, examples)[::2]
+
+
+@pytest.mark.parametrize(("kind", "write"), [(Upper, orders), (Some, pairs)])
+def test_what_a_user_changes_is_kept(kind: Any, write: Callable[[Path], str], tmp_path: Path, root: Path) -> None:
+    train = write(tmp_path / "t.jsonl")
+    plain, kept = (set_up(kind(train=train, cache=kept), root).splits["train"] for kept in (False, True))
+    assert isinstance(kept, StoredSplit)
+    assert list(kept.rows) == list(plain.rows)
 
 
 class Own(ExtractionData):
