@@ -70,5 +70,5 @@ def test_answers_are_the_same_and_the_table_knows_training_answers(
         options += [f"--data.predict={rows(tmp_path / 'p.jsonl', 4)}", "--data.eval_batch_size=2", "--ckpt_path=none"]
         assert main(["predict", *options, f"--trainer.default_root_dir={folder}", "--trainer.accelerator=cpu"]) == 0
         answers.append([row["raw"] for row in csv.DictReader((folder / "predictions.csv").open())])
-        assert len(learned) == (0 if not draft else 9)
+        assert learned[:9] == ([6] * 9 if draft else [])
     assert answers[0] == answers[1]
