@@ -203,7 +203,8 @@ def _records(
             record = _record(file, prefix, line, row, columns, faults)
             if record is None or not _has_one(record, either, columns, faults):
                 continue
-            if _is_new(record, known, name, faults):
+            # Lines of one file that give no ids have unlike ones, which need not be remembered.
+            if (len(files) == 1 and name not in reader.seen[file]) or _is_new(record, known, name, faults):
                 yield record
         faults.rows += counts[file]
     if reader.faults is None:

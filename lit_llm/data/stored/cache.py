@@ -6,6 +6,7 @@ import ctypes
 import gc
 import os
 import shutil
+import time
 from collections import Counter
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
@@ -31,6 +32,10 @@ FOLDER = "LIT_LLM_CACHE"
 
 LARGE = 2_000_000
 """Bytes of a file from which on its rows are kept without being asked to."""
+
+
+UNUSED = 30 * 24 * 3600
+"""Seconds after which rows that no run has opened are removed, whenever others are written."""
 
 
 def cache_folder() -> Path:
@@ -90,6 +95,8 @@ def _opened(data: RowSource, name: str, path: Path, folder: Path) -> StoredSplit
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.with_suffix(".lock")):
             facts = read_facts(folder) or _written(data, name, path, folder)
+    with suppress(OSError):
+        os.utime(folder / ABOUT)
     data.counts.update(facts["counts"])
     for file, faults in facts["skipped"].items():
         data.skipped[file] = [Fault(**fault | {"path": Path(fault["path"])}) for fault in faults]
@@ -108,6 +115,7 @@ def _written(data: RowSource, name: str, path: Path, folder: Path) -> dict[str, 
         facts |= write_rows(new, data.encoded(name, data.chosen_one_by_one(name, path)), data.prefix.rstrip("."))
         write_atomically(new / ABOUT, dumps(facts, default=str).encode())
         swap_into_place(new, folder)
+    _forget_unused(folder.parent)
     _give_back_memory()
     return facts
 
@@ -130,6 +138,15 @@ def _apart(data: RowSource) -> Iterator[_Noted]:
         noted.skipped = {file: [asdict(fault) for fault in faults] for file, faults in data.skipped.items()}
     finally:
         data.counts, data.skipped = counts, skipped
+
+
+def _forget_unused(folder: Path) -> None:
+    """Remove rows that no run has opened for a long time."""
+    for about in folder.glob(f"*/{ABOUT}"):
+        with suppress(OSError):
+            if time.time() - about.stat().st_mtime > UNUSED:
+                shutil.rmtree(about.parent)
+                about.parent.with_suffix(".lock").unlink(missing_ok=True)
 
 
 def _give_back_memory() -> None:

@@ -7,7 +7,7 @@ import hashlib
 import inspect
 import re
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -82,10 +82,18 @@ def _described(value: Any, depth: int = 0) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {each.name: getattr(value, each.name) for each in dataclasses.fields(value)}
         return _code_of(type(value)), _described(fields, depth + 1)
-    own = getattr(value, "__dict__", None)
-    if own is None or callable(value):
+    if callable(value) or not hasattr(value, "__dict__"):
         raise Unknown(repr(type(value)))
-    return _code_of(type(value)), _described({k: v for k, v in own.items() if k != "counts"}, depth + 1)
+    # As it would travel to another process, without what is only found out on the way.
+    state = value.__getstate__() or {}
+    if not isinstance(state, dict):
+        raise Unknown(repr(type(value)))
+    own = {name: item for name, item in state.items() if name != "counts" and not _is_cached(value, name)}
+    return _code_of(type(value)), _described(own, depth + 1)
+
+
+def _is_cached(value: Any, name: str) -> bool:
+    return isinstance(inspect.getattr_static(type(value), name, None), cached_property)
 
 
 def _code_of(kind: type) -> str:

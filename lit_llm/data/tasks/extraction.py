@@ -118,7 +118,7 @@ class ExtractionData(LMData):
 
     def row_facts(self) -> dict[str, Any]:
         """Return what decides the rows of a file: also the grammars that have to be able to write them."""
-        return {key: vars(constraint) for key, constraint in self._constraints.items()}
+        return dict(self._constraints)
 
     def _example(self, record: Record) -> Example:
         value, schema = record.values["json"], self._schema(record)

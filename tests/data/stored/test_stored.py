@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,11 +19,13 @@ from transformers import AutoTokenizer
 
 from lit_llm.data import ExtractionData, MixedData, TranslationData
 from lit_llm.data.base import LMData
+from lit_llm.data.hygiene.orthography import NahuatlOrthography
 from lit_llm.data.stored import cache, reading, writing
 from lit_llm.data.stored.keys import row_key
 from lit_llm.data.stored.reading import StoredSplit
 from lit_llm.data.tokens.dataset import Example
 from lit_llm.errors import ConfigError, DataError
+from lit_llm.generation import JsonSchemaConstraint
 from lit_llm.strict_json import dumps
 from tests.short_runs import fit, logged
 
@@ -182,6 +185,34 @@ def test_what_decides_rows_decides_their_key(
     assert row_key(data, "valid", path) != before
 
 
+def test_a_grammar_decides_rows_and_not_what_it_has_worked_out(tmp_path: Path, root: Path) -> None:
+    pytest.importorskip("llguidance")
+    data: Any = set_up(with_schema(tmp_path), root)
+    path = Path(data.files["train"])
+    keys = [row_key(data, "train", path)]
+    constraint = JsonSchemaConstraint()
+    # The trainer's model has it; any object with the same attribute will do.
+    data.trainer = SimpleNamespace(lightning_module=SimpleNamespace(constraints={"generator": constraint}))
+    keys.append(row_key(data, "train", path))
+    constraint.fault('{"n":1}', {"schema": SCHEMA})
+    constraint.start(data.format.tokenizer, [{"schema": SCHEMA}], [0], 1024)
+    keys.append(row_key(data, "train", path))
+    assert None not in keys
+    assert keys[0] != keys[1]
+    assert keys[1] == keys[2]
+
+
+def test_a_speller_that_has_worked_decides_no_other_rows(tmp_path: Path, root: Path) -> None:
+    pytest.importorskip("elotl")
+    data: Any = TranslationData(train=pairs(tmp_path / "p.jsonl"), orthography=NahuatlOrthography())
+    data.tokenizer = AutoTokenizer.from_pretrained(root / "checkpoints" / "qwen3-tiny")
+    path = Path(data.files["train"])
+    before = row_key(data, "train", path)
+    data.orthography.write("in calli")
+    assert before is not None
+    assert row_key(data, "train", path) == before
+
+
 class Upper(ExtractionData):
     """A data module of a user, who changes what is read and knows nothing of ways to read one by one."""
 
@@ -234,6 +265,20 @@ def test_damaged_rows_are_made_anew(file: str, harm: str, tmp_path: Path, root: 
             (path / file).write_bytes((path / file).read_bytes()[:-9])
     assert list(set_up(with_schema(tmp_path, cache=True), root).splits["train"].rows) == rows
     assert sorted(path for path in folder.iterdir() if path.is_dir()) == sorted(harmed)
+
+
+def test_rows_that_no_run_opens_are_removed_in_the_end(tmp_path: Path, root: Path, folder: Path) -> None:
+    for length, days in ((999, 31), (998, 29), (997, 31)):
+        set_up(ExtractionData(train=orders(tmp_path / "t.jsonl"), cache=True, max_length=length), root)
+        newest = max(folder.glob("*/about.json"), key=lambda path: path.stat().st_mtime)
+        past = newest.stat().st_mtime - days * 24 * 3600
+        os.utime(newest, (past, past))
+    # To open rows is to use them.
+    set_up(ExtractionData(train=orders(tmp_path / "t.jsonl"), cache=True, max_length=997), root)
+    assert len(list(folder.glob("*/about.json"))) == 2
+    set_up(ExtractionData(train=orders(tmp_path / "t.jsonl"), cache=True, max_length=996), root)
+    assert len(list(folder.glob("*/about.json"))) == 3
+    assert len(list(folder.glob("*.lock"))) == 3
 
 
 def test_bad_rows_are_told_and_nothing_is_kept(tmp_path: Path, root: Path, folder: Path) -> None:
