@@ -9,19 +9,17 @@ row: exit status 1 if any text differs from the one without guesses.
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import sys
 import time
 from typing import Any
 
 import torch
-from inference import Loaded, load, row_schema
+from inference import Loaded, begin, options, row_schema
 
 from lit_llm.batch import Prompt, as_text
 from lit_llm.data.records.reading import Column, read_records
 from lit_llm.generation import Draft, Generation, Generator, JsonSchemaConstraint, Lookup, generate_rows
-from lit_llm.quiet import quiet
 
 ANSWERS = {"json": Column("json", kind="json")}
 
@@ -113,34 +111,14 @@ def exact(loaded: Loaded, sizes: list[int], tokens: int) -> bool:
     return same
 
 
-def parse() -> argparse.Namespace:
-    """Return the arguments."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--run", help="run folder; its best weights answer its test files")
-    source.add_argument("--backbone", help="model folder or hub id, together with --data")
-    parser.add_argument("--data", help="JSONL file with text and json")
-    parser.add_argument("--schema", help="JSON schema file of --data")
-    parser.add_argument("--learn", help="JSONL file of training rows, whose answers guesses are learned from first")
-    parser.add_argument("--rows", type=int, default=800, help="most rows (default 800)")
-    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1, 8, 64], help="default 1 8 64")
-    parser.add_argument("--tokens", type=int, default=8, help="guessed at a time, at most (default 8)")
-    parser.add_argument("--rounds", type=int, default=3, help="times that both sides run (default 3)")
-    parser.add_argument("--threads", type=int, default=1, help="threads of torch (default 1)")
-    parser.add_argument("--cpu", action="store_true", help="stay on the CPU where there is a GPU")
-    parser.add_argument("--exact", action="store_true", help="answer in the other ways too")
-    arguments = parser.parse_args()
-    if arguments.backbone and not arguments.data:
-        parser.error("--backbone needs --data")
-    return arguments
-
-
 def main() -> int:
     """Measure and print."""
-    arguments = parse()
-    quiet()
-    torch.set_num_threads(arguments.threads)
-    loaded = load(arguments)
+    parser = options(__doc__, rows=800, rounds=3, threads=1)
+    parser.add_argument("--learn", help="JSONL file of training rows, whose answers guesses are learned from first")
+    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1, 8, 64], help="default 1 8 64")
+    parser.add_argument("--tokens", type=int, default=8, help="guessed at a time, at most (default 8)")
+    parser.add_argument("--exact", action="store_true", help="answer in the other ways too")
+    arguments, loaded = begin(parser)
     steps = Steps(loaded.model)
     device = loaded.model.device.type
     print(f"{loaded.model.dtype}, {device}, {torch.get_num_threads()} threads, {len(loaded.rows)} rows")

@@ -271,32 +271,44 @@ def field_f1(texts: list[str], rows: list[Row]) -> float:
     return metric.compute()["field_f1"]
 
 
-def parse() -> argparse.Namespace:
-    """Return the arguments."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def options(doc: str | None, rows: int, rounds: int, threads: int) -> argparse.ArgumentParser:
+    """Return a parser with what every benchmark of answers asks for: a run or a base, its rows, and how often.
+
+    Args:
+        doc: what the script does.
+        rows: the most, by default.
+        rounds: by default.
+        threads: of torch, by default.
+    """
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--run", help="run folder; its best weights answer its test files")
     source.add_argument("--backbone", help="model folder or hub id, together with --data")
     parser.add_argument("--data", help="JSONL file with text and json")
     parser.add_argument("--schema", help="JSON schema file of --data")
-    parser.add_argument("--rows", type=int, default=200, help="most rows (default 200)")
-    parser.add_argument("--batch-size", type=int, default=64, help="rows decoded together (default 64)")
-    parser.add_argument("--max-new-tokens", type=int, default=256, help="longest answer (default 256)")
-    parser.add_argument("--rounds", type=int, default=2, help="times that every variant runs (default 2)")
-    parser.add_argument("--threads", type=int, default=2, help="threads of torch (default 2)")
+    parser.add_argument("--rows", type=int, default=rows, help=f"most rows (default {rows})")
+    parser.add_argument("--rounds", type=int, default=rounds, help=f"times that all sides run (default {rounds})")
+    parser.add_argument("--threads", type=int, default=threads, help=f"threads of torch (default {threads})")
     parser.add_argument("--cpu", action="store_true", help="stay on the CPU where there is a GPU")
+    return parser
+
+
+def begin(parser: argparse.ArgumentParser) -> tuple[argparse.Namespace, Loaded]:
+    """Read the options, and open what they name."""
     arguments = parser.parse_args()
     if arguments.backbone and not arguments.data:
         parser.error("--backbone needs --data")
-    return arguments
+    quiet()
+    torch.set_num_threads(arguments.threads)
+    return arguments, load(arguments)
 
 
 def main() -> int:
     """Measure and print."""
-    arguments = parse()
-    quiet()
-    torch.set_num_threads(arguments.threads)
-    loaded = load(arguments)
+    parser = options(__doc__, rows=200, rounds=2, threads=2)
+    parser.add_argument("--batch-size", type=int, default=64, help="rows decoded together (default 64)")
+    parser.add_argument("--max-new-tokens", type=int, default=256, help="longest answer (default 256)")
+    arguments, loaded = begin(parser)
     steps, size, device = arguments.max_new_tokens, arguments.batch_size, loaded.model.device
     count = sum(weight.numel() for weight in loaded.model.parameters())
     print(

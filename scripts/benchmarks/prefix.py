@@ -8,16 +8,14 @@ reading the prompts takes (one token is written) and what whole answers take. Ex
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import sys
 import time
 
 import torch
-from inference import Loaded, load
+from inference import Loaded, begin, options
 
 from lit_llm.generation import Generation, Generator, generate_rows
-from lit_llm.quiet import quiet
 
 
 def prompts(loaded: Loaded, shared: int) -> list[list[int]]:
@@ -49,30 +47,13 @@ def compared(loaded: Loaded, shared: int, size: int, rounds: int, most: int) -> 
     return equal == len(rows)
 
 
-def parse() -> argparse.Namespace:
-    """Return the arguments."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--run", help="run folder; its best weights answer its test files")
-    source.add_argument("--backbone", help="model folder or hub id, together with --data")
-    parser.add_argument("--data", help="JSONL file with text and json")
-    parser.add_argument("--schema", help="JSON schema file of --data")
-    parser.add_argument("--rows", type=int, default=128, help="most rows (default 128)")
+def main() -> int:
+    """Measure and print."""
+    parser = options(__doc__, rows=128, rounds=3, threads=1)
     parser.add_argument("--batch-size", type=int, default=32, help="rows decoded together (default 32)")
     parser.add_argument("--shared", type=int, nargs="+", default=[0, 100, 300], help="default 0 100 300")
     parser.add_argument("--max-new-tokens", type=int, default=128, help="longest answer (default 128)")
-    parser.add_argument("--rounds", type=int, default=3, help="times that both sides run (default 3)")
-    parser.add_argument("--threads", type=int, default=1, help="threads of torch (default 1)")
-    parser.add_argument("--cpu", action="store_true", help="stay on the CPU where there is a GPU")
-    return parser.parse_args()
-
-
-def main() -> int:
-    """Measure and print."""
-    arguments = parse()
-    quiet()
-    torch.set_num_threads(arguments.threads)
-    loaded = load(arguments)
+    arguments, loaded = begin(parser)
     print(f"{loaded.model.dtype}, {loaded.model.device.type}, {torch.get_num_threads()} threads")
     print(f"{'shared':>7}{'batch':>7}{'tokens':>8}{'each s':>12}{'once s':>12}{'ratio':>8}{'same texts':>14}")
     same = True
