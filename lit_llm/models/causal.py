@@ -216,7 +216,7 @@ class CausalLM(LitLM):
 
     def _teach(self, generator: Generator) -> None:
         """Let guesses begin with what training answers look like, once."""
-        known = getattr(getattr(self.trainer, "datamodule", None), "training_answers", None)
+        known = getattr(getattr(self._trainer, "datamodule", None), "training_answers", None)
         if generator.draft and generator.draft.learns and known and id(generator) not in self._taught:
             self._taught.add(id(generator))
             for answer in known(TAUGHT):
