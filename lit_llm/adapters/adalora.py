@@ -41,6 +41,8 @@ class AdaLoRA(PeftAdapter):
         bias: which bias terms learn: ``none``, ``all`` of the model, or those of the ``adapted`` layers.
     """
 
+    changes_products = True
+
     def __init__(
         self,
         r: int = 8,

@@ -34,6 +34,9 @@ class Adapter(ABC):
     folder: ClassVar[str]
     """The run folder's part that ``save`` writes: ``adapter`` (PEFT's format) or ``model`` (a whole model)."""
 
+    changes_products: ClassVar[bool] = False
+    """Whether its layers change the result of a frozen product in place, so that nobody else may keep it."""
+
     @property
     def kind(self) -> str:
         """Its name, and the way in which it starts where that is not its usual one, such as ``LoRA pissa``."""

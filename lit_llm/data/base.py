@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -19,8 +20,8 @@ from lit_llm.data.batches.resuming import Progress, check_same_rows
 from lit_llm.data.hygiene.auditing import AuditReport, repeated_texts, row_counts, shown_rows
 from lit_llm.data.loaders import Loaders
 from lit_llm.data.settings import at_least, positive, stage_name
-from lit_llm.data.stored.cache import stored_split
-from lit_llm.data.table import TableData
+from lit_llm.data.stored.cache import is_large, kept_split, stored_split
+from lit_llm.data.table import TableData, owner
 from lit_llm.data.tokens.dataset import Example, Row, Split, encoded_rows
 from lit_llm.data.tokens.encoding import Encoder
 from lit_llm.data.tokens.prompting import ChatFormat, Encoded, Learn, Overflow
@@ -31,7 +32,7 @@ from lit_llm.seeding import global_seed
 from lit_llm.wording import first_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from transformers import PreTrainedTokenizerBase
 
@@ -114,6 +115,8 @@ class LMData(Asking, Loaders, TableData):
         self.packing = packing
         if packing and not self.reads_texts:
             raise ConfigError("data.init_args.packing: rows with clips cannot stand in one row: leave it out")
+        if packing and owner(self, "collate") is not Loaders:
+            raise ConfigError(f"data.init_args.packing: {type(self).__name__} joins rows in its own way: leave it out")
         self.num_workers = at_least("num_workers", num_workers, 0)
         self.seed = global_seed() if seed is None else seed
         self.cache = cache
@@ -245,22 +248,41 @@ class LMData(Asking, Loaders, TableData):
             model: Any = self.trainer.lightning_module
             self.tokenizer = model.tokenizer
 
+    @property
+    def encodes_one_by_one(self) -> bool:
+        """Whether ``encoded`` gives what a split holds; not where a class has changed ``encode`` alone."""
+        return owner(self, "encode") is owner(self, "encoded")
+
     def training_answers(self, most: int) -> Iterator[list[int]]:
-        """Yield the tokens of training answers, evenly spread over the file, as far as it is there to be read."""
+        """Yield the tokens of training answers, evenly spread over the file.
+
+        Of a large file that this run does not train on, they are those that are kept on disk, if any are.
+        """
+        rows: Iterable[Row | None] = ()
         split, file = self.splits.get("train"), self.files["train"]
         if split is None and file and self.reads_texts:
-            before = self.lenient, Counter(self.counts), dict(self.skipped)
-            self.lenient = False
-            try:
-                split = self._load("train", Path(file))
-            except (UserError, OSError) as error:
-                rank_zero_info(f"{file}: no guesses are learned from it: {first_line(error)}")
-            finally:
-                self.lenient, self.counts, self.skipped = before
-        rows = split.rows if split is not None and self.reads_texts else []
-        for at in range(0, len(rows), max(1, -(-len(rows) // most))):
-            encoded = rows[at].encoded
-            yield encoded.input_ids[encoded.prompt_length :]
+            with self._reading_aside():
+                split = kept_split(self, "train", Path(file))
+                if split is None and not is_large(self, Path(file)):
+                    rows = self.encoded("train", _spread(self.chosen("train", Path(file)), most))
+                    rows = list(rows)
+        if split is not None and self.reads_texts:
+            rows = _spread(split.rows, most)
+        for row in rows:
+            if row:
+                yield row.encoded.input_ids[row.encoded.prompt_length :]
+
+    @contextmanager
+    def _reading_aside(self) -> Iterator[None]:
+        """Read what is not of this stage: what is wrong with it is said, and nothing of it is noted."""
+        before = self.lenient, Counter(self.counts), dict(self.skipped)
+        self.lenient = False
+        try:
+            yield
+        except (UserError, OSError) as error:
+            rank_zero_info(f"no guesses are learned from training answers: {first_line(error)}")
+        finally:
+            self.lenient, self.counts, self.skipped = before
 
     def _load(self, name: str, path: Path) -> Split:
         stored = stored_split(self, name, path)
@@ -308,3 +330,8 @@ class LMData(Asking, Loaders, TableData):
             most = min(most, rounded_up(len(own), self.pad_to_multiple_of))
         encoded = Encoder(self.format, most, "drop", self.learn).encode(other)
         return Row(other, encoded) if encoded else None
+
+
+def _spread(rows: Sequence[Any], most: int) -> Iterator[Any]:
+    """Yield so many of some rows, evenly spread."""
+    return (rows[at] for at in range(0, len(rows), max(1, -(-len(rows) // most))))

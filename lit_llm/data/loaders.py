@@ -63,10 +63,9 @@ class Loaders:
 
     def collate(self, rows: list[Row], split: str, *, generate: bool) -> Batch:
         """Join rows into a batch, padded on the right; with ``generate`` also their prompts, padded on the left."""
+        if self.packing and not generate:
+            return pack(rows, split, self.task, self.pad_id(), self.pad_to_multiple_of)
         return collate(rows, split, self.task, self.pad_id(), self.pad_to_multiple_of, generate=generate)
-
-    def _pack(self, rows: list[Row]) -> Batch:
-        return pack(rows, "train", self.task, self.pad_id(), self.pad_to_multiple_of)
 
     def pad_id(self) -> int:
         """Return the token that fills short rows; it is masked, so any will do."""
@@ -91,7 +90,7 @@ class Loaders:
             batches=lambda epoch: planned.batches(epoch, rank, world),
             length=planned.count(world),
             position=self._position,
-            collate=self._pack if self.packing else lambda batch: self.collate(batch, "train", generate=False),
+            collate=lambda batch: self.collate(batch, "train", generate=False),
             num_workers=self.num_workers,
             pin_memory=torch.cuda.is_available(),
         )

@@ -127,7 +127,7 @@ class TableData(LightningDataModule):
     def chosen_one_by_one(self, name: str, path: Path) -> Iterator[Example]:
         """Yield what ``chosen`` returns, without holding all of it where the task can do without."""
         # A class of somebody else may have changed what is read, or selected, and know nothing of the other way.
-        if any(_owner(self, whole) is not _owner(self, each) for whole, each in PAIRS):
+        if any(owner(self, whole) is not owner(self, each) for whole, each in PAIRS):
             yield from self.chosen(name, path)
             return
         read = kept = 0
@@ -324,7 +324,7 @@ class TableData(LightningDataModule):
         return without_reference(example, "; ".join(record.notes)) if record.notes else example
 
 
-def _owner(data: TableData, name: str) -> type:
+def owner(data: TableData, name: str) -> type:
     """Return the class that says what a method does."""
     return next(kind for kind in type(data).__mro__ if name in vars(kind))
 

@@ -16,7 +16,7 @@ from lit_llm.errors import ConfigError, UserError
 from lit_llm.models.backbone import EMBEDDED, Loading, fingerprint, open_model, open_tokenizer, weight_dtype
 from lit_llm.models.checkpoints import of_base, refuse_misfit
 from lit_llm.models.head import AfterHead, after_head
-from lit_llm.models.layers import Checkpointing, prepare_layers, refuse_checkpointing
+from lit_llm.models.layers import Checkpointing, prepare_layers, refuse_layers
 from lit_llm.models.pace import Pace, planned
 from lit_llm.models.schedule import Schedule, parameter_groups
 from lit_llm.models.start import first_batches, say_router_loss
@@ -94,7 +94,7 @@ class LitLM(LightningModule):
         self.qat = qat
         self.optimizer_factory = optimizer
         self.schedule = schedule or Schedule()
-        refuse_checkpointing(gradient_checkpointing)
+        refuse_layers(gradient_checkpointing, compile, self.adapter)
         self.gradient_checkpointing, self.compiled = gradient_checkpointing, compile
         self.label_smoothing, self.merge = label_smoothing, merge
         if refused := refusal(self.adapter, quantizer):

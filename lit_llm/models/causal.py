@@ -17,7 +17,7 @@ from lit_llm.models.loss import chunked_cross_entropy, labelled_states
 from lit_llm.models.packing import refuse_packing
 from lit_llm.results import place
 
-TAUGHT = 10_000
+TAUGHT = 3_000
 """Training answers, evenly spread over the file, that guesses are learned from."""
 
 

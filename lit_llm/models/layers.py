@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch.utils.checkpoint import CheckpointPolicy, create_selective_checkpoint_contexts
 
+from lit_llm.adapters import Adapter
 from lit_llm.adapters.fused import keeping_products
 from lit_llm.errors import ConfigError
 
@@ -22,17 +23,27 @@ Checkpointing = bool | float | Literal["selective"]
 """Of which layers activations are computed again in the backward pass: all, a share, or cheap ones of all."""
 
 
-def refuse_checkpointing(how: Checkpointing) -> None:
-    """Refuse a setting that says nothing about layers.
+DEAR = ("_scaled_dot_product", "_flash_att", "_efficient_attention", "_grouped_mm")
+"""How operations begin whose results ``selective`` keeps, besides products of two matrices."""
+
+
+def refuse_layers(how: Checkpointing, compiled: bool, adapter: Adapter) -> None:
+    """Refuse settings of layers that say nothing, or do not go together.
 
     Raises:
-        ConfigError: if it is a number below 0 or above 1, or an unknown word.
+        ConfigError: if ``how`` is a number below 0 or above 1 or an unknown word, or ``selective`` where results that
+            it keeps would be changed afterwards.
     """
+    key = f"model.init_args.gradient_checkpointing is {how}"
     fits = how == "selective" if isinstance(how, str) else 0 <= how <= 1
     if not fits:
+        raise ConfigError(f"{key}: use true, false, a share of the layers such as 0.5, or selective")
+    if how == "selective" and compiled:
+        raise ConfigError(f"{key}, and model.init_args.compile is true: what is compiled chooses itself; use true")
+    if how == "selective" and adapter.changes_products:
         raise ConfigError(
-            f"model.init_args.gradient_checkpointing is {how}: use true, false, a share of the layers such as 0.5, or "
-            "selective"
+            f"{key}: PEFT's {adapter.kind} adds to the results that would be kept, so that gradients would be wrong; "
+            "use true, or a share of the layers such as 0.5"
         )
 
 
@@ -119,5 +130,6 @@ def _keeping(context: Any) -> Iterator[None]:
 def _policy(context: Any, operation: Any, *args: Any, **kwargs: Any) -> CheckpointPolicy:
     """Keep the results of products and of attention as one kernel; what an adapter adds to them is cheap."""
     name = str(getattr(operation, "overloadpacket", operation)).rpartition(".")[2]
-    dear = name == "mm" or name.startswith("_scaled_dot_product")
+    # With one row to add, it is a layer with a bias.
+    dear = name == "mm" or name.startswith(DEAR) or (name == "addmm" and args[0].dim() == 1)
     return CheckpointPolicy.MUST_SAVE if dear else CheckpointPolicy.PREFER_RECOMPUTE

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.utils.flop_counter import FlopCounterMode
 
 from lit_llm.__main__ import main
-from lit_llm.adapters import LoRA
+from lit_llm.adapters import AdaLoRA, DoRA, Full, LoRA, VeRA
 from lit_llm.batch import IGNORE, Batch
 from lit_llm.errors import ConfigError
 from lit_llm.generation import Generator, generate_rows
@@ -68,6 +70,40 @@ def test_what_is_computed_again_is_the_same(how: Any, layers: int, family: str, 
     losses, gradients = step(model, batch(ROWS))
     assert losses == plain[0]
     assert (gradients - plain[1]).norm() / plain[1].norm() < 1e-12
+
+
+@pytest.mark.parametrize("adapter", [DoRA(), VeRA(), Full(), LoRA(bias="all")], ids=lambda adapter: adapter.kind)
+@pytest.mark.parametrize("family", ["qwen2", "gemma3"])
+def test_whatever_learns_learns_the_same(family: str, adapter: Any, tmp_path: Path) -> None:
+    if family == "gemma3" and getattr(adapter, "bias", "") == "all":
+        pytest.skip("has no bias")
+    base = families.folder(tmp_path / "base", family)
+    plain = step(opened(base, copy.deepcopy(adapter)), batch(ROWS))
+    losses, gradients = step(opened(base, copy.deepcopy(adapter), gradient_checkpointing="selective"), batch(ROWS))
+    assert losses == plain[0]
+    assert (gradients - plain[1]).norm() / plain[1].norm() < 1e-12
+
+
+@pytest.mark.parametrize("family", ["qwen2", "qwen3"])
+def test_no_product_of_a_layer_is_computed_twice(family: str, tmp_path: Path) -> None:
+    base = families.folder(tmp_path / "base", family)
+    products = []
+    for how in (False, "selective", True):
+        model = opened(base, Full(), gradient_checkpointing=how)
+        with FlopCounterMode(display=False) as counter:
+            step(model, batch(ROWS))
+        counts = counter.get_flop_counts()["Global"]
+        products.append(sum(count for name, count in counts.items() if str(name) in ("aten.mm", "aten.addmm")))
+    assert products[0] == products[1] < products[2]
+
+
+def test_what_would_be_changed_is_not_kept() -> None:
+    with pytest.raises(ConfigError, match=r"gradient_checkpointing is selective: PEFT's AdaLoRA adds to"):
+        CausalLM(gradient_checkpointing="selective", adapter=AdaLoRA())
+    with pytest.raises(
+        ConfigError, match=r"gradient_checkpointing is selective, and model\.init_args\.compile is true"
+    ):
+        CausalLM(gradient_checkpointing="selective", compile=True)
 
 
 @pytest.mark.parametrize("how", [1.5, -0.1, "some"])

@@ -109,3 +109,17 @@ def test_clips_are_not_packed() -> None:
         SignData(packing=True)
     with pytest.raises(ConfigError, match=r"data\.init_args\.packing: rows with clips"):
         MixedData({"signs": SignData(), "orders": ExtractionData()}, packing=True)
+    with pytest.raises(ConfigError, match=r"data\.init_args\.parts\.orders\.packing: .*packing of the mixture"):
+        MixedData({"orders": ExtractionData(packing=True)})
+
+
+class Joining(ExtractionData):
+    """A user who joins rows in another way."""
+
+    def collate(self, *args: Any, **kwargs: Any) -> Any:
+        return super().collate(*args, **kwargs)
+
+
+def test_rows_joined_in_another_way_are_not_packed() -> None:
+    with pytest.raises(ConfigError, match=r"packing: Joining joins rows in its own way"):
+        Joining(packing=True)

@@ -45,8 +45,24 @@ def test_what_cannot_be_read_teaches_nothing(tmp_path: Path, root: Path, caplog:
     for train in (None, str(tmp_path / "gone.jsonl")):
         data = with_tokenizer(ExtractionData(train=train, predict=rows(tmp_path / "p.jsonl")), root)
         assert list(data.training_answers(5)) == []
-    assert "gone.jsonl: no guesses are learned from it" in caplog.text
+    assert "no guesses are learned from training answers" in caplog.text
+    assert "gone.jsonl: no such file" in caplog.text
     assert list(with_tokenizer(SignData(train="poses.csv"), root).training_answers(5)) == []
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_large_file_teaches_what_is_kept_of_it(
+    kept: bool, tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LIT_LLM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("lit_llm.data.stored.cache.LARGE", 1)
+    settings: dict[str, Any] = {"train": rows(tmp_path / "t.jsonl"), "predict": rows(tmp_path / "p.jsonl")}
+    if kept:
+        with_tokenizer(ExtractionData(**settings), root).setup("fit")
+    data = with_tokenizer(ExtractionData(**settings), root)
+    data.setup("predict")
+    assert len(list(data.training_answers(5))) == (5 if kept else 0)
+    assert (tmp_path / "cache").exists() is kept
 
 
 def test_a_mixture_teaches_what_its_sources_do(tmp_path: Path, root: Path) -> None:

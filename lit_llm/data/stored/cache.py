@@ -13,13 +13,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from filelock import FileLock, Timeout
 from lightning.pytorch.utilities import rank_zero_info
 
 from lit_llm.data.records.faults import Fault
 from lit_llm.data.stored.keys import row_key
 from lit_llm.data.stored.reading import StoredSplit, read_facts
 from lit_llm.data.stored.source import RowSource
-from lit_llm.data.stored.writing import ABOUT, write_rows
+from lit_llm.data.stored.writing import ABOUT, Unstorable, write_rows
 from lit_llm.errors import ConfigError
 from lit_llm.storage import swap_into_place, write_atomically
 from lit_llm.strict_json import dumps
@@ -56,30 +57,52 @@ def stored_split(data: RowSource, name: str, path: Path) -> StoredSplit | None:
         path: the file.
 
     Returns:
-        None where rows of this file are not kept.
+        None where rows of this file are not kept, or it cannot be read.
 
     Raises:
         ConfigError: if they cannot be, and ``data.cache`` asks for it.
         DataError: if a record cannot be used.
     """
-    if not data.reads_texts or data.lenient or not _wanted(data, path):
-        return None
-    key = row_key(data, name, path)
-    reason = None if key else f"what decides the rows of {type(data).__name__} cannot all be written down"
-    if key:
+    folder, reason = _place(data, name, path)
+    if folder:
         try:
-            return _opened(data, name, path, cache_folder() / key)
-        except OSError as error:
-            reason = f"encoded rows cannot be kept in {cache_folder()}: {error.strerror or error}"
-    if data.cache:
-        raise ConfigError(
-            f"data.init_args.cache: {reason}: make room, name another folder in {FOLDER}, or leave the setting out"
-        )
-    rank_zero_info(f"{path}: {reason}; they are all in memory")
+            return _opened(data, name, path, folder)
+        except Unstorable as error:
+            reason = f"{error}: leave it out"
+        except (OSError, UnicodeError) as error:
+            said = getattr(error, "strerror", None) or error
+            reason = f"encoded rows cannot be kept in {folder.parent}: {said}: make room, or name another in {FOLDER}"
+    if reason and data.cache:
+        raise ConfigError(f"data.init_args.cache: {reason}")
+    if reason:
+        rank_zero_info(f"{path}: {reason}; its rows are all in memory")
     return None
 
 
-def _wanted(data: RowSource, path: Path) -> bool:
+def kept_split(data: RowSource, name: str, path: Path) -> StoredSplit | None:
+    """Return the rows of a file where they are kept already; nothing is read, and nothing noted, where they are not."""
+    folder, _ = _place(data, name, path)
+    facts = read_facts(folder) if folder else None
+    return StoredSplit(name, folder, facts) if folder and facts else None
+
+
+def _place(data: RowSource, name: str, path: Path) -> tuple[Path | None, str]:
+    """Return the folder of a file's rows; None where they are not kept, and why where that could be otherwise."""
+    if not data.reads_texts or data.lenient or not is_large(data, path):
+        return None, ""
+    if not data.encodes_one_by_one:
+        return None, f"{type(data).__name__} encodes rows in its own way, all at once: leave it out"
+    try:
+        key = row_key(data, name, path)
+    except OSError:
+        # Whoever reads the file says what is wrong with it.
+        return None, ""
+    unknown = f"what decides the rows of {type(data).__name__} cannot all be written down: leave it out"
+    return (cache_folder() / key, "") if key else (None, unknown)
+
+
+def is_large(data: RowSource, path: Path) -> bool:
+    """Whether rows of a file are kept: as ``data.cache`` says, or by its size."""
     try:
         size = sum(file.stat().st_size for file in data.files_at(path))
     except OSError:
@@ -88,8 +111,6 @@ def _wanted(data: RowSource, path: Path) -> bool:
 
 
 def _opened(data: RowSource, name: str, path: Path, folder: Path) -> StoredSplit:
-    from filelock import FileLock
-
     facts = read_facts(folder)
     if facts is None:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -141,12 +162,15 @@ def _apart(data: RowSource) -> Iterator[_Noted]:
 
 
 def _forget_unused(folder: Path) -> None:
-    """Remove rows that no run has opened for a long time."""
+    """Remove rows that no run has opened for a long time, and what killed processes have left."""
     for about in folder.glob(f"*/{ABOUT}"):
         with suppress(OSError):
             if time.time() - about.stat().st_mtime > UNUSED:
                 shutil.rmtree(about.parent)
-                about.parent.with_suffix(".lock").unlink(missing_ok=True)
+    for left in (*folder.glob(".*.part"), *folder.glob(".*.old")):
+        # Whoever still writes there holds the lock.
+        with suppress(OSError, Timeout), FileLock(folder / f"{left.stem[1:]}.lock", timeout=0):
+            shutil.rmtree(left)
 
 
 def _give_back_memory() -> None:

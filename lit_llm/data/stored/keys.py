@@ -41,6 +41,9 @@ def row_key(data: RowSource, name: str, path: Path) -> str | None:
 
     It is that of the file, the settings, the tokenizer, its template, and the code; a change of any of them is another
     key. Where a module of somebody else holds what cannot be written down, its rows have no key.
+
+    Raises:
+        OSError: if the file cannot be read.
     """
     settings = {key: value for key, value in vars(data).items() if key not in WITHOUT_EFFECT}
     roles = [key for key, file in (data.files | data.test_files).items() if file and Path(file) == path]
@@ -52,9 +55,13 @@ def row_key(data: RowSource, name: str, path: Path) -> str | None:
             [_sum(file) for file in data.files_at(path)],
             [_code_of(kind) for kind in type(data).__mro__ if kind is not object],
             _tokenizer(data),
-            data.format.jinja.text,
+            [
+                data.format.jinja.text,
+                data.format.fingerprint(),
+                sorted(data.format.tokenizer.special_tokens_map.items()),
+            ],
         ]
-    except (Unknown, OSError):
+    except Unknown:
         return None
     return hashlib.sha256(repr(said).encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
@@ -104,7 +111,7 @@ def _code_of(kind: type) -> str:
     if room in ("lightning", "torch", "builtins", "abc", "typing", "collections"):
         return str(kind.__qualname__)
     try:
-        return f"{kind.__qualname__} {hashlib.sha256(inspect.getsource(kind).encode()).hexdigest()}"
+        return f"{kind.__qualname__} {_sum(Path(inspect.getfile(kind)))}"
     except (OSError, TypeError) as error:
         raise Unknown(repr(kind)) from error
 

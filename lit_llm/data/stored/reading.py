@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import mmap
 from array import array
 from collections.abc import Callable, Iterator, Sequence
@@ -31,9 +30,9 @@ KEPT_VALUES = 4096
 def read_facts(folder: Path) -> dict[str, Any] | None:
     """Return what is known of the rows of a folder; None where there are none, or not all of them."""
     try:
-        facts: dict[str, Any] = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        facts: dict[str, Any] = loads((folder / ABOUT).read_text(encoding="utf-8"))
         whole = all((folder / name).stat().st_size == size for name, size in facts["bytes"].items())
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     return facts if whole else None
 
@@ -52,7 +51,7 @@ class StoredRows(Sequence[Row]):
         self._open()
 
     def __len__(self) -> int:
-        return sum(batch.num_rows for batch in self._rows)
+        return self._count
 
     @overload
     def __getitem__(self, at: int) -> Row: ...
@@ -106,6 +105,7 @@ class StoredRows(Sequence[Row]):
             reader = pa.ipc.open_file(pa.BufferReader(pa.py_buffer(mapped)))
             batches += [reader.get_batch(place) for place in range(reader.num_record_batches)]
             self._maps.append(mapped)
+        self._count = sum(int(batch.num_rows) for batch in self._rows)
         self._value = lru_cache(KEPT_VALUES)(self._read_value)
         self._context = lru_cache(KEPT_VALUES)(self._read_context)
         self._read = 0
@@ -126,7 +126,7 @@ class StoredRows(Sequence[Row]):
         meta = {name: self._value(value) if shared else value for name, value, *shared in record.meta}
         context = None if record.context is None else self._context(record.context)
         example = Example(
-            record.id, record.text, record.answer, record.reference, record.place, meta=meta, context=context
+            record.id, record.text, record.answer, loads(record.reference), record.place, meta=meta, context=context
         )
         return self.change(example) if self.change else example
 

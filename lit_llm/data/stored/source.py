@@ -25,6 +25,11 @@ class RowSource(Protocol):
     skipped: dict[str, list[Fault]]
 
     @property
+    def encodes_one_by_one(self) -> bool:
+        """Whether ``encoded`` gives what a split holds."""
+        ...
+
+    @property
     def format(self) -> ChatFormat:
         """How rows are written."""
         ...

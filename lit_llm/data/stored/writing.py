@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lit_llm.batch import IGNORE
-from lit_llm.data.tokens.dataset import text_key
-from lit_llm.strict_json import dumps
+from lit_llm.data.tokens.dataset import Example, text_key
+from lit_llm.strict_json import dumps, excerpt, loads
 
 if TYPE_CHECKING:
-    from lit_llm.data.tokens.dataset import Example, Row
+    from lit_llm.data.tokens.dataset import Row
     from lit_llm.data.tokens.prompting import Context
 
 ROWS, SHARED, ABOUT = "rows.arrow", "shared.arrow", "about.json"
@@ -24,11 +24,15 @@ BATCH = 4096
 """Rows of an Arrow batch: all but the last have as many, so that a row's place is known from its number."""
 
 
+class Unstorable(Exception):
+    """A row that would not be read again as it is."""
+
+
 class StoredRecord(NamedTuple):
     """What stands in JSON of a row, in this order.
 
     Attributes:
-        id: as in ``Example``, and so are the next four.
+        id: as in ``Example``, and so are the next four; the reference as JSON.
         meta: name and value of each fact; with a third item, the value is a place among the shared ones.
         context: a place among the shared values.
         learned: where learned tokens begin and end, in turns.
@@ -38,7 +42,7 @@ class StoredRecord(NamedTuple):
     id: str
     text: str
     answer: str | None
-    reference: Any
+    reference: str
     place: str
     meta: list[list[Any]]
     context: int | None
@@ -59,6 +63,9 @@ def write_rows(folder: Path, rows: Iterable[Row | None], part: str = "") -> dict
     Returns:
         Facts about all rows: ``rows``, ``dropped``, ``truncated``, ``trimmed``, ``unlabelled`` and where the first of
         these is, ``content`` as ``Split.content`` has it, and the ``bytes`` of each file.
+
+    Raises:
+        Unstorable: if a row would not be read again as it is.
     """
     writer = _Writer(folder, part)
     for row in rows:
@@ -112,6 +119,7 @@ class _Writer:
         self._values = _Table(folder / SHARED, {"value": pa.string()})
         self._part = f"{part}/" if part else ""
         self._places: dict[bytes, int] = {}
+        self._last: dict[str, tuple[Any, int]] = {}
         self._counts = {"dropped": 0, "truncated": 0, "trimmed": 0, "unlabelled": 0}
         self._first_unlabelled = ""
         self._content = hashlib.sha256()
@@ -122,6 +130,8 @@ class _Writer:
             self._counts["dropped"] += 1
             return
         encoded, example = row.encoded, row.example
+        if type(example) is not Example or example.error or row.features is not None or encoded.slots is not None:
+            raise Unstorable(f"{example.place}: it is more than a text with its answer")
         learned = _runs(encoded.labels)
         self._say(example)
         self._counts["truncated"] += encoded.truncated
@@ -133,7 +143,7 @@ class _Writer:
             id=example.id,
             text=example.text,
             answer=example.answer,
-            reference=example.reference,
+            reference=_kept(example.reference),
             place=example.place,
             meta=[self._fact(name, value) for name, value in example.meta.items()],
             context=self._context(example.context),
@@ -165,7 +175,13 @@ class _Writer:
 
     def _fact(self, name: str, value: Any) -> list[Any]:
         """Return a fact with its value, or with the place of one that other rows may have too, such as a schema."""
-        return [name, self._place(dumps(value)), True] if isinstance(value, dict | list) else [name, value]
+        if not isinstance(value, dict | list):
+            _kept(value)
+            return [name, value]
+        # Of a schema that all rows share, the same object comes again and again.
+        if name not in self._last or self._last[name][0] is not value:
+            self._last[name] = value, self._place(_kept(value))
+        return [name, self._last[name][1], True]
 
     def _context(self, context: Context | None) -> int | None:
         if context is None:
@@ -178,6 +194,32 @@ class _Writer:
         if key not in self._places:
             self._places[key] = self._values.add(value=text)
         return self._places[key]
+
+
+def _kept(value: Any) -> str:
+    """Return a value as JSON, from which it can be read again as it is.
+
+    Raises:
+        Unstorable: if it cannot, as a tuple.
+    """
+    try:
+        text = dumps(value)
+        same = _alike(loads(text), value)
+    except (TypeError, ValueError) as error:
+        raise Unstorable(f"{type(value).__name__} {excerpt(value)} is not JSON") from error
+    if not same:
+        raise Unstorable(f"{type(value).__name__} {excerpt(value)} would not be the same when it is read again")
+    return text
+
+
+def _alike(one: Any, other: Any) -> bool:
+    """Whether two values are equal and of the same types throughout; numbers with their digits are numbers."""
+    if isinstance(one, dict) and type(other) is dict:
+        return list(one) == list(other) and all(_alike(one[key], other[key]) for key in one)
+    if isinstance(one, list) and type(other) is list:
+        return len(one) == len(other) and all(map(_alike, one, other))
+    both_floats = isinstance(one, float) and isinstance(other, float)
+    return bool(one == other) and (both_floats or type(one) is type(other))
 
 
 def _runs(labels: list[int]) -> list[int]:

@@ -99,6 +99,10 @@ class MixedData(LMData):
                 f"data.init_args.parts.{budgeted[0]}.max_batch_tokens: a mixture draws its rows anew in every epoch, "
                 "so the number of batches would not be fixed: leave it out, and set batch_size of the mixture"
             )
+        if packed := [name for name, part in parts.items() if part.packing]:
+            raise ConfigError(
+                f"data.init_args.parts.{packed[0]}.packing: a batch holds rows of all parts: set packing of the mixture"
+            )
         self.parts = parts
         self.proportions: dict[str, Any] = {
             "multipliers": multipliers,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import multiprocessing
 import os
@@ -15,6 +16,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from transformers import AutoTokenizer
 
 from lit_llm.data import ExtractionData, MixedData, TranslationData
@@ -23,7 +25,7 @@ from lit_llm.data.hygiene.orthography import NahuatlOrthography
 from lit_llm.data.stored import cache, reading, writing
 from lit_llm.data.stored.keys import row_key
 from lit_llm.data.stored.reading import StoredSplit
-from lit_llm.data.tokens.dataset import Example
+from lit_llm.data.tokens.dataset import Example, Split
 from lit_llm.errors import ConfigError, DataError
 from lit_llm.generation import JsonSchemaConstraint
 from lit_llm.strict_json import dumps
@@ -109,9 +111,9 @@ def mixed(tmp_path: Path, **settings: Any) -> LMData:
 KINDS = [extraction, with_schema, with_bad_rows, cut, dropped, translation, parallel, mixed]
 
 
-def set_up(data: LMData, root: Path) -> LMData:
+def set_up(data: LMData, root: Path, stage: str = "fit") -> LMData:
     data.tokenizer = AutoTokenizer.from_pretrained(root / "checkpoints" / "qwen3-tiny")
-    data.setup("fit")
+    data.setup(stage)
     return data
 
 
@@ -169,6 +171,7 @@ def test_rows_open_in_another_process(tmp_path: Path, root: Path) -> None:
         (lambda data: setattr(data, "of_a_subclass", {"any": [1, {2.5, 3}]}), False),
         (lambda data: Path(data.files["train"]).write_text(Path(data.files["train"]).read_text() + "\n"), False),
         (lambda data: data.tokenizer.add_tokens(["<extra>"]), False),
+        (lambda data: setattr(data.tokenizer, "eos_token", "<|endoftext|>"), False),
     ],
 )
 def test_what_decides_rows_decides_their_key(
@@ -235,6 +238,99 @@ def test_what_a_user_changes_is_kept(kind: Any, write: Callable[[Path], str], tm
     assert list(kept.rows) == list(plain.rows)
 
 
+OWN_FILE = """
+from dataclasses import replace
+from lit_llm.data import ExtractionData
+
+def clean(text):
+    return text.HOW()
+
+class FromFile(ExtractionData):
+    def read(self, path):
+        return [replace(example, text=clean(example.text)) for example in super().read(path)]
+"""
+
+
+def test_what_stands_beside_a_class_of_a_user_decides_its_rows(
+    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    train, texts = orders(tmp_path / "t.jsonl"), []
+    for how in ("upper", "lower"):
+        (tmp_path / f"own_{how}.py").write_text(OWN_FILE.replace("HOW", how))
+        kind = importlib.import_module(f"own_{how}").FromFile
+        texts.append(set_up(kind(train=train, cache=True), root).splits["train"].examples[0].text)
+    assert texts == ["DOS PANES0", "dos panes0"]
+
+
+class Encoding(ExtractionData):
+    """A user who encodes in another way."""
+
+    def encode(self, name: str, examples: list[Example]) -> Split:
+        return super().encode(name, [replace(example, text=example.text.upper()) for example in examples])
+
+
+class Giving(ExtractionData):
+    """A user who gives examples something that JSON does not hold."""
+
+    given: dict[str, Any]
+
+    def read(self, path: Path) -> list[Example]:
+        return [replace(example, **self.given) for example in super().read(path)]
+
+
+TUPLE, NUMBERED = {"meta": {"t": (1,)}}, {"meta": {"d": {2: 1}}}
+
+
+@pytest.mark.parametrize(
+    "given", [None, {"reference": (1, 2)}, {"reference": {1}}, {"error": "cannot"}, TUPLE, NUMBERED]
+)
+def test_rows_that_would_be_others_stay_in_memory(
+    given: dict[str, Any] | None, tmp_path: Path, root: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind: Any = Giving if given else Encoding
+    Giving.given = given or {}
+    valid = orders(tmp_path / "v.jsonl")
+    with pytest.raises(ConfigError, match=r"data\.init_args\.cache: .*: leave it out"):
+        set_up(kind(valid=valid, cache=True), root, "validate")
+    monkeypatch.setattr(cache, "LARGE", 1)
+    found, plain = (set_up(kind(valid=valid, cache=kept), root, "validate") for kept in (None, False))
+    assert list(found.splits["valid"].rows) == list(plain.splits["valid"].rows)
+    assert found.counts == plain.counts
+    assert not list(folder.glob("*/about.json"))
+
+
+def test_values_as_deep_as_may_be_are_kept(tmp_path: Path, root: Path) -> None:
+    deep = '{"a":' * 63 + "[1]" + "}" * 63
+    (tmp_path / "t.jsonl").write_text(f'{{"text": "hondo", "json": {json.dumps(deep)}}}\n')
+    split = set_up(ExtractionData(train=str(tmp_path / "t.jsonl"), cache=True), root).splits["train"]
+    assert isinstance(split, StoredSplit)
+    assert dumps(split.examples[0].reference) == deep
+
+
+def test_what_is_wrong_with_a_path_is_said_of_the_path(tmp_path: Path, root: Path) -> None:
+    with pytest.raises(DataError, match="is a folder"):
+        set_up(ExtractionData(train=str(tmp_path), cache=True), root)
+    odd = os.fsdecode(os.fsencode(str(tmp_path)) + b"/n\xff.jsonl")
+    orders(Path(odd))
+    with pytest.raises(ConfigError, match=r"data\.init_args\.cache: encoded rows cannot be kept"):
+        set_up(ExtractionData(train=odd, cache=True), root)
+    assert set_up(ExtractionData(train=odd), root).counts["train rows"] == 21
+
+
+def test_skipped_rows_keep_their_digits(tmp_path: Path, root: Path) -> None:
+    train = orders(tmp_path / "t.jsonl")
+    with Path(train).open("a") as file:
+        file.write('{"id": "c", "text": 5.50, "json": {"n": 1.50}}\n')
+    written = []
+    for name, kept in {"plain": False, "first": True, "second": True}.items():
+        data = set_up(ExtractionData(train=train, bad_rows="skip", cache=kept), root)
+        data.write_skipped(tmp_path / name)
+        written.append((tmp_path / name / "bad_rows" / "t.jsonl.jsonl").read_text())
+    assert "5.50" in written[0]
+    assert written[0] == written[1] == written[2]
+
+
 class Own(ExtractionData):
     """A data module of a user, with something that cannot be written down."""
 
@@ -252,7 +348,7 @@ def test_a_module_that_cannot_be_written_down_stays_in_memory(tmp_path: Path, ro
 
 
 @pytest.mark.parametrize("file", [writing.ROWS, writing.SHARED, writing.ABOUT])
-@pytest.mark.parametrize("harm", ["cut", "gone"])
+@pytest.mark.parametrize("harm", ["cut", "gone", "other"])
 def test_damaged_rows_are_made_anew(file: str, harm: str, tmp_path: Path, root: Path, folder: Path) -> None:
     rows = list(set_up(with_schema(tmp_path, cache=True), root).splits["train"].rows)
     harmed = [path for path in folder.iterdir() if path.is_dir()]
@@ -261,6 +357,8 @@ def test_damaged_rows_are_made_anew(file: str, harm: str, tmp_path: Path, root: 
         path.with_name(f".{path.name}.part").mkdir()
         if harm == "gone":
             (path / file).unlink()
+        elif harm == "other":
+            (path / file).write_text("[]")
         else:
             (path / file).write_bytes((path / file).read_bytes()[:-9])
     assert list(set_up(with_schema(tmp_path, cache=True), root).splits["train"].rows) == rows
@@ -278,7 +376,17 @@ def test_rows_that_no_run_opens_are_removed_in_the_end(tmp_path: Path, root: Pat
     assert len(list(folder.glob("*/about.json"))) == 2
     set_up(ExtractionData(train=orders(tmp_path / "t.jsonl"), cache=True, max_length=996), root)
     assert len(list(folder.glob("*/about.json"))) == 3
-    assert len(list(folder.glob("*.lock"))) == 3
+
+
+@pytest.mark.parametrize("left", [".{}.part", ".{}.old"])
+def test_what_a_killed_process_has_left_goes(left: str, tmp_path: Path, root: Path, folder: Path) -> None:
+    folder.mkdir(parents=True)
+    for key in ("dead", "alive"):
+        (folder / left.format(key)).mkdir()
+        (folder / left.format(key) / "rows.arrow").write_bytes(b"ARROW1")
+    with FileLock(folder / "alive.lock"):
+        set_up(extraction(tmp_path, cache=True), root)
+    assert [path.name for path in folder.glob(".*")] == [left.format("alive")]
 
 
 def test_bad_rows_are_told_and_nothing_is_kept(tmp_path: Path, root: Path, folder: Path) -> None:
