@@ -164,16 +164,10 @@ class TableData(LightningDataModule):
         return any(self._files_of(stage).values())
 
     def read_table(
-        self,
-        path: Path,
-        columns: Mapping[str, Column],
-        make: Callable[[Record], Sequence[Example]],
-        *,
-        either: Sequence[str] = (),
-        expect: Sequence[Collection[str]] = (),
+        self, path: Path, columns: Mapping[str, Column], make: Callable[[Record], Sequence[Example]]
     ) -> list[Example]:
         """Read a file by the settings and return what ``make`` makes of its records; see ``stream_table``."""
-        return list(self.stream_table(path, columns, make, either=either, expect=expect))
+        return list(self.stream_table(path, columns, make))
 
     def stream_table(
         self,

@@ -105,6 +105,7 @@ def _compile(layer: nn.Module) -> None:
         """A layer whose training is compiled."""
 
         def forward(self, *args: Any, **kwargs: Any) -> Any:
+            """Compute what the layer does; in training, compiled."""
             nonlocal compiled
             if not (self.training and torch.is_grad_enabled()):
                 return kind.forward(self, *args, **kwargs)
