@@ -58,9 +58,14 @@ def step(model: CausalLM, *batches: Batch) -> tuple[list[float], torch.Tensor]:
     return losses, torch.cat([w.grad.flatten() for w in model.parameters() if w.grad is not None])
 
 
-@pytest.mark.parametrize("family", ["qwen3", "gemma3", "qwen3_5"])
-@pytest.mark.parametrize(("how", "layers"), [(True, 4), (0.5, 2), (0.75, 3), (1.0, 4), (0.0, 0), ("selective", 4)])
-def test_what_is_computed_again_is_the_same(how: Any, layers: int, family: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("family", "how", "layers"),
+    [
+        *(("qwen3", how, layers) for how, layers in ((True, 4), (0.5, 2), (0.75, 3), (0.0, 0), ("selective", 4))),
+        *((family, how, layers) for family in ("gemma3", "qwen3_5") for how, layers in ((0.5, 2), ("selective", 4))),
+    ],
+)
+def test_what_is_computed_again_is_the_same(family: str, how: Any, layers: int, tmp_path: Path) -> None:
     base = families.folder(tmp_path / "base", family)
     plain = step(opened(base), batch(ROWS))
     model = opened(base, gradient_checkpointing=how)
@@ -73,11 +78,8 @@ def test_what_is_computed_again_is_the_same(how: Any, layers: int, family: str, 
 
 
 @pytest.mark.parametrize("adapter", [DoRA(), VeRA(), Full(), LoRA(bias="all")], ids=lambda adapter: adapter.kind)
-@pytest.mark.parametrize("family", ["qwen2", "gemma3"])
-def test_whatever_learns_learns_the_same(family: str, adapter: Any, tmp_path: Path) -> None:
-    if family == "gemma3" and getattr(adapter, "bias", "") == "all":
-        pytest.skip("has no bias")
-    base = families.folder(tmp_path / "base", family)
+def test_whatever_learns_learns_the_same(adapter: Any, tmp_path: Path) -> None:
+    base = families.folder(tmp_path / "base", "qwen2")
     plain = step(opened(base, copy.deepcopy(adapter)), batch(ROWS))
     losses, gradients = step(opened(base, copy.deepcopy(adapter), gradient_checkpointing="selective"), batch(ROWS))
     assert losses == plain[0]

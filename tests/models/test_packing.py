@@ -38,11 +38,16 @@ def loaded(root: Path, train: str, **settings: Any) -> ExtractionData:
     return data
 
 
-@pytest.mark.parametrize("attention", ["sdpa", "eager"])
-@pytest.mark.parametrize("family", ["qwen3", "qwen2", "gemma3", "mistral", "granite"])
-@pytest.mark.parametrize("learn", ["answer", "text"])
+@pytest.mark.parametrize(
+    ("family", "attention", "learn"),
+    [
+        *(("qwen3", "sdpa", "answer"), ("qwen3", "sdpa", "text"), ("qwen3", "eager", "text")),
+        *(("qwen2", "sdpa", "text"), ("gemma3", "sdpa", "answer"), ("gemma3", "eager", "text")),
+        *(("mistral", "sdpa", "text"), ("granite", "eager", "answer")),
+    ],
+)
 def test_losses_and_gradients_are_those_of_rows_apart(
-    learn: str, family: str, attention: str, train: str, root: Path, tmp_path: Path
+    family: str, attention: str, learn: str, train: str, root: Path, tmp_path: Path
 ) -> None:
     model = CausalLM()
     loading = Loading(attn_implementation=attention)

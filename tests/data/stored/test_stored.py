@@ -347,8 +347,10 @@ def test_a_module_that_cannot_be_written_down_stays_in_memory(tmp_path: Path, ro
     assert not folder.exists()
 
 
-@pytest.mark.parametrize("file", [writing.ROWS, writing.SHARED, writing.ABOUT])
-@pytest.mark.parametrize("harm", ["cut", "gone", "other"])
+@pytest.mark.parametrize(
+    ("file", "harm"),
+    [(writing.ROWS, "cut"), (writing.SHARED, "gone"), (writing.ABOUT, "cut"), (writing.ABOUT, "other")],
+)
 def test_damaged_rows_are_made_anew(file: str, harm: str, tmp_path: Path, root: Path, folder: Path) -> None:
     rows = list(set_up(with_schema(tmp_path, cache=True), root).splits["train"].rows)
     harmed = [path for path in folder.iterdir() if path.is_dir()]
