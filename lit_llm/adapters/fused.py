@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from functools import cache
 from typing import Any
 
@@ -21,17 +20,19 @@ STEPS = 1 << 16
 """Into how many parts dropout's probability is cut where random numbers are drawn on the CPU."""
 
 
-_KEEPS_PRODUCTS = ContextVar("keeps_products", default=False)
+_keeps_products = False
 
 
 @contextmanager
 def keeping_products() -> Iterator[None]:
     """Leave the results of products as they are meanwhile, for whoever keeps them; that costs a copy each."""
-    before = _KEEPS_PRODUCTS.set(True)
+    # A plain name, which compiled code can look at without being broken off.
+    global _keeps_products
+    before, _keeps_products = _keeps_products, True
     try:
         yield
     finally:
-        _KEEPS_PRODUCTS.reset(before)
+        _keeps_products = before
 
 
 def fuse(network: nn.Module) -> None:
@@ -135,7 +136,7 @@ class _LowRank(torch.autograd.Function):
             w, low_a, low_b = weight.to(dtype), a.to(dtype), b.to(dtype)
             result = F.linear(flat, w, None if bias is None else bias.to(dtype))
             low = _dropped(flat, kept, p) @ low_a.T
-            if _KEEPS_PRODUCTS.get():
+            if _keeps_products:
                 result = result.addmm(low, low_b.T, alpha=scale)
             else:
                 result.addmm_(low, low_b.T, alpha=scale)
