@@ -126,6 +126,11 @@ class OffsetLayer(GrowingLayer):
     end = 0
     """One more than the last of them."""
 
+    def rewind(self, length: int) -> None:
+        """Go back to, or on to, a number of columns that have been written."""
+        self._length = length
+        self._show()
+
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
         """Write ``[B, H, t, D]`` at each row's columns and return all keys and values up to the last of them."""
         if self.columns is None:
@@ -252,6 +257,13 @@ class OffsetCache(RowCache):
         layers: list[Any] = self.layers
         for layer in layers:
             layer.columns, layer.end = columns, end
+
+    def append_at(self, length: int) -> None:
+        """Let the next call write behind this many columns in every row; what stands there is forgotten."""
+        layers: list[Any] = self.layers
+        for layer in layers:
+            layer.columns = None
+            layer.rewind(length)
 
 
 def why_no_offsets(config: PretrainedConfig) -> str | None:

@@ -42,6 +42,7 @@ class RaggedRows:
         """``[B, 1, V]``: the logits behind the prompts."""
         self._shared, self._prompt_width = read.shared, read.mask.shape[1]
         self._padding = (read.mask == 0).sum(1, keepdim=True)
+        self._padded = bool(self._padding.any())
 
     def read(self, known: Sequence[int], tokens: Sequence[Sequence[int]]) -> Tensor:
         """Return the logits ``[R, t, V]`` behind each of up to ``t`` tokens of every row.
@@ -53,21 +54,37 @@ class RaggedRows:
         device = self._padding.device
         lengths = list(map(len, tokens))
         width = max(lengths)
+        if width == 1 and len(set(known)) == 1:
+            return self._read_side_by_side(known[0], tokens)
         ids = torch.tensor([[*row, *[row[0]] * (width - len(row))] for row in tokens], device=device)
         start = self._prompt_width + torch.tensor(known, device=device)
         columns = start[:, None] + torch.arange(width, device=device)
-        everything = torch.arange(self._prompt_width + max(known) + width, device=device)
-        real = (everything < self._shared) | (everything >= self._shared + self._padding[:, :, None])
-        visible = real & (everything <= columns[:, :, None])
-        self.cache.write_at(columns, self._prompt_width + max(known) + width)
+        end = self._prompt_width + max(known) + width
+        visible = self._real(end)[:, None] & (torch.arange(end, device=device) <= columns[:, :, None])
+        self.cache.write_at(columns, end)
         # What fills a shorter row up stands where its last token does: there is a last position in some models.
         last = start[:, None] + torch.tensor(lengths, device=device)[:, None] - 1
         positions = columns.minimum(last) - self._padding
         return call(self.model, self.cache, self._as_mask(visible[:, None]), positions, width, input_ids=ids)
 
+    def _read_side_by_side(self, known: int, tokens: Sequence[Sequence[int]]) -> Tensor:
+        """Read one token of each of some rows that are of one length, as rows without guesses are read."""
+        end = self._prompt_width + known
+        self.cache.append_at(end)
+        # Without padding there is nothing to hide, and kernels without a mask are faster.
+        mask = self._real(end + 1).long() if self._padded else None
+        ids = torch.tensor(tokens, device=self._padding.device)
+        return call(self.model, self.cache, mask, end - self._padding, 1, input_ids=ids)
+
+    def _real(self, width: int) -> Tensor:
+        """Return ``[R, width]`` bool: which columns of the cache are no padding of a row."""
+        columns = torch.arange(width, device=self._padding.device)
+        return (columns < self._shared) | (columns >= self._shared + self._padding)
+
     def keep(self, index: Tensor) -> None:
         """Keep these rows, in this order."""
         self._padding = self._padding[index]
+        self._padded = bool(self._padding.any())
         if len(index):
             self.cache.batch_select_indices(index)
 
