@@ -308,9 +308,13 @@ def test_values_as_deep_as_may_be_are_kept(tmp_path: Path, root: Path) -> None:
     assert dumps(split.examples[0].reference) == deep
 
 
-def test_what_is_wrong_with_a_path_is_said_of_the_path(tmp_path: Path, root: Path) -> None:
+def test_what_is_wrong_with_a_path_is_said_of_the_path(
+    tmp_path: Path, root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with pytest.raises(DataError, match="is a folder"):
         set_up(ExtractionData(train=str(tmp_path), cache=True), root)
+    # What is captured of a test travels between processes, as UTF-8.
+    caplog.set_level("ERROR", "lightning.pytorch.utilities.rank_zero")
     odd = os.fsdecode(os.fsencode(str(tmp_path)) + b"/n\xff.jsonl")
     orders(Path(odd))
     with pytest.raises(ConfigError, match=r"data\.init_args\.cache: encoded rows cannot be kept"):
