@@ -106,8 +106,10 @@ def test_shapes_that_are_known_have_the_published_number_of_weights(name):
         assert two.frozen / 2 == pytest.approx(PARAMETERS[name], rel=1e-5)
 
 
-@pytest.mark.parametrize("checkpointing", [False, True])
-@pytest.mark.parametrize("adapter", [LoRA(r=4), Full()], ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize("checkpointing", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.parametrize(
+    "adapter", [LoRA(r=4), pytest.param(Full(), marks=pytest.mark.slow)], ids=lambda value: type(value).__name__
+)
 def test_two_small_networks_tell_of_a_deep_one(tmp_path, adapter, checkpointing):
     small(9).save_pretrained(tmp_path)
     asked = plan(str(tmp_path), adapter, checkpointing=checkpointing)
@@ -160,7 +162,7 @@ def test_keys_are_as_wide_as_weights_and_layers_keep_what_they_attend_to(tmp_pat
     assert windows.answering(1, 8).cache == windows.answering(1, 800).cache
 
 
-@pytest.mark.parametrize("what", ["batch", "length"])
+@pytest.mark.parametrize("what", ["batch", pytest.param("length", marks=pytest.mark.slow)])
 def test_the_largest_that_fits_fits_and_a_little_more_does_not(tmp_path, what):
     small(2).save_pretrained(tmp_path)
     asked = plan(str(tmp_path), checkpointing=True)
@@ -171,6 +173,7 @@ def test_the_largest_that_fits_fits_and_a_little_more_does_not(tmp_path, what):
     assert largest(asked, 0.6 * GIB, what) == 0
 
 
+@pytest.mark.slow
 def test_changes_are_told_with_what_they_need(tmp_path):
     small(2).save_pretrained(tmp_path)
     asked = plan(str(tmp_path), batch=8, length=512)

@@ -353,7 +353,7 @@ def test_a_module_that_cannot_be_written_down_stays_in_memory(tmp_path: Path, ro
 
 @pytest.mark.parametrize(
     ("file", "harm"),
-    [(writing.ROWS, "cut"), (writing.SHARED, "gone"), (writing.ABOUT, "cut"), (writing.ABOUT, "other")],
+    [(writing.ROWS, "cut"), (writing.SHARED, "gone"), (writing.ABOUT, "other")],
 )
 def test_damaged_rows_are_made_anew(file: str, harm: str, tmp_path: Path, root: Path, folder: Path) -> None:
     rows = list(set_up(with_schema(tmp_path, cache=True), root).splits["train"].rows)
@@ -451,19 +451,19 @@ def test_a_run_over_kept_rows_is_the_same_run(workers: int, tmp_path: Path, root
     settings |= {"augmentation_factor": 2, "num_workers": workers}
     base = str(root / "checkpoints/qwen3-tiny")
     found = {}
-    for name, kept in {"plain": False, "kept": True, "again": True}.items():
+    for name, kept in {"plain": False, "kept": True}.items():
         run = fit(tmp_path / name, settings | {"cache": kept}, steps=6, backbone=base)
         found[name] = {key: value for key, value in logged(run).items() if not key.startswith(("speed", "memory"))}
         found[name]["weights"] = (run / "adapter" / "adapter_model.safetensors").read_bytes()
-    assert found["plain"] == found["kept"] == found["again"]
+    assert found["plain"] == found["kept"]
 
 
 @pytest.mark.slow
 def test_many_rows_are_not_held_in_memory(root: Path) -> None:
     script = root / "scripts" / "benchmarks" / "rows.py"
-    command = [sys.executable, str(script), "--rows", "2000,60000", "--steps", "4"]
+    command = [sys.executable, str(script), "--rows", "2000,30000", "--steps", "2"]
     shown = subprocess.run(command, check=True, capture_output=True, text=True, cwd=root).stdout
-    assert "second start, 60,000 rows over 2,000" in shown
+    assert "second start, 30,000 rows over 2,000" in shown
     memory = float(shown.rpartition("over 2,000: ")[2].split()[0])
-    # All of them as objects would take some 170 MiB more, over 600.
-    assert memory < 1.15
+    # All of them as objects would take some 85 MiB more, over 600.
+    assert memory < 1.1

@@ -198,6 +198,7 @@ def run_file(folder: Path, root: Path, data: dict[str, Any], name: str) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_mixed_run_measures_each_task_as_alone(tmp_path: Path, root: Path, files: dict[str, str]) -> None:
     parts = {
         "orders": {
