@@ -129,6 +129,7 @@ def test_a_prediction_that_is_killed_goes_on_to_the_same_file(tmp_path: Path, ro
     assert cut.read_bytes() == (tmp_path / "whole.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_an_exported_run_answers_as_the_run(tmp_path: Path, root: Path) -> None:
     config = run_file(tmp_path, root, "lora", "run")
     merged = tmp_path / "merged"

@@ -131,6 +131,7 @@ def test_a_hybrid_base_is_planned_by_its_period(tmp_path):
     assert asked.memory().total == pytest.approx(asked.memory(exact=True).total, rel=0.03)
 
 
+@pytest.mark.slow
 def test_fewer_bits_and_states_count():
     plain = plan().memory()
     linear = weigh(Step(plan().config, LoRA(), adamw, torch.bfloat16, None, False, 1, 8, False, False), 28).linear
@@ -190,6 +191,7 @@ def test_changes_are_told_with_what_they_need(tmp_path):
     assert "model.init_args.adapter" in {c.setting.split(":")[0] for c in changes(asked.changed(adapter=Full()))}
 
 
+@pytest.mark.slow
 def test_a_run_file_is_planned_and_judged(root, capsys):
     file = str(root / "configs/run/extraction_tiny.yaml")
     assert main(["check", "--plan", file, "--data.batch_size", "4"]) == 0
