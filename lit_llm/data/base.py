@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,7 +19,7 @@ from lit_llm.data.batches.resuming import Progress, check_same_rows
 from lit_llm.data.hygiene.auditing import AuditReport, repeated_texts, row_counts, shown_rows
 from lit_llm.data.loaders import Loaders
 from lit_llm.data.settings import at_least, positive, stage_name
-from lit_llm.data.stored.cache import is_large, kept_split, stored_split
+from lit_llm.data.stored.cache import apart, is_large, kept_split, stored_split
 from lit_llm.data.table import TableData, owner
 from lit_llm.data.tokens.dataset import Example, Row, Split, encoded_rows
 from lit_llm.data.tokens.encoding import Encoder
@@ -258,31 +257,30 @@ class LMData(Asking, Loaders, TableData):
 
         Of a large file that this run does not train on, they are those that are kept on disk, if any are.
         """
-        rows: Iterable[Row | None] = ()
         split, file = self.splits.get("train"), self.files["train"]
-        if split is None and file and self.reads_texts:
+        if not self.reads_texts or not file:
+            return
+        rows: Iterable[Row | None] = ()
+        if split is None:
             with self._reading_aside():
                 split = kept_split(self, "train", Path(file))
                 if split is None and not is_large(self, Path(file)):
-                    rows = self.encoded("train", _spread(self.chosen("train", Path(file)), most))
-                    rows = list(rows)
-        if split is not None and self.reads_texts:
-            rows = _spread(split.rows, most)
-        for row in rows:
+                    rows = list(self.encoded("train", _spread(self.chosen("train", Path(file)), most)))
+        for row in rows if split is None else _spread(split.rows, most):
             if row:
                 yield row.encoded.input_ids[row.encoded.prompt_length :]
 
     @contextmanager
     def _reading_aside(self) -> Iterator[None]:
         """Read what is not of this stage: what is wrong with it is said, and nothing of it is noted."""
-        before = self.lenient, Counter(self.counts), dict(self.skipped)
-        self.lenient = False
+        lenient, self.lenient = self.lenient, False
         try:
-            yield
+            with apart(self):
+                yield
         except (UserError, OSError) as error:
             rank_zero_info(f"no guesses are learned from training answers: {first_line(error)}")
         finally:
-            self.lenient, self.counts, self.skipped = before
+            self.lenient = lenient
 
     def _load(self, name: str, path: Path) -> Split:
         stored = stored_split(self, name, path)

@@ -50,18 +50,31 @@ def test_what_cannot_be_read_teaches_nothing(tmp_path: Path, root: Path, caplog:
     assert list(with_tokenizer(SignData(train="poses.csv"), root).training_answers(5)) == []
 
 
-@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize(
+    ("kept", "cache", "large", "taught"),
+    [
+        *((True, None, True, 5), (False, None, True, 0), (False, False, True, 0)),
+        *((False, True, False, 5), (True, True, False, 5), (False, False, False, 5)),
+    ],
+)
 def test_a_large_file_teaches_what_is_kept_of_it(
-    kept: bool, tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+    kept: bool,
+    cache: bool | None,
+    large: bool,
+    taught: int,
+    tmp_path: Path,
+    root: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("LIT_LLM_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("lit_llm.data.stored.cache.LARGE", 1)
+    monkeypatch.setattr("lit_llm.data.stored.cache.LARGE", 1 if large else 1 << 20)
     settings: dict[str, Any] = {"train": rows(tmp_path / "t.jsonl"), "predict": rows(tmp_path / "p.jsonl")}
+    settings["cache"] = cache
     if kept:
         with_tokenizer(ExtractionData(**settings), root).setup("fit")
     data = with_tokenizer(ExtractionData(**settings), root)
     data.setup("predict")
-    assert len(list(data.training_answers(5))) == (5 if kept else 0)
+    assert len(list(data.training_answers(5))) == taught
     assert (tmp_path / "cache").exists() is kept
 
 

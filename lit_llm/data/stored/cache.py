@@ -34,7 +34,6 @@ FOLDER = "LIT_LLM_CACHE"
 LARGE = 2_000_000
 """Bytes of a file from which on its rows are kept without being asked to."""
 
-
 UNUSED = 30 * 24 * 3600
 """Seconds after which rows that no run has opened are removed, whenever others are written."""
 
@@ -88,7 +87,8 @@ def kept_split(data: RowSource, name: str, path: Path) -> StoredSplit | None:
 
 def _place(data: RowSource, name: str, path: Path) -> tuple[Path | None, str]:
     """Return the folder of a file's rows; None where they are not kept, and why where that could be otherwise."""
-    if not data.reads_texts or data.lenient or not is_large(data, path):
+    wanted = is_large(data, path) if data.cache is None else data.cache
+    if not wanted or not data.reads_texts or data.lenient:
         return None, ""
     if not data.encodes_one_by_one:
         return None, f"{type(data).__name__} encodes rows in its own way, all at once: leave it out"
@@ -102,12 +102,11 @@ def _place(data: RowSource, name: str, path: Path) -> tuple[Path | None, str]:
 
 
 def is_large(data: RowSource, path: Path) -> bool:
-    """Whether rows of a file are kept: as ``data.cache`` says, or by its size."""
+    """Whether a file is so large that its rows are kept unless ``data.cache`` says otherwise."""
     try:
-        size = sum(file.stat().st_size for file in data.files_at(path))
+        return sum(file.stat().st_size for file in data.files_at(path)) >= LARGE
     except OSError:
         return False
-    return size >= LARGE if data.cache is None else data.cache
 
 
 def _opened(data: RowSource, name: str, path: Path, folder: Path) -> StoredSplit:
@@ -128,11 +127,11 @@ def _opened(data: RowSource, name: str, path: Path, folder: Path) -> StoredSplit
 def _written(data: RowSource, name: str, path: Path, folder: Path) -> dict[str, Any]:
     """Write the rows of a file and return what is known of them; the data's own counts are left as they were."""
     # All that is wrong with a file is told before any row is encoded, which takes much longer than to read it.
-    with _apart(data) as found:
+    with apart(data) as found:
         count = sum(1 for _ in data.chosen_one_by_one(name, path))
     facts = {"counts": dict(found.counts), "skipped": found.skipped}
     rank_zero_info(f"{path}: {count:,} rows are encoded, once for all runs")
-    with _apart(data), _unfinished(folder) as new:
+    with apart(data), _unfinished(folder) as new:
         facts |= write_rows(new, data.encoded(name, data.chosen_one_by_one(name, path)), data.prefix.rstrip("."))
         write_atomically(new / ABOUT, dumps(facts, default=str).encode())
         swap_into_place(new, folder)
@@ -142,7 +141,7 @@ def _written(data: RowSource, name: str, path: Path, folder: Path) -> dict[str, 
 
 
 @dataclass
-class _Noted:
+class Noted:
     """What reading a file has noted."""
 
     counts: Counter[str] = field(default_factory=Counter)
@@ -150,9 +149,9 @@ class _Noted:
 
 
 @contextmanager
-def _apart(data: RowSource) -> Iterator[_Noted]:
+def apart(data: RowSource) -> Iterator[Noted]:
     """Give what is noted of a file meanwhile; the data's own notes are afterwards what they were."""
-    noted, counts, skipped = _Noted(), data.counts, data.skipped
+    noted, counts, skipped = Noted(), data.counts, data.skipped
     data.counts, data.skipped = noted.counts, {}
     try:
         yield noted

@@ -15,21 +15,11 @@ from lit_llm.data.stored.source import RowSource
 
 WITHOUT_EFFECT = {
     *("trainer", "tokenizer", "_tokenizer", "format", "files", "test_files", "splits", "finished_ids", "progress"),
-    *(
-        "batch_size",
-        "eval_batch_size",
-        "pad_to_multiple_of",
-        "max_batch_tokens",
-        "packing",
-        "num_workers",
-        "seed",
-        "cache",
-    ),
-    *("augmenter", "augmentation_factor", "counts", "skipped", "lenient", "_told", "_log_hyperparams"),
+    *("batch_size", "eval_batch_size", "pad_to_multiple_of", "max_batch_tokens", "packing", "num_workers"),
+    *("seed", "cache", "augmenter", "augmentation_factor", "counts", "skipped", "lenient", "_told"),
+    "_log_hyperparams",
 }
 """Attributes of a data module that change none of its encoded rows. All others are taken to, known or not."""
-
-_CHUNK = 1 << 24
 
 
 class Unknown(Exception):
@@ -77,7 +67,6 @@ def _described(value: Any, depth: int = 0) -> Any:
     if depth > 20:
         raise Unknown(repr(type(value)))
     if isinstance(value, Mapping):
-        # A tally says what has been done, not what is to be.
         pairs = [(repr(key), _described(item, depth + 1)) for key, item in value.items()]
         return type(value).__name__, pairs
     if isinstance(value, list | tuple):
@@ -95,6 +84,7 @@ def _described(value: Any, depth: int = 0) -> Any:
     state = value.__getstate__() or {}
     if not isinstance(state, dict):
         raise Unknown(repr(type(value)))
+    # A tally says what has been done, not what is to be.
     own = {name: item for name, item in state.items() if name != "counts" and not _is_cached(value, name)}
     return _code_of(type(value)), _described(own, depth + 1)
 
@@ -137,8 +127,5 @@ def _tokenizer(data: RowSource) -> str:
 
 
 def _sum(path: Path) -> str:
-    found = hashlib.sha256()
     with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            found.update(chunk)
-    return found.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
