@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,31 @@ def rounded(model: Any, form: IntFormat) -> Any:
     return model
 
 
+Stored = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def stored(short_runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Stored:
+    """The plain run, rounded as the options say and written once; nobody may change the folder."""
+
+    @functools.cache
+    def write(*options: str) -> Path:
+        folder = tmp_path_factory.mktemp("stored") / "out"
+        assert main(["quantize", "--run", str(short_runs / "plain"), "--output", str(folder), *options]) == 0
+        return folder
+
+    return write
+
+
+@pytest.fixture(scope="module")
+def plain_logits(short_runs: Path) -> torch.Tensor:
+    return logits(merged(short_runs / "plain"))
+
+
+def merged(run: Path) -> Any:
+    return open_run(run).model.merge_adapter().eval()
+
+
 FORMATS = {
     "rtn": (["--method", "rtn"], IntFormat(4, 32)),
     "three": (["--method", "rtn", "--bits", "3", "--group_size", "64"], IntFormat(3, 64)),
@@ -55,15 +82,14 @@ FORMATS = {
 
 
 @pytest.mark.parametrize("case", FORMATS)
-def test_integers_are_read_back_as_they_were_computed(case: str, short_runs: Path, tmp_path: Path) -> None:
+def test_integers_are_read_back_as_they_were_computed(
+    case: str, short_runs: Path, stored: Stored, plain_logits: torch.Tensor
+) -> None:
     options, form = FORMATS[case]
-    assert main(["quantize", "--run", str(short_runs / "plain"), "--output", str(tmp_path / "out"), *options]) == 0
-    merged: Any = open_run(short_runs / "plain").model.merge_adapter().eval()
-    before = logits(merged)
-    found = logits(opened(tmp_path / "out"))
-    assert 1e-4 < (found - before).abs().max() / before.abs().max() < 0.8
+    found = logits(opened(stored(*options)))
+    assert 1e-4 < (found - plain_logits).abs().max() / plain_logits.abs().max() < 0.8
     if form:
-        assert torch.equal(found, logits(rounded(merged, form)))
+        assert torch.equal(found, logits(rounded(merged(short_runs / "plain"), form)))
 
 
 FOLDERS = {
@@ -76,15 +102,14 @@ FOLDERS = {
 
 
 @pytest.mark.parametrize("case", FOLDERS)
-def test_a_stored_folder_is_a_backbone_that_learns_and_merges(case: str, short_runs: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "out"
-    assert main(["quantize", "--run", str(short_runs / "plain"), "--output", str(folder), *FOLDERS[case]]) == 0
+def test_a_stored_folder_is_a_backbone_that_learns_and_merges(case: str, stored: Stored) -> None:
+    folder = stored(*FOLDERS[case])
     built = CausalLM(backbone=str(folder), merge=True)
     built.configure_model()
-    stored = logits(opened(folder))
+    written = logits(opened(folder))
     # int8 rounds inputs as well, where it is not opened as plain weights; NF4 computes in another order.
     tolerance = {"int8": 0.05, "nf4": 0.02}.get(case, 0.0)
-    assert (logits(built.eval().language_model) - stored).abs().max() <= tolerance * stored.abs().max()
+    assert (logits(built.eval().language_model) - written).abs().max() <= tolerance * written.abs().max()
     names = {name for name, _ in built.language_model.named_parameters()}
     assert not any("scale" in name or "packed" in name for name in names)
     built.train().language_model(input_ids=IDS, labels=IDS).loss.backward()
@@ -119,9 +144,9 @@ def test_a_run_is_opened_with_the_weights_it_was_trained_on(short_runs: Path, tm
     assert not torch.equal(weights[0], file)
 
 
-def rounding_more(short_runs: Path, folder: Path, what: str) -> str:
-    """Write a run in four bits, to a folder that says that something of its layers is rounded to eight too."""
-    assert main(["quantize", "--run", str(short_runs / "plain"), "--output", str(folder)]) == 0
+def rounding_more(stored: Stored, folder: Path, what: str) -> str:
+    """A run in four bits, in a folder that says that something of its layers is rounded to eight too."""
+    shutil.copytree(stored(*FORMATS["rtn"][0]), folder)
     config = json.loads((folder / "config.json").read_text())
     rounding = {"num_bits": 8, "type": "int", "symmetric": True, "strategy": "token", "dynamic": True}
     config["quantization_config"]["config_groups"]["group_0"][what] = rounding
@@ -130,10 +155,13 @@ def rounding_more(short_runs: Path, folder: Path, what: str) -> str:
 
 
 def test_a_folder_that_rounds_inputs_answers_and_does_not_learn(
-    short_runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    short_runs: Path,
+    stored: Stored,
+    plain_logits: torch.Tensor,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    before = logits(open_run(short_runs / "plain").model.merge_adapter().eval())
-    folder = rounding_more(short_runs, tmp_path / "out", "input_activations")
+    folder = rounding_more(stored, tmp_path / "out", "input_activations")
     built = CausalLM(backbone=folder, merge=True)
     built.configure_model()
     found = logits(built.eval().language_model)
@@ -151,25 +179,24 @@ def test_a_folder_that_rounds_inputs_answers_and_does_not_learn(
     given = (inputs[0] / scales).round().clamp(-128, 127) * scales
     assert (given - inputs[0]).abs().max() > 0
     torch.testing.assert_close(written[0], given @ layer.weight.T, rtol=1e-4, atol=1e-5)
-    assert not torch.equal(found, before)
+    assert not torch.equal(found, plain_logits)
     run = ["--config", str(short_runs / "plain.yaml"), "--model.init_args.backbone", folder]
     assert main(["fit", *run, "--trainer.default_root_dir", str(tmp_path / "run")]) == 1
     assert "rounds the inputs of its layers" in capsys.readouterr().err
     assert main(["test", *run, "--ckpt_path", "none", "--trainer.default_root_dir", str(tmp_path / "run")]) == 0
 
 
-def test_a_folder_that_rounds_outputs_is_no_backbone(short_runs: Path, tmp_path: Path) -> None:
-    folder = rounding_more(short_runs, tmp_path / "out", "output_activations")
+def test_a_folder_that_rounds_outputs_is_no_backbone(stored: Stored, tmp_path: Path) -> None:
+    folder = rounding_more(stored, tmp_path / "out", "output_activations")
     with pytest.raises(ConfigError, match="rounds outputs or its cache too"):
         CausalLM(backbone=folder).configure_model()
 
 
 @pytest.mark.parametrize("method", ["nf4", "int8", "rtn"])
-def test_what_is_stored_is_not_stored_in_another_way(method: str, short_runs: Path, tmp_path: Path) -> None:
-    command = ["quantize", "--run", str(short_runs / "plain"), "--output", str(tmp_path / "out"), "--method", method]
-    assert main(command) == 0
+def test_what_is_stored_is_not_stored_in_another_way(method: str, stored: Stored) -> None:
+    folder = stored("--method", method)
     for name, quantizer in (("nf4", NF4()), ("int8", Int8())):
-        built = CausalLM(backbone=str(tmp_path / "out"), quantizer=quantizer)
+        built = CausalLM(backbone=str(folder), quantizer=quantizer)
         if name == method:
             built.configure_model()
             assert torch.isfinite(logits(built.eval().language_model)).all()
@@ -200,12 +227,11 @@ def test_what_sixteen_bits_hold_takes_sixteen_bits(root: Path, short_runs: Path,
     run = ["--config", str(short_runs / "plain.yaml"), "--model.init_args.backbone", str(tmp_path / "base")]
     assert main(["fit", *run, "--trainer.default_root_dir", str(tmp_path / "run")]) == 0
     assert main(["quantize", "--run", str(tmp_path / "run"), "--output", str(tmp_path / "out")]) == 0
-    stored = load_file(tmp_path / "out/model.safetensors")
-    kinds = {name.split(".")[-1] if "proj" in name else name.split(".")[-2]: t.dtype for name, t in stored.items()}
+    file = load_file(tmp_path / "out/model.safetensors")
+    kinds = {name.split(".")[-1] if "proj" in name else name.split(".")[-2]: t.dtype for name, t in file.items()}
     assert kinds["embed_tokens"] == kinds["norm"] == torch.bfloat16
     assert kinds["weight_scale"] == torch.float32
-    merged: Any = open_run(tmp_path / "run").model.merge_adapter().eval()
-    assert torch.equal(logits(opened(tmp_path / "out")), logits(rounded(merged, IntFormat())))
+    assert torch.equal(logits(opened(tmp_path / "out")), logits(rounded(merged(tmp_path / "run"), IntFormat())))
 
 
 @pytest.mark.parametrize(("rows", "expected"), [(5, range(5)), (128, range(128)), (200, None), (1000, None)])
@@ -224,19 +250,14 @@ def test_rows_to_calibrate_with_are_spread_over_the_file(rows: int, expected: An
 
 
 @pytest.mark.parametrize(("method", "most"), [("nf4", 0.3), ("int8", 0.05)])
-def test_bitsandbytes_folders_open_too(method: str, most: float, short_runs: Path, tmp_path: Path) -> None:
-    command = ["quantize", "--run", str(short_runs / "plain"), "--output", str(tmp_path / "out"), "--method", method]
-    assert main(command) == 0
-    before = logits(open_run(short_runs / "plain").model.merge_adapter().eval())
-    moved = (logits(opened(tmp_path / "out")) - before).abs().max() / before.abs().max()
+def test_bitsandbytes_folders_open_too(method: str, most: float, stored: Stored, plain_logits: torch.Tensor) -> None:
+    moved = (logits(opened(stored("--method", method))) - plain_logits).abs().max() / plain_logits.abs().max()
     assert 1e-4 < moved < most
 
 
 @pytest.mark.parametrize("method", ["nf4", "int8"])
-def test_layers_can_be_left_out_of_bitsandbytes(method: str, short_runs: Path, tmp_path: Path) -> None:
-    command = ["quantize", "--run", str(short_runs / "plain"), "--output", str(tmp_path / "out"), "--method", method]
-    assert main([*command, "--layers", '{"*.layers.1.mlp.*": null}']) == 0
-    model = opened(tmp_path / "out")
+def test_layers_can_be_left_out_of_bitsandbytes(method: str, stored: Stored) -> None:
+    model = opened(stored("--method", method, "--layers", '{"*.layers.1.mlp.*": null}'))
     plain = {name for name, module in model.named_modules() if type(module) is torch.nn.Linear}
     assert plain == {"lm_head", *(f"model.layers.1.mlp.{name}_proj" for name in ("gate", "up", "down"))}
 
@@ -248,7 +269,7 @@ def test_a_run_that_was_trained_for_it_is_written_as_it_was_trained(
     assert "(qat)" in capsys.readouterr().out
     trained = logits(open_run(short_runs / "aware").model.language_model)
     assert torch.equal(logits(opened(tmp_path / "out")), trained)
-    assert not torch.equal(trained, logits(open_run(short_runs / "aware").model.merge_adapter().eval()))
+    assert not torch.equal(trained, logits(merged(short_runs / "aware")))
 
 
 @pytest.mark.parametrize("bits", [2, 3, 4])

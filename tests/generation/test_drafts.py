@@ -240,7 +240,7 @@ def saved(folder, name, tokenizer, seed):
 
 
 @pytest.mark.parametrize("options", [{}, DRAWN, {"constraint": True}], ids=["greedy", "drawn", "held"])
-@pytest.mark.parametrize("batch_size", [1, 2, 5])
+@pytest.mark.parametrize("batch_size", [1, 5])
 def test_a_smaller_model_guesses(tmp_path, tokenizer, prompts, calls, options, batch_size):
     model = saved(tmp_path / "same", "qwen3", tokenizer, 0)
     saved(tmp_path / "other", "llama", tokenizer, 1)

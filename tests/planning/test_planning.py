@@ -106,10 +106,9 @@ def test_shapes_that_are_known_have_the_published_number_of_weights(name):
         assert two.frozen / 2 == pytest.approx(PARAMETERS[name], rel=1e-5)
 
 
-@pytest.mark.parametrize("checkpointing", [pytest.param(False, marks=pytest.mark.slow), True])
-@pytest.mark.parametrize(
-    "adapter", [LoRA(r=4), pytest.param(Full(), marks=pytest.mark.slow)], ids=lambda value: type(value).__name__
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize("adapter", [LoRA(r=4), Full()], ids=lambda value: type(value).__name__)
 def test_two_small_networks_tell_of_a_deep_one(tmp_path, adapter, checkpointing):
     small(9).save_pretrained(tmp_path)
     asked = plan(str(tmp_path), adapter, checkpointing=checkpointing)
@@ -163,7 +162,8 @@ def test_keys_are_as_wide_as_weights_and_layers_keep_what_they_attend_to(tmp_pat
     assert windows.answering(1, 8).cache == windows.answering(1, 800).cache
 
 
-@pytest.mark.parametrize("what", ["batch", pytest.param("length", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["batch", "length"])
 def test_the_largest_that_fits_fits_and_a_little_more_does_not(tmp_path, what):
     small(2).save_pretrained(tmp_path)
     asked = plan(str(tmp_path), checkpointing=True)

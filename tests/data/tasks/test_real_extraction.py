@@ -18,7 +18,7 @@ from lit_llm.metrics import ExtractionMetrics
 SPLITS = {"train": 3373, "valid": 1704, "test": 2590}
 
 
-@pytest.fixture(scope="module", params=["tiny", "qwen3"])
+@pytest.fixture(scope="module", params=[pytest.param("tiny", marks=pytest.mark.slow), "qwen3"])
 def data(request: pytest.FixtureRequest, root: Path, real_data: Path) -> ExtractionData:
     """All three splits, encoded by the tiny tokenizer and by Qwen3's own."""
     files = {name: str(real_data / f"data/extraction/es_asistente_{name}.jsonl") for name in SPLITS}
