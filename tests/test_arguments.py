@@ -49,8 +49,9 @@ import contextlib, json, sys
 import lightning.pytorch.cli
 before = set(sys.modules)
 from lit_llm.__main__ import main
-for number, options in enumerate(json.loads(sys.argv[2])):
-    with open(f"{sys.argv[1]}{number}", "w") as file, contextlib.redirect_stdout(file):
+out, tried = sys.argv[1], json.loads(sys.argv[2])
+for number, options in enumerate(tried):
+    with open(f"{out}{number}", "w") as file, contextlib.redirect_stdout(file):
         try:
             status = main(["fit", *options])
         except SystemExit as stop:

@@ -79,9 +79,8 @@ def run_file(folder: Path, root: Path, kind: str, run: str) -> str:
     return str(path)
 
 
-@pytest.mark.parametrize(
-    "kind", [pytest.param(name, marks=[] if name == "lora" else pytest.mark.slow) for name in KINDS]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_run_learns_keeps_its_adaptor_resumes_and_predicts(kind: str, tmp_path: Path, root: Path) -> None:
     whole, cut = (run_file(tmp_path, root, kind, run) for run in ("whole", "cut"))
     assert main(["fit", "--config", whole]) == 0

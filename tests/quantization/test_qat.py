@@ -424,12 +424,12 @@ def run_file(tmp_path: Path, root: Path) -> Callable[..., str]:
     ("how", "ranges"),
     [
         ("error", {"learn_ranges": True, "freeze": 10}),
-        *(
-            pytest.param(*case, marks=pytest.mark.slow)
-            for case in (("error", {}), ("error", {"freeze": 7}), ("SIGKILL", {}))
-        ),
+        ("error", {}),
+        ("error", {"freeze": 7}),
+        ("SIGKILL", {}),
     ],
 )
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_to_the_same_weights_and_shows_when_rounding_began(
     how: str, ranges: dict[str, Any], run_file: Callable[..., str], tmp_path: Path, root: Path
 ) -> None:

@@ -109,6 +109,7 @@ def mixed(tmp_path: Path, **settings: Any) -> LMData:
 
 
 KINDS = [extraction, with_schema, with_bad_rows, cut, dropped, translation, parallel, mixed]
+SELDOM = [extraction, translation, cut]
 
 
 def set_up(data: LMData, root: Path, stage: str = "fit") -> LMData:
@@ -121,7 +122,7 @@ def parts(data: LMData) -> list[LMData]:
     return list(data.parts.values()) if isinstance(data, MixedData) else [data]
 
 
-@pytest.mark.parametrize("make", KINDS)
+@pytest.mark.parametrize("make", [pytest.param(kind, marks=[pytest.mark.slow] * (kind in SELDOM)) for kind in KINDS])
 def test_kept_rows_are_those_in_memory(make: Callable[..., LMData], tmp_path: Path, root: Path, folder: Path) -> None:
     plain = set_up(make(tmp_path, cache=False), root)
     assert not folder.exists()
