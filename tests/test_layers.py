@@ -29,7 +29,7 @@ DATA_LAYERS = [
     {"settings"},
     {"records", "tokens", "variants"},
     {"asking", "batches", "clips", "hygiene", "stored"},
-    {"loaders", "table"},
+    {"loaders", "passages", "table"},
     {"base"},
     {"tasks"},
 ]
@@ -39,7 +39,7 @@ DATA_LEVEL = {room: level for level, rooms in enumerate(DATA_LAYERS) for room in
 
 # In these rooms each file is one thing, independent of the others, so that adding one edits none.
 SHARED = {
-    "adapters": {"base", "peft_base", "lora_start", "fused", "targets", "coverage"},
+    "adapters": {"base", "peft_base", "lora_ranks", "lora_start", "fused", "targets", "coverage"},
     "quantization": {"base", "integers", "blocks"},
     "metrics": {"base", "corpus", "json_text", "json_leaves", "json_fields"},
     "data.tasks": set(),

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import torch
 from torch import Tensor, nn
 
-from lit_llm.adapters.base import NAME
 from lit_llm.adapters.peft_base import PeftAdapter
 from lit_llm.errors import ConfigError
 
@@ -88,7 +87,7 @@ class AdaLoRA(PeftAdapter):
         """Return ``orthogonality`` times the mean of ``‖A·Aᵀ − I‖`` and ``‖Bᵀ·B − I‖`` over all layers."""
         terms = []
         for name, p in network.named_parameters():
-            if name.endswith((f"lora_A.{NAME}", f"lora_B.{NAME}")):
+            if name.endswith((f"lora_A.{self.name}", f"lora_B.{self.name}")):
                 gram = p @ p.T if "lora_A" in name else p.T @ p
                 terms.append((gram - torch.eye(len(gram), device=p.device, dtype=p.dtype)).norm())
         return self.orthogonality * torch.stack(terms).mean() if terms and self.orthogonality else None
@@ -102,7 +101,7 @@ class AdaLoRA(PeftAdapter):
         if not 1 <= total_steps < math.inf:
             raise ConfigError(f"adapter: AdaLoRA plans over the whole run: set max_steps or max_epochs ({total_steps})")
         peft: Any = network
-        config, allocator = peft.peft_config[NAME], peft.base_model.rankallocator
+        config, allocator = peft.peft_config[self.name], peft.base_model.rankallocator
         config.total_step = int(total_steps)
         config.tinit, config.tfinal = int(self.initial_share * total_steps), int(self.final_share * total_steps)
         if not allocator.ipt and step == config.total_step - config.tfinal:
@@ -115,12 +114,12 @@ class AdaLoRA(PeftAdapter):
         peft: Any = network
         allocator = peft.base_model.rankallocator
         scores = {key: dict(getattr(allocator, key)) for key in _STATISTICS}
-        return {"rank_pattern": copy.deepcopy(peft.peft_config[NAME].rank_pattern), **scores}
+        return {"rank_pattern": copy.deepcopy(peft.peft_config[self.name].rank_pattern), **scores}
 
     def load_state_dict(self, network: nn.Module, state: dict[str, Any]) -> None:
         """Give the allocator back its mask and scores, on the devices of the weights that they belong to."""
         peft: Any = network
-        peft.peft_config[NAME].rank_pattern = copy.deepcopy(state["rank_pattern"])
+        peft.peft_config[self.name].rank_pattern = copy.deepcopy(state["rank_pattern"])
         devices = {name: p.device for name, p in peft.base_model.model.named_parameters()}
         for key in _STATISTICS:
             scores = {name: score.to(devices[name]) for name, score in state[key].items()}
@@ -130,7 +129,7 @@ class AdaLoRA(PeftAdapter):
         """Leave out masked directions, unless training has moved one since: then all are written."""
         config: Any
         config, tensors = super()._export(network)
-        pattern = {key.replace(f".{NAME}", ""): mask for key, mask in (config.rank_pattern or {}).items()}
+        pattern = {key.replace(f".{self.name}", ""): mask for key, mask in (config.rank_pattern or {}).items()}
         rows = {f"base_model.model.{key}": torch.tensor(mask) for key, mask in pattern.items()}
         still = all(not tensors[key].cpu()[~mask].any() for key, mask in rows.items())
         config.rank_pattern = pattern if pattern and still else None
@@ -141,13 +140,13 @@ class AdaLoRA(PeftAdapter):
 
     def _delta(self, layer: Any) -> Tensor:
         # PEFT has no such method for layers over a quantized base; this is what their forward pass computes.
-        a, b, e = (part[NAME] for part in (layer.lora_A, layer.lora_B, layer.lora_E))
-        delta: Tensor = layer.scaling[NAME] / (layer.ranknum[NAME] + 1e-5) * (b @ (a * e))
+        a, b, e = (part[self.name] for part in (layer.lora_A, layer.lora_B, layer.lora_E))
+        delta: Tensor = layer.scaling[self.name] / (layer.ranknum[self.name] + 1e-5) * (b @ (a * e))
         return delta
 
     def _tensors(self, network: nn.Module) -> dict[str, Tensor]:
         """Return all ``initial_r`` directions: PEFT would cut masked ones, moved or not."""
-        config = cast(Any, network).peft_config[NAME]
+        config = cast(Any, network).peft_config[self.name]
         pattern, config.rank_pattern = config.rank_pattern, None
         try:
             return super()._tensors(network)
@@ -162,7 +161,7 @@ class AdaLoRA(PeftAdapter):
             raise ConfigError(f"adapter.alpha: what was saved has {scales}; use the run's own config.yaml")
         for key, mask in (cast(Any, saved).rank_pattern or {}).items():
             _resize(tensors, f"base_model.model.{key}", partial(_spread, torch.tensor(mask)))
-        cast(Any, network).peft_config[NAME].rank_pattern = None
+        cast(Any, network).peft_config[self.name].rank_pattern = None
         return tensors
 
 

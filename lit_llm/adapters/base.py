@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from lit_llm.batch import Batch
 
 NAME = "default"
-"""The one adapter's name inside PEFT; PEFT leaves it out of the files."""
+"""What PEFT calls an adapter that is the only one of its network; PEFT leaves names out of the files."""
 
 
 class Adapter(ABC):
@@ -31,6 +32,9 @@ class Adapter(ABC):
     (before the trainable weights are restored), and only then the optimizer, because each may replace parameters.
     """
 
+    name: str = NAME
+    """What PEFT calls it inside a network; of several on one network, each has its own."""
+
     folder: ClassVar[str]
     """The run folder's part that ``save`` writes: ``adapter`` (PEFT's format) or ``model`` (a whole model)."""
 
@@ -39,8 +43,14 @@ class Adapter(ABC):
 
     @property
     def kind(self) -> str:
-        """Its name, and the way in which it starts where that is not its usual one, such as ``LoRA pissa``."""
+        """Its class, and the way in which it starts where that is not its usual one, such as ``LoRA pissa``."""
         return type(self).__name__
+
+    def named(self, name: str) -> Self:
+        """Return a copy of the same settings under another name."""
+        found = copy.copy(self)
+        found.name = name
+        return found
 
     @property
     def start_batches(self) -> int:

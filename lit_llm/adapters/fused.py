@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from lit_llm.adapters.base import NAME
 from lit_llm.tensors import is_plain, product_dtype
 
 STEPS = 1 << 16
@@ -64,12 +63,13 @@ def _fused_kind() -> type[Any]:
         def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
             if args or kwargs or not _is_plain(self, x):
                 return super().forward(x, *args, **kwargs)
-            base, a, b = self.base_layer, self.lora_A[NAME], self.lora_B[NAME]
-            dropout, flat = self.lora_dropout[NAME], x.flatten(0, -2)
+            name = self.active_adapters[0]
+            base, a, b = self.base_layer, self.lora_A[name], self.lora_B[name]
+            dropout, flat = self.lora_dropout[name], x.flatten(0, -2)
             p = dropout.p if dropout.training and type(dropout) is nn.Dropout else 0.0
             kept = _kept(flat, p) if p else None
             found: Tensor = _LowRank.apply(
-                flat, base.weight, base.bias, a.weight, b.weight, self.scaling[NAME], kept, p
+                flat, base.weight, base.bias, a.weight, b.weight, self.scaling[name], kept, p
             )  # type: ignore[no-untyped-call]
             return found.view(*x.shape[:-1], found.shape[-1])
 
@@ -80,15 +80,18 @@ def _fused_kind() -> type[Any]:
 
 def _is_plain(layer: Any, x: Tensor) -> bool:
     """Tell whether a layer computes ``x·Wᵀ + s·(x·Aᵀ)·Bᵀ`` and nothing else."""
-    base = layer.base_layer
-    if x.dim() < 2 or type(base) is not nn.Linear or layer.active_adapters != [NAME] or NAME in layer.lora_variant:
+    base, names = layer.base_layer, layer.active_adapters
+    if x.dim() < 2 or type(base) is not nn.Linear or len(names) != 1:
         return False
-    a, b = layer.lora_A[NAME], layer.lora_B[NAME]
+    name = names[0]
+    if name in layer.lora_variant or name not in layer.lora_A:
+        return False
+    a, b = layer.lora_A[name], layer.lora_B[name]
     if layer.disable_adapters or layer.merged or base.weight.requires_grad or a.bias is not None or b.bias is not None:
         return False
     if any("forward" in vars(part) or _hooks(part) for part in (base, a, b)):
         return False
-    dropout = layer.lora_dropout[NAME]
+    dropout = layer.lora_dropout[name]
     if type(dropout) is not nn.Identity and not (type(dropout) is nn.Dropout and dropout.p < 1):
         return False
     if not all(is_plain(part.weight) for part in (base, a, b)):

@@ -2,14 +2,15 @@
 
 import copy
 import math
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
-from lit_llm.adapters.base import NAME, matches, nearest
+from lit_llm.adapters.base import nearest
 from lit_llm.adapters.fused import fuse
+from lit_llm.adapters.lora_ranks import Ranks, conform, peft_config_of, rank_and_scale
 from lit_llm.adapters.lora_start import Passes, factorise, model_inputs, real_tokens, split, take_out
 from lit_llm.adapters.peft_base import PeftAdapter, base_name, tuner_layers
 from lit_llm.adapters.targets import ALL, Targets, check_parameters, expert_weights
@@ -98,6 +99,11 @@ class LoRA(PeftAdapter):
         return self.eva_batches if self.init == "eva" else 0
 
     @property
+    def shares(self) -> bool:
+        """Whether it starts from random numbers alone."""
+        return not self.needs_data and not self._moves_base
+
+    @property
     def _moves_base(self) -> bool:
         return self.init in ("pissa", "olora")
 
@@ -132,24 +138,22 @@ class LoRA(PeftAdapter):
             **shared,
         )
 
-    def wrap(self, model: "PreTrainedModel") -> nn.Module:
-        """Wrap the target layers, and start them from the frozen weights where ``init`` says so.
+    def prepare(self, network: nn.Module) -> None:
+        """Start the wrapped layers from the frozen weights where ``init`` says so.
 
         Raises:
             ConfigError: besides PEFT's reasons, a pattern that fits no adapted layer, a rank above a weight's own, a
                 quantized backbone with PiSSA or OLoRA, or a row of zeros with DoRA.
         """
-        network = super().wrap(model)
         for kind, pattern in (("rank", self.rank_pattern), ("alpha", self.alpha_pattern)):
             _check_patterns(f"{kind}_pattern", pattern, network)
         with torch.no_grad():
-            for name, layer in tuner_layers(network):
+            for name, layer in self._layers(network):
                 if self._moves_base:
-                    factorise(name, layer, self.init)
-                _reset_magnitude(name, layer)
+                    factorise(name, layer, self.init, self.name)
+                _reset_magnitude(name, layer, self.name)
         if not self.use_dora:
             fuse(network)
-        return network
 
     def initialize(self, network: nn.Module, batches: Iterable[Batch]) -> None:
         """Run EVA on the first ``eva_batches`` batches; nothing happens with another ``init``.
@@ -168,22 +172,23 @@ class LoRA(PeftAdapter):
         layers = dict(tuner_layers(network))
         if not inputs:
             raise ConfigError("adapter.init: EVA starts from training batches, but there are none")
-        wanted = max(round(self.eva_rho * layer.r[NAME]) for layer in layers.values())
+        wanted = max(round(self.eva_rho * layer.r[self.name]) for layer in layers.values())
         most = min([*(int(item["attention_mask"].sum()) for item in inputs), *(x.in_features for x in layers.values())])
         if wanted > most:
             raise ConfigError(f"adapter.init: EVA looks for {wanted} directions where a batch or layer has {most}")
-        config = copy.copy(_peft_config(network))
+        config = copy.copy(peft_config_of(network, self.name))
         config.eva_config = EvaConfig(rho=self.eva_rho)
         with torch.random.fork_rng():
             directions = get_eva_state_dict(
                 network, inputs, config, prepare_model_inputs_fn=real_tokens, show_progress_bar=False
             )
-        moved = any(len(directions[name]) != layer.r[NAME] for name, layer in layers.items())
+        moved = any(len(directions[name]) != layer.r[self.name] for name, layer in layers.items())
         if moved and torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1:
             raise ConfigError("adapter.eva_rho: several processes cannot move ranks; use 1.0 and no rank_pattern")
-        _conform(network, _Ranks.after(network, {name: len(d) for name, d in directions.items()}))
+        ranks = {name: len(d) for name, d in directions.items()}
+        conform(network, Ranks.after(network, ranks, self.name), self.name)
         for name, layer in tuner_layers(network):
-            layer.lora_A[NAME].weight.data.copy_(directions[name])
+            layer.lora_A[self.name].weight.data.copy_(directions[name])
 
     def learning_rate_scale(self, name: str) -> float:
         """Return ``plus_ratio`` for ``B``, 1.0 for the rest."""
@@ -192,7 +197,7 @@ class LoRA(PeftAdapter):
     def state_dict(self, network: nn.Module) -> dict[str, Any]:
         """Return EVA's ranks, and the factors that PiSSA or OLoRA took out of the backbone."""
         if self.needs_data:
-            return {"ranks": _Ranks.of(_peft_config(network))._asdict()}
+            return {"ranks": Ranks.of(peft_config_of(network, self.name))._asdict()}
         if self._moves_base:
             return {"taken": {name: [f.clone() for f in layer.taken] for name, layer in tuner_layers(network)}}
         return {}
@@ -200,10 +205,11 @@ class LoRA(PeftAdapter):
     def load_state_dict(self, network: nn.Module, state: dict[str, Any]) -> None:
         """Restore EVA's ranks, or take the saved factors out of the backbone instead of this machine's own."""
         if "ranks" in state:
-            _conform(network, _Ranks(**state["ranks"]))
+            conform(network, Ranks(**state["ranks"]), self.name)
         if "taken" in state:
             for name, layer in tuner_layers(network):
-                take_out(layer, *state["taken"][name])
+                a, b = state["taken"][name]
+                take_out(layer, a, b, self.name)
 
     def _export(self, network: nn.Module) -> tuple["PeftConfig", dict[str, Tensor]]:
         config: Any
@@ -225,20 +231,24 @@ class LoRA(PeftAdapter):
 
     def _import(self, network: nn.Module, saved: "PeftConfig", tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         if self.needs_data:
-            _conform(network, _Ranks.of(saved))
+            conform(network, Ranks.of(saved), self.name)
         with torch.no_grad():
-            for name, layer in tuner_layers(network):
-                _check_scale(name, layer, _rank_and_scale(saved, base_name(name, layer))[2])
+            for name, layer in self._layers(network):
+                _check_scale(name, layer.scaling[self.name], rank_and_scale(saved, base_name(name, layer))[2])
                 if self._moves_base:
-                    split(name, layer, tensors, self.init)
+                    split(name, layer, tensors, self.init, self.name)
         return tensors
+
+    def _layers(self, network: nn.Module) -> Iterator[tuple[str, Any]]:
+        """Yield the layers that this adapter is on; others of the network may be on more."""
+        yield from ((name, layer) for name, layer in tuner_layers(network) if self.name in layer.r)
 
     def _combine(self, layer: Any, weight: Tensor) -> Tensor:
         combined = super()._combine(layer, weight)
-        if NAME not in layer.lora_magnitude_vector:
+        if self.name not in layer.lora_magnitude_vector:
             return combined
         # As in DoRA's section 4.3, the norm is taken as a constant.
-        scale: Tensor = layer.lora_magnitude_vector[NAME].weight / combined.detach().norm(dim=1)
+        scale: Tensor = layer.lora_magnitude_vector[self.name].weight / combined.detach().norm(dim=1)
         return scale.unsqueeze(1) * combined
 
 
@@ -251,68 +261,6 @@ class DoRA(LoRA):
     use_dora = True
 
 
-class _Ranks(NamedTuple):
-    """Which layers are adapted, with which rank and scale: what EVA may change."""
-
-    target_modules: list[str]
-    rank_pattern: dict[str, int]
-    alpha_pattern: dict[str, float]
-
-    @classmethod
-    def of(cls, config: Any) -> Self:
-        """Return what a configuration of PEFT says."""
-        return cls(sorted(config.target_modules), dict(config.rank_pattern), dict(config.alpha_pattern))
-
-    @classmethod
-    def after(cls, network: nn.Module, ranks: dict[str, int]) -> Self:
-        """Give each layer its new rank, at the scale that it has."""
-        config, found = _peft_config(network), cls([], {}, {})
-        for name, layer in tuner_layers(network):
-            key, r = base_name(name, layer), ranks[name]
-            if r > 0:
-                found.target_modules.append(key)
-                found.rank_pattern[key] = r
-                found.alpha_pattern[key] = layer.scaling[NAME] * (math.sqrt(r) if config.use_rslora else r)
-        return found
-
-
-def _peft_config(network: nn.Module) -> Any:
-    peft: Any = network
-    return peft.peft_config[NAME]
-
-
-def _conform(network: nn.Module, ranks: _Ranks) -> None:
-    """Give every layer the rank and scale of ``ranks``, and unwrap those that it leaves out."""
-    config = _peft_config(network)
-    config.target_modules = set(ranks.target_modules)
-    config.rank_pattern, config.alpha_pattern = dict(ranks.rank_pattern), dict(ranks.alpha_pattern)
-    for name, layer in list(tuner_layers(network)):
-        key = base_name(name, layer)
-        if any(matches(target, key) for target in ranks.target_modules):
-            _set_rank(layer, *_rank_and_scale(config, key))
-        else:
-            parent, _, leaf = name.rpartition(".")
-            setattr(network.get_submodule(parent), leaf, layer.get_base_layer())
-
-
-def _rank_and_scale(config: Any, key: str) -> tuple[int, float, float]:
-    """Return ``r``, ``alpha`` and ``s`` that a configuration of PEFT means for the layer called ``key``."""
-    from peft.utils.other import get_pattern_key
-
-    r = config.rank_pattern.get(get_pattern_key(list(config.rank_pattern), key), config.r)
-    alpha = config.alpha_pattern.get(get_pattern_key(list(config.alpha_pattern), key), config.lora_alpha)
-    return r, alpha, alpha / (math.sqrt(r) if config.use_rslora else r)
-
-
-def _set_rank(layer: Any, r: int, alpha: float, scale: float) -> None:
-    """Change rank and scale within the same parameters; a new rank starts with ``A`` and ``B`` at zero."""
-    a, b = layer.lora_A[NAME], layer.lora_B[NAME]
-    if r != layer.r[NAME]:
-        a.weight.data, b.weight.data = a.weight.new_zeros(r, a.in_features), b.weight.new_zeros(b.out_features, r)
-        a.out_features = b.in_features = r
-    layer.r[NAME], layer.lora_alpha[NAME], layer.scaling[NAME] = r, alpha, scale
-
-
 def _check_patterns(key: str, pattern: dict[str, Any], network: nn.Module) -> None:
     from peft.utils.other import get_pattern_key
 
@@ -322,21 +270,22 @@ def _check_patterns(key: str, pattern: dict[str, Any], network: nn.Module) -> No
             raise ConfigError(f"adapter.{key}: {wanted!r} fits no adapted layer; nearest: {nearest(wanted, names)}")
 
 
-def _check_scale(name: str, layer: Any, scale: float) -> None:
-    if not math.isclose(scale, layer.scaling[NAME], rel_tol=1e-6):
-        scales = f"a scale of {scale:g} at {name}, the configuration gives {layer.scaling[NAME]:g}"
+def _check_scale(name: str, expected: float, scale: float) -> None:
+    if not math.isclose(scale, expected, rel_tol=1e-6):
+        scales = f"a scale of {scale:g} at {name}, the configuration gives {expected:g}"
         raise ConfigError(f"adapter.alpha: what was saved has {scales}; use the run's own config.yaml")
 
 
-def _reset_magnitude(name: str, layer: Any) -> None:
+def _reset_magnitude(name: str, layer: Any, adapter: str) -> None:
     """Measure DoRA's lengths in float32; PEFT does it in the backbone's dtype, which shifts a 16-bit model."""
     from peft.utils.integrations import dequantize_module_weight
 
-    if NAME not in layer.lora_magnitude_vector:
+    if adapter not in layer.lora_magnitude_vector:
         return
-    weight: Tensor = dequantize_module_weight(layer.get_base_layer()).float() + layer.get_delta_weight(NAME).float()
+    delta: Tensor = layer.get_delta_weight(adapter).float()
+    weight = dequantize_module_weight(layer.get_base_layer()).float() + delta
     lengths = weight.norm(dim=1)
     if not lengths.is_meta and not bool((lengths > 0).all()):
         rows = (lengths == 0).nonzero().flatten().tolist()[:3]
         raise ConfigError(f"adapter: DoRA divides by the length of a row, but rows {rows} of {name} are zero; use LoRA")
-    layer.lora_magnitude_vector[NAME].weight.data = lengths
+    layer.lora_magnitude_vector[adapter].weight.data = lengths

@@ -8,14 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lit_llm.adapters.base import NAME, is_quantized
+from lit_llm.adapters.base import is_quantized
 from lit_llm.batch import Batch
 from lit_llm.errors import ConfigError
 
 
-def factorise(name: str, layer: Any, kind: str) -> None:
+def factorise(name: str, layer: Any, kind: str, adapter: str) -> None:
     """Start ``A`` and ``B`` from the frozen weight and take ``s·B·A`` out of it, computed in float32."""
-    base, r, scale = layer.get_base_layer(), layer.r[NAME], layer.scaling[NAME]
+    base, r, scale = layer.get_base_layer(), layer.r[adapter], layer.scaling[adapter]
     if is_quantized(base):
         raise ConfigError(f"adapter.init: {kind!r} changes the frozen weights, but {name} is quantized; use 'default'")
     if r > min(base.weight.shape):
@@ -29,29 +29,29 @@ def factorise(name: str, layer: Any, kind: str) -> None:
     else:
         q, upper = torch.linalg.qr(weight)
         b, a = q[:, :r], upper[:r]
-    layer.lora_A[NAME].weight.data, layer.lora_B[NAME].weight.data = a.contiguous(), b.contiguous()
+    layer.lora_A[adapter].weight.data, layer.lora_B[adapter].weight.data = a.contiguous(), b.contiguous()
     base.weight.data = (weight - scale * b @ a).to(base.weight.dtype)
     layer.taken = (a.cpu().clone(), b.cpu().clone())
 
 
-def take_out(layer: Any, a: Tensor, b: Tensor) -> None:
+def take_out(layer: Any, a: Tensor, b: Tensor, adapter: str) -> None:
     """Make ``s·b·a`` what is missing from the frozen weight; another machine's SVD may have taken other factors."""
     old_a, old_b = layer.taken
     if torch.equal(old_a, a) and torch.equal(old_b, b):
         return
     base = layer.get_base_layer()
-    change = (layer.scaling[NAME] * (old_b @ old_a - b @ a)).to(base.weight.device)
+    change = (layer.scaling[adapter] * (old_b @ old_a - b @ a)).to(base.weight.device)
     base.weight.data = (base.weight.float() + change).to(base.weight.dtype)
     layer.taken = (a.clone(), b.clone())
 
 
-def split(name: str, layer: Any, tensors: dict[str, Tensor], kind: str) -> None:
+def split(name: str, layer: Any, tensors: dict[str, Tensor], kind: str, adapter: str) -> None:
     """Part a doubled LoRA into what was learned, left in ``tensors``, and what was taken out of the base."""
-    key_a, key_b, r = f"{name}.lora_A.weight", f"{name}.lora_B.weight", layer.r[NAME]
+    key_a, key_b, r = f"{name}.lora_A.weight", f"{name}.lora_B.weight", layer.r[adapter]
     found = len(tensors[key_a]) if key_a in tensors and key_b in tensors else 0
     if found != 2 * r:
         raise ConfigError(f"adapter.init: {kind!r} is saved with twice the rank, {2 * r}, but {name} has {found}")
-    take_out(layer, tensors[key_a][r:].clone(), -tensors[key_b][:, r:])
+    take_out(layer, tensors[key_a][r:].clone(), -tensors[key_b][:, r:], adapter)
     tensors[key_a], tensors[key_b] = tensors[key_a][:r], tensors[key_b][:, :r]
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 import torch
 from torch import Tensor, nn
 
-from lit_llm.adapters.base import NAME, Adapter, is_quantized, replace_file
+from lit_llm.adapters.base import Adapter, is_quantized, replace_file
 from lit_llm.adapters.targets import (
     ALL,
     Targets,
@@ -61,8 +61,12 @@ class PeftAdapter(Adapter):
         Raises:
             ConfigError: a name fits no layer, a target's weight is tied to another's, or ``bias`` finds none.
         """
-        from peft import get_peft_model
+        network = put_on(model, self.configuration(model), self.name)
+        self.prepare(network)
+        return network
 
+    def configuration(self, model: PreTrainedModel) -> PeftConfig:
+        """Return PEFT's configuration of this adapter on a model that none is on yet; raises what ``wrap`` does."""
         targets = self._targets(model)
         whole = whole_names(model, self.modules_to_save or [])
         for name in (*targets.modules, *whole):
@@ -73,11 +77,15 @@ class PeftAdapter(Adapter):
         shared: dict[str, Any] = {"modules_to_save": whole or None, "bias": bias, "task_type": "CAUSAL_LM"}
         if targets.parameters:
             shared["target_parameters"] = targets.parameters
-        config = self._config(target_modules=targets.modules, **shared)
-        with warnings.catch_warnings():
-            # PEFT says so of patterns that fit a parameter too, and LoRA refuses those that fit nothing.
-            warnings.filterwarnings("ignore", message=r"The following \w+_pattern keys")
-            return cast(nn.Module, get_peft_model(model, config))
+        return self._config(target_modules=targets.modules, **shared)
+
+    def prepare(self, network: nn.Module) -> None:
+        """Start the layers of this adapter, which has just been put on; raises what ``wrap`` does."""
+
+    @property
+    def shares(self) -> bool:
+        """Whether the backbone may have other adapters beside it."""
+        return False
 
     _bias_prefix: ClassVar[str] = "lora"
 
@@ -118,11 +126,11 @@ class PeftAdapter(Adapter):
         """Return what learns under the names that PEFT writes, as held in memory."""
         from peft import get_peft_model_state_dict
 
-        return dict(get_peft_model_state_dict(cast(Any, network), adapter_name=NAME, save_embedding_layers=False))
+        return dict(get_peft_model_state_dict(cast(Any, network), adapter_name=self.name, save_embedding_layers=False))
 
     def _export(self, network: nn.Module) -> tuple[PeftConfig, dict[str, Tensor]]:
         """Return the configuration and tensors to write; both are the caller's to change."""
-        return copy.deepcopy(cast(Any, network).peft_config[NAME]), self._tensors(network)
+        return copy.deepcopy(cast(Any, network).peft_config[self.name]), self._tensors(network)
 
     def load(self, network: nn.Module, folder: Path) -> None:
         """Put saved weights into a network that ``wrap`` made with the same settings.
@@ -136,12 +144,12 @@ class PeftAdapter(Adapter):
         if not (folder / "adapter_model.safetensors").is_file():
             raise ConfigError(f"adapter: {folder} holds no adapter_model.safetensors; is the run finished?")
         saved, peft = PeftConfig.from_pretrained(str(folder)), cast(Any, network)
-        if saved.peft_type != peft.peft_config[NAME].peft_type:
-            kinds = f"{saved.peft_type} but the configuration asks for {peft.peft_config[NAME].peft_type}"
+        if saved.peft_type != peft.peft_config[self.name].peft_type:
+            kinds = f"{saved.peft_type} but the configuration asks for {peft.peft_config[self.name].peft_type}"
             raise ConfigError(f"adapter.class_path: {folder} holds {kinds}; use the run's own config.yaml")
         tensors = self._import(network, saved, load_peft_weights(str(folder), device="cpu"))
         _compare(self._tensors(network), tensors, folder)
-        set_peft_model_state_dict(peft, tensors, adapter_name=NAME)
+        set_peft_model_state_dict(peft, tensors, adapter_name=self.name)
 
     def _import(self, network: nn.Module, saved: PeftConfig, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         """Undo ``_export``: fit the network to what was saved, and the tensors to the network."""
@@ -181,7 +189,7 @@ class PeftAdapter(Adapter):
 
         inner: Any = layer
         if hasattr(inner, "modules_to_save"):
-            return cast(Tensor, inner.modules_to_save[NAME].weight)
+            return cast(Tensor, inner.modules_to_save[self.name].weight)
         if not isinstance(inner, BaseTunerLayer):
             return cast(Tensor, dequantize_module_weight(inner))
         stored = own_weight(inner) if parameter_name(inner) else dequantize_module_weight(inner.get_base_layer())
@@ -194,8 +202,21 @@ class PeftAdapter(Adapter):
 
     def _delta(self, layer: Any) -> Tensor:
         """Return the update ``ΔW`` of a wrapped layer."""
-        delta: Tensor = layer.get_delta_weight(NAME)
+        delta: Tensor = layer.get_delta_weight(self.name)
         return delta
+
+
+def put_on(model: nn.Module, config: PeftConfig, name: str) -> nn.Module:
+    """Put an adapter on a model, beside those that are on it already, and return the network that holds both."""
+    from peft import get_peft_model
+
+    with warnings.catch_warnings():
+        # PEFT says so of patterns that fit a parameter too, and LoRA refuses those that fit nothing.
+        warnings.filterwarnings("ignore", message=r"The following \w+_pattern keys")
+        if not hasattr(model, "peft_config"):
+            return cast(nn.Module, get_peft_model(cast(Any, model), config, adapter_name=name))
+        cast(Any, model).add_adapter(name, config)
+        return model
 
 
 def parameter_name(layer: Any) -> str:
