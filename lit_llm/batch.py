@@ -39,7 +39,7 @@ class Prompt(_Movable):
         attention_mask: ``[B, P]`` int64, 0 on padding.
         input_ids: ``[B, P]`` int64, or None where ``inputs_embeds`` is given.
         inputs_embeds: ``[B, P, D]`` float, for prompts that are not text alone.
-        slots: ``[B, P]`` bool, the positions that the row's features fill; None without features.
+        slots: ``[B, P]`` bool, the positions that features or passages fill; None without either.
     """
 
     attention_mask: Tensor
@@ -64,6 +64,31 @@ class Features(_Movable):
 
 
 @dataclass
+class Passages(_Movable):
+    """Texts that rows are answered from, each held once, padded on the right.
+
+    Attributes:
+        input_ids: ``[N, T]`` int64.
+        attention_mask: ``[N, T]`` int64, 0 on padding.
+        rows: ``[B, D]`` int64, which of the ``N`` a row may be answered from, in their order; -1 where it has fewer.
+        positives: ``[B, D]`` bool, which of those are known to hold the answer.
+        question_ids: ``[B, Q]`` int64, the question alone, padded on the right.
+        question_mask: ``[B, Q]`` int64, 0 on padding.
+        reads: how many of its passages an answer is read from; 0 for all.
+        keys: a name for the content of each of the ``N``.
+    """
+
+    input_ids: Tensor
+    attention_mask: Tensor
+    rows: Tensor
+    positives: Tensor
+    question_ids: Tensor
+    question_mask: Tensor
+    reads: int = 0
+    keys: list[str] = field(default_factory=list)
+
+
+@dataclass
 class Batch(_Movable):
     """Rows of one split, padded on the right.
 
@@ -77,7 +102,8 @@ class Batch(_Movable):
         inputs_embeds: ``[B, T, D]`` float.
         position_ids: ``[B, T]`` int64 where rows are packed, else None.
         features: inputs that are not text; None where there are none.
-        slots: ``[B, T]`` bool, the positions of ``input_ids`` that the row's features fill, in order.
+        passages: texts that rows are answered from; None where there are none.
+        slots: ``[B, T]`` bool, the positions of ``input_ids`` that features or passages fill, in order.
         prompt: what generation starts from; None in training batches.
         texts: the source text of each row, for people (a clip's id where the source is not text).
         references: what metrics compare with: a parsed JSON value for extraction, a string for translation.
@@ -94,6 +120,7 @@ class Batch(_Movable):
     inputs_embeds: Tensor | None = None
     position_ids: Tensor | None = None
     features: Features | None = None
+    passages: Passages | None = None
     slots: Tensor | None = None
     prompt: Prompt | None = None
     texts: list[str] = field(default_factory=list)

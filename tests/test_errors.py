@@ -146,7 +146,7 @@ CONFIGURATION = {
     "key of another class": written(
         LORA + "      init_args: {batch_size: 4}\n",
         "batch_size (more.yaml:5)",
-        "an option of lit_llm.data.ExtractionData",
+        "an option of lit_llm.data.DocumentsData, lit_llm.data.ExtractionData",
     ),
     "key of the optimizer": written(
         "model:\n  init_args:\n    optimizer:\n      class_path: torch.optim.AdamW\n      init_args: {lrr: 0.1}\n",

@@ -20,9 +20,9 @@ TAKEN_OVER = (
     r"model\.init_args\.(optimizer\.init_args|schedule|generator|also|metrics)\b",
     r"model\.init_args\.(gradient_checkpointing|compile|label_smoothing|merge|generate_every|rolled)$",
     # The checkpoint holds what was started from.
-    r"model\.init_args\.(adaptor_learning_rate|adaptor_from)$",
+    r"model\.init_args\.(adaptor_learning_rate|adaptor_from|start_from)$",
     r"model\.init_args\.loading\b",
-    r"model\.init_args\.adapter\.init_args\.dropout$",
+    r"model\.init_args\.(adapter|compressor|reasoner)\.init_args\.dropout$",
 )
 # What these name is compared by content as data and weights are opened: a file or folder may have moved.
 COMPARED = (

@@ -1,5 +1,6 @@
 """Metrics: predictions and references in, numbers out; one torchmetrics.Metric per file."""
 
+from lit_llm.metrics.answers import AnswerMetrics
 from lit_llm.metrics.base import FieldScore, TextMetric
 from lit_llm.metrics.extraction import ExtractionMetrics
 from lit_llm.metrics.field_table import field_table
@@ -10,6 +11,7 @@ from lit_llm.metrics.sign import SignMetrics
 from lit_llm.metrics.translation import TranslationMetrics
 
 __all__ = [
+    "AnswerMetrics",
     "ExtractionMetrics",
     "FieldScore",
     "Parsed",

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 OptimizerFactory = Callable[[Any], torch.optim.Optimizer]
 
-
 ADAMW: dict[str, Any] = {"lr": 2e-4, "weight_decay": 0.01, "betas": (0.9, 0.95)}
 
 
@@ -64,6 +63,9 @@ class LitLM(LightningModule):
         merge: add the adapter into the weights before ``test`` and ``predict``, which is faster; weights that are
             quantized take the memory of plain ones then.
     """
+
+    takes_turns = False
+    """Whether its backbone has several adapters, of which one computes at a time."""
 
     def __init__(
         self,
@@ -113,8 +115,7 @@ class LitLM(LightningModule):
         self.strict_loading = False
         self._tokenizer: PreTrainedTokenizerBase | None = None
         self._base: str | None = None
-        self._window, self.pace = Window(), Pace()
-        self._stepped = True
+        self._window, self.pace, self._stepped = Window(), Pace(), True
 
     @property
     def tokenizer(self) -> "PreTrainedTokenizerBase":
@@ -142,12 +143,16 @@ class LitLM(LightningModule):
             model = open_model(self.backbone, self.loading, dtype, self.quantizer)
             self.after_head = after_head(model)
             self._rounded = self.qat.plan(model) if self.qat else {}
-            prepare_layers(model, self.gradient_checkpointing, self.compiled)
+            prepare_layers(model, self.gradient_checkpointing, self.compiled, self.takes_turns)
             if self.qat:
                 self.ranges.update(self.qat.new_ranges(model, self._rounded))
-            self.network = self.adapter.wrap(model)
+            self.network = self.wrap(model)
         self._round(self.adapter)
         self.network.train()
+
+    def wrap(self, model: "PreTrainedModel") -> nn.Module:
+        """Put what learns on the backbone, in place, and return the network."""
+        return self.adapter.wrap(model)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return the optimizer over trainable weights, and a schedule that moves per optimizer step.
@@ -194,11 +199,7 @@ class LitLM(LightningModule):
         window, self._window = self._window, Window()
         gradients = [w.grad for w in self.parameters() if w.grad is not None]
         norm = gradient_norm(gradients, self.device)
-        counted = torch.tensor(window.tokens, device=self.device).double()
-        # One process may see what others do not, where each holds a part of the weights.
-        noted = torch.stack([window.loss(self.device).double(), counted, (~norm.isfinite()).double()])
-        summed, tokens, broken = self.trainer.strategy.reduce(noted, reduce_op="sum").tolist()
-        tokens = max(1.0, tokens)
+        summed, tokens, broken = window.over_all(self.trainer.strategy, norm)
         # Lightning has divided by the accumulation constant, and DDP by the number of processes.
         scale = self.trainer.accumulate_grad_batches * self.trainer.world_size / tokens
         self._stepped = not broken
@@ -241,9 +242,8 @@ class LitLM(LightningModule):
     def load_state_dict(self, state_dict: Any, strict: bool = True, assign: bool = False) -> Any:
         """Load the weights that learn; raises ConfigError if one is missing or unknown, as of another adapter."""
         learned = self._learned()
-        refuse_misfit(
-            state_dict, {n: w for n, w in self.named_parameters() if n in learned}, type(self.adapter).__name__
-        )
+        mine = {name: weight for name, weight in self.named_parameters() if name in learned}
+        refuse_misfit(state_dict, mine, type(self.adapter).__name__)
         return super().load_state_dict(state_dict, strict=False, assign=assign)
 
     def _learned(self) -> set[str]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from fractions import Fraction
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,6 +13,7 @@ from torch.utils.checkpoint import CheckpointPolicy, create_selective_checkpoint
 
 from lit_llm.adapters import Adapter
 from lit_llm.adapters.fused import keeping_products
+from lit_llm.adapters.together import active, active_name
 from lit_llm.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -47,26 +48,32 @@ def refuse_layers(how: Checkpointing, compiled: bool, adapter: Adapter) -> None:
         )
 
 
-def prepare_layers(model: PreTrainedModel, checkpointing: Checkpointing, compiled: bool) -> None:
+def prepare_layers(
+    model: PreTrainedModel, checkpointing: Checkpointing, compiled: bool, takes_turns: bool = False
+) -> None:
     """Set up the layers of a model for training."""
-    checkpoint_layers(model, checkpointing)
+    checkpoint_layers(model, checkpointing, takes_turns)
     if compiled:
         compile_layers(model)
 
 
-def checkpoint_layers(model: PreTrainedModel, how: Checkpointing) -> None:
+def checkpoint_layers(model: PreTrainedModel, how: Checkpointing, takes_turns: bool = False) -> None:
     """Let layers forget activations and compute them again in the backward pass.
 
     Args:
         model: a Hugging Face causal LM.
         how: True for all layers; a share of them, evenly spread; ``selective`` keeps the results of products and of
             attention in all layers, and computes the rest again.
+        takes_turns: whether several adapters will be on it; layers compute again under the one that computed before.
     """
     if not how:
         return
     settings: dict[str, Any] = {"use_reentrant": False}
-    if how == "selective":
-        settings["context_fn"] = _selective
+    contexts = _selective if how == "selective" else None
+    if takes_turns:
+        contexts = partial(_in_turn, model, contexts)
+    if contexts:
+        settings["context_fn"] = contexts
     model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=settings)
     model.enable_input_require_grads()
     if isinstance(how, str):
@@ -120,6 +127,18 @@ def _compile(layer: nn.Module) -> None:
 def _selective() -> tuple[Any, Any]:
     """Return what surrounds a layer as it computes, and as it computes again."""
     return tuple(map(_keeping, create_selective_checkpoint_contexts(_policy)))  # type: ignore[return-value]
+
+
+def _in_turn(model: PreTrainedModel, contexts: Callable[[], tuple[Any, Any]] | None) -> tuple[Any, Any]:
+    """Return what surrounds a layer, and what lets the adapter that is active now compute it again."""
+    before, behind = contexts() if contexts else (nullcontext(), nullcontext())
+    return before, _under(model, active_name(model), behind)
+
+
+@contextmanager
+def _under(model: PreTrainedModel, name: str, context: Any) -> Iterator[None]:
+    with active(model, name), context:
+        yield
 
 
 @contextmanager

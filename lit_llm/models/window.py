@@ -49,6 +49,16 @@ class Window:
             total = total + loss
         return total
 
+    def over_all(self, strategy: Any, norm: Tensor) -> tuple[float, float, float]:
+        """Return the summed loss and the target tokens of all processes, and how many have a gradient that is broken.
+
+        One process may see what others do not, where each holds a part of the weights.
+        """
+        counted = torch.tensor(self.tokens, device=norm.device).double()
+        noted = torch.stack([self.loss(norm.device).double(), counted, (~norm.isfinite()).double()])
+        summed, tokens, broken = strategy.reduce(noted, reduce_op="sum").tolist()
+        return summed, max(1.0, tokens), broken
+
     def suspects(self) -> list[str]:
         """Return the ids of the micro-batches whose loss is not finite; of all of them where none is."""
         paired = list(zip(self.rows, self.losses, strict=False))

@@ -41,6 +41,7 @@ def collate(
     failed = [row.example.error for row in rows if row.example and row.example.error]
     if failed:
         generate, downsample = False, 0
+    slotted = not failed and any(row.encoded.slots is not None for row in rows)
     longest = max(len(row.encoded.input_ids) for row in rows)
     width = -(-longest // multiple) * multiple
     real = [row.example for row in rows]
@@ -48,13 +49,13 @@ def collate(
         ids=[e.id if e else FILLER for e in real],
         split=split,
         task=task,
-        input_ids=_pad([row.encoded.input_ids for row in rows], width, pad),
-        attention_mask=_pad([[1] * len(row.encoded.input_ids) for row in rows], width, 0),
+        input_ids=padded([row.encoded.input_ids for row in rows], width, pad),
+        attention_mask=padded([[1] * len(row.encoded.input_ids) for row in rows], width, 0),
         # A row that only fills a batch must not move the loss.
-        labels=_pad([row.encoded.labels if row.example else [] for row in rows], width, IGNORE),
+        labels=padded([row.encoded.labels if row.example else [] for row in rows], width, IGNORE),
         features=_features(rows, downsample) if downsample else None,
-        slots=_slots(rows, width) if downsample else None,
-        prompt=_prompt(rows, pad, downsample) if generate else None,
+        slots=_slots(rows, width) if slotted else None,
+        prompt=_prompt(rows, pad, slotted=slotted) if generate else None,
         texts=[e.text if e else "" for e in real],
         references=[e.reference if e else None for e in real],
         meta=[_meta(row) for row in rows],
@@ -89,9 +90,9 @@ def pack(rows: Sequence[Row], split: str, task: str, pad: int, multiple: int = 1
         ids=[e.id if e else FILLER for e in real],
         split=split,
         task=task,
-        input_ids=_pad([ids], width, pad),
-        attention_mask=_pad([[1] * len(ids)], width, 0),
-        labels=_pad([labels], width, IGNORE),
+        input_ids=padded([ids], width, pad),
+        attention_mask=padded([[1] * len(ids)], width, 0),
+        labels=padded([labels], width, IGNORE),
         position_ids=torch.tensor([places]),
         texts=[e.text if e else "" for e in real],
         references=[e.reference if e else None for e in real],
@@ -104,14 +105,14 @@ def _meta(row: Row) -> dict[str, Any]:
     return row.example.meta | cut if row.example else {}
 
 
-def _prompt(rows: Sequence[Row], pad: int, downsample: int) -> Prompt:
+def _prompt(rows: Sequence[Row], pad: int, *, slotted: bool) -> Prompt:
     prompts = [row.encoded.prompt_ids for row in rows]
     width = max(map(len, prompts))
     lengths = [row.encoded.prompt_length for row in rows]
     return Prompt(
-        input_ids=_pad(prompts, width, pad, left=True),
-        attention_mask=_pad([[1] * length for length in lengths], width, 0, left=True),
-        slots=_slots(rows, width, lengths) if downsample else None,
+        input_ids=padded(prompts, width, pad, left=True),
+        attention_mask=padded([[1] * length for length in lengths], width, 0, left=True),
+        slots=_slots(rows, width, lengths) if slotted else None,
     )
 
 
@@ -123,15 +124,15 @@ def _features(rows: Sequence[Row], downsample: int) -> Features:
 
 
 def _slots(rows: Sequence[Row], width: int, lengths: Sequence[int] | None = None) -> Tensor:
-    """Mark the positions of features; with lengths, in sequences of that length that are padded on the left."""
+    """Mark the positions that vectors fill; with lengths, in sequences so long that are padded on the left."""
     slots = torch.zeros(len(rows), width, dtype=torch.bool)
     for at, row in enumerate(rows):
         start = width - lengths[at] if lengths else 0
-        if row.encoded.slots is not None:
-            slots[at, start + row.encoded.slots.start : start + row.encoded.slots.stop] = True
+        slots[at, [start + place for place in row.encoded.slots or []]] = True
     return slots
 
 
-def _pad(rows: list[list[int]], width: int, value: int, *, left: bool = False) -> Tensor:
+def padded(rows: list[list[int]], width: int, value: int, *, left: bool = False) -> Tensor:
+    """Return rows of numbers as one tensor ``[B, width]``, filled up behind, or before, with a value."""
     filled = [[value] * (width - len(r)) + r if left else r + [value] * (width - len(r)) for r in rows]
     return torch.tensor(filled, dtype=torch.long)

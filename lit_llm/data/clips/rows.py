@@ -81,7 +81,7 @@ class ClipSplit(Split):
     def _spread(self, encoded: Encoded, frames: int) -> Encoded:
         """Make room for a clip among the tokens."""
         count = self._positions(frames)
-        at = encoded.slots.start if encoded.slots is not None else 0
+        at = encoded.slots.start if isinstance(encoded.slots, range) else 0
         # Which token stands there does not matter: the model puts the clip in its place.
         ids = [*encoded.input_ids[:at], *encoded.input_ids[:1] * count, *encoded.input_ids[at:]]
         labels = [*encoded.labels[:at], *[IGNORE] * count, *encoded.labels[at:]]

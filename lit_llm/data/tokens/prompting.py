@@ -33,7 +33,7 @@ class Encoded:
         labels: the same ids where they are learned, else ``IGNORE``.
         prompt_length: how many tokens stand before the answer.
         truncated: whether text was cut from the input to respect the length limit.
-        slots: the positions that the row's features fill, of which nothing is learned; None without features.
+        slots: the positions that vectors of no token fill, of which nothing is learned; None where there are none.
         trimmed: whether the template took white space off the ends of the text.
     """
 
@@ -41,7 +41,7 @@ class Encoded:
     labels: list[int]
     prompt_length: int
     truncated: bool = False
-    slots: range | None = None
+    slots: range | list[int] | None = None
     trimmed: bool = False
 
     @property

@@ -1,0 +1,107 @@
+"""Questions with their passages, as tokens."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from lit_llm.batch import Passages
+from lit_llm.data.batches.collating import padded
+from lit_llm.data.tokens.dataset import Example, Row, Split
+
+
+@dataclass(frozen=True, slots=True)
+class PassageExample(Example):
+    """A question and what it may be answered from.
+
+    Attributes:
+        documents: their texts.
+        positives: which of them are known to hold the answer.
+    """
+
+    documents: tuple[str, ...] = ()
+    positives: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A piece of a document of a row.
+
+    Attributes:
+        document: the number of its document in the row.
+        start: its first character there.
+        end: the character behind its last one.
+        ids: its tokens.
+        positive: whether it is known to hold the answer.
+    """
+
+    document: int
+    start: int
+    end: int
+    ids: tuple[int, ...]
+    positive: bool = False
+
+    @property
+    def key(self) -> str:
+        """A name for its content."""
+        return hashlib.blake2b(repr(self.ids).encode(), digest_size=12).hexdigest()
+
+    def facts(self) -> dict[str, Any]:
+        """Return where it stands."""
+        return {"document": self.document, "start": self.start, "end": self.end}
+
+
+@dataclass(frozen=True, slots=True)
+class PassageRow(Row):
+    """A question with its tokens and those of its passages.
+
+    Attributes:
+        passages: what it may be answered from.
+        question: tokens of the question alone.
+    """
+
+    passages: tuple[Passage, ...] = ()
+    question: tuple[int, ...] = ()
+
+
+class PassageSplit(Split):
+    """Questions with their passages."""
+
+    def __getitem__(self, key: tuple[int, int]) -> Row:
+        row = self.rows[max(0, key[1])]
+        # One that only fills a batch has passages too, because the model asks for them.
+        return row if key[1] >= 0 else replace(row, example=None)
+
+
+def joined(rows: Sequence[Row], reads: int, pad: int) -> Passages:
+    """Join the passages of rows, each of equal ones once.
+
+    Args:
+        rows: of ``PassageRow``.
+        reads: how many passages an answer is read from; 0 for all.
+        pad: id of the padding token.
+    """
+    own = [row for row in rows if isinstance(row, PassageRow)]
+    places: dict[str, int] = {}
+    texts: list[list[int]] = []
+    for passage in (passage for row in own for passage in row.passages):
+        if passage.key not in places:
+            places[passage.key] = len(texts)
+            texts.append(list(passage.ids))
+    most = max(len(row.passages) for row in own)
+    found = [[places[passage.key] for passage in row.passages] for row in own]
+    positive = [[passage.positive for passage in row.passages] for row in own]
+    questions = [list(row.question) for row in own]
+    width, asked = max(map(len, texts)), max(map(len, questions))
+    return Passages(
+        input_ids=padded(texts, width, pad),
+        attention_mask=padded([[1] * len(text) for text in texts], width, 0),
+        rows=padded(found, most, -1),
+        positives=padded([[int(flag) for flag in row] for row in positive], most, 0).bool(),
+        question_ids=padded(questions, asked, pad),
+        question_mask=padded([[1] * len(question) for question in questions], asked, 0),
+        reads=reads,
+        keys=list(places),
+    )

@@ -1,0 +1,130 @@
+"""Which of its passages an answer is read from: the likest first, in a way that gradients pass through."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lit_llm.batch import Batch
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the answers of a batch are read from.
+
+    Attributes:
+        vectors: ``[S, H]``, in the order of the slots of the batch.
+        ranking: for each row the numbers of its passages, those that are read first; None where none were chosen.
+        scores: how like each of them is to the question.
+        gaps: ``[B]``, how far the vectors of a row's passages lie from their tokens; None where nothing learns it.
+    """
+
+    vectors: Tensor
+    ranking: list[list[int]] | None = None
+    scores: list[list[float]] | None = None
+    gaps: Tensor | None = None
+
+
+def likeness(questions: Tensor, passages: Tensor, rows: Tensor) -> Tensor:
+    """Return the cosine between the vectors of each question and of each of its passages, in float32 at least.
+
+    Args:
+        questions: ``[B, l, H]``.
+        passages: ``[N, l, H]``.
+        rows: ``[B, D]`` int64, which of the ``N`` each question has; -1 where it has fewer.
+
+    Returns:
+        ``[B, D]``, ``-inf`` where there is no passage.
+    """
+    wide = torch.promote_types(questions.dtype, torch.float32)
+    asked = F.normalize(questions.flatten(1).to(wide), dim=-1)
+    kept = F.normalize(passages.flatten(1).to(wide), dim=-1)
+    scores = (asked @ kept.T).gather(1, rows.clamp(min=0))
+    return scores.masked_fill(rows < 0, -torch.inf)
+
+
+def chosen(scores: Tensor, count: int) -> Tensor:
+    """Return the places of the best ``[B, count]``, the best first; of equal ones the first."""
+    return scores.argsort(dim=-1, descending=True, stable=True)[:, :count]
+
+
+def straight_through(scores: Tensor, count: int, temperature: float) -> Tensor:
+    """Return ``count`` choices one after the other as weights ``[B, count, D]``, differentiable in the scores.
+
+    Forward, each row of weights is 1 at the best that is not taken yet; backward, it is the softmax over those
+    (straight-through estimator, as in CLaRa's algorithm 1). What is taken counts ``-inf`` and not a small number, which
+    a temperature of 0.02 would outweigh.
+
+    Args:
+        scores: ``[B, D]``, ``-inf`` where there is nothing to choose; at least ``count`` of a row are not.
+        count: how many are chosen.
+        temperature: of the softmax.
+    """
+    best = chosen(scores, count)
+    taken = torch.zeros_like(scores, dtype=torch.bool)
+    weights = []
+    for place in best.unbind(1):
+        soft = torch.softmax((scores / temperature).masked_fill(taken, -torch.inf), dim=-1)
+        hard = F.one_hot(place, scores.shape[1]).to(soft.dtype)
+        # In this order the forward value is the hard one to the bit.
+        weights.append(hard + (soft - soft.detach()))
+        taken = taken | hard.bool()
+    return torch.stack(weights, dim=1)
+
+
+def read_all(vectors: Tensor, rows: Tensor, gaps: Tensor | None) -> Reading:
+    """Read every passage of each row.
+
+    Args:
+        vectors: ``[N, l, H]`` of the passages.
+        rows: ``[B, D]`` int64, which of the ``N`` each row has; -1 where it has fewer.
+        gaps: ``[N]``, how far the vectors of each lie from its tokens, if that is learned.
+    """
+    there = rows >= 0
+    if gaps is not None:
+        gaps = gaps[rows.clamp(min=0)].masked_fill(~there, 0.0).sum(1) / there.sum(1)
+    return Reading(vectors[rows[there]].flatten(0, 1), gaps=gaps)
+
+
+def read_softly(vectors: Tensor, rows: Tensor, scores: Tensor, count: int, temperature: float) -> Reading:
+    """Read the best passages of each row, in a way that gradients reach the scores; see ``straight_through``."""
+    weights = straight_through(scores, count, temperature).to(vectors.dtype)
+    read = torch.einsum("bkd,bdlh->bklh", weights, vectors[rows.clamp(min=0)])
+    return Reading(read.flatten(0, 2))
+
+
+def read_best(vectors: Tensor, rows: Tensor, scores: Tensor, count: int) -> Reading:
+    """Read the best passages of each row, all where it has fewer than ``count``, and say how all of them rank."""
+    there, order = rows >= 0, chosen(scores, rows.shape[1])
+    best = order[:, :count]
+    read = vectors[rows.gather(1, best)[there.gather(1, best)]]
+    ranked = scores.detach().gather(1, order)
+    each = zip(order.tolist(), ranked.tolist(), there.sum(1).tolist(), strict=True)
+    cut = [(places[:known], values[:known]) for places, values, known in each]
+    return Reading(read.flatten(0, 1), [places for places, _ in cut], [values for _, values in cut])
+
+
+def rolled(batch: Batch) -> Batch | None:
+    """Return a batch whose rows have each other's passages; None where they cannot change places."""
+    passages, slots = batch.passages, batch.slots
+    if passages is None or slots is None or len(batch) < 2:
+        return None
+    counts = slots.sum(1)
+    if not bool((counts == counts[0]).all()):
+        return None
+    moved = replace(passages, rows=passages.rows.roll(1, 0), positives=passages.positives.roll(1, 0))
+    return replace(batch, passages=moved)
+
+
+def read_passages(meta: dict[str, Any]) -> dict[str, Any]:
+    """Return what predictions.csv says of a row: of its passages, those that were read, and how like they were."""
+    kept = {key: value for key, value in meta.items() if key not in ("ranking", "scores", "reads")}
+    if "ranking" in meta:
+        facts = zip(meta["ranking"], meta["scores"], strict=True)
+        read = [meta["passages"][at] | {"score": round(score, 4)} for at, score in facts]
+        kept["passages"] = read[: meta["reads"]]
+    return kept

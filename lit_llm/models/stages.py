@@ -1,0 +1,102 @@
+"""What one stage of training hands on to the next: adapters and memory, in the folder of a run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lit_llm.adapters.base import replace_file
+from lit_llm.adapters.peft_base import PeftAdapter
+from lit_llm.adapters.together import adapter_parameters
+from lit_llm.errors import ConfigError
+from lit_llm.storage import write_atomically
+
+MEMORY = "memory"
+"""The name of the memory vectors among a model's parameters, and of the tensor in their file."""
+
+FILE, ABOUT = "memory.safetensors", "clara.json"
+"""Files of the memory vectors and of what they belong to, beside the adapters."""
+
+
+def write_parts(
+    folder: Path, network: nn.Module, adapters: Mapping[str, PeftAdapter], memory: Tensor, about: dict[str, Any]
+) -> None:
+    """Write adapters, each to a folder of its name, the memory, and what both belong to."""
+    for name, adapter in adapters.items():
+        adapter.save(network, folder / name)
+    replace_file(folder / FILE, {MEMORY: memory})
+    write_atomically(folder / ABOUT, (json.dumps(about, indent=2) + "\n").encode())
+
+
+def take_over(
+    run: Path, network: nn.Module, adapters: Mapping[str, PeftAdapter], memory: nn.Parameter, about: dict[str, Any]
+) -> list[str]:
+    """Load the parts that a run has written into this network.
+
+    Args:
+        run: its folder, or the folder of its adapter.
+        network: with the adapters on it.
+        adapters: of this run, by name.
+        memory: of this run.
+        about: what has to agree.
+
+    Returns:
+        What was taken over, in words.
+
+    Raises:
+        ConfigError: if a part is missing, or belongs to other vectors or another base.
+    """
+    from safetensors.torch import load_file
+
+    folder = next((path for path in (run / "adapter", run) if (path / ABOUT).is_file()), None)
+    key = "model.init_args.start_from"
+    if folder is None:
+        raise ConfigError(f"{key}: there is no {ABOUT} in {run}: name the folder of a run of ClaraLM that has ended")
+    found = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+    for name, mine in about.items():
+        if found.get(name) != mine:
+            raise ConfigError(
+                f"{key}: {run} was trained with {name} {found.get(name)}, and this run has {mine}: use the same"
+            )
+    needed = {"compressor": folder / "compressor" / "adapter_model.safetensors", "memory": folder / FILE}
+    needed["generator"] = folder / "adapter_model.safetensors"
+    if missing := [name for name, path in needed.items() if not path.is_file()]:
+        raise ConfigError(f"{key}: {run} lacks its {missing[0]} ({needed[missing[0]]}): was it copied whole?")
+    adapters["generator"].load(network, folder)
+    adapters["compressor"].load(network, folder / "compressor")
+    taken = ["generator", "compressor", "memory"]
+    with torch.no_grad():
+        memory.copy_(load_file(needed["memory"])[MEMORY])
+    if "reasoner" in adapters:
+        has_own = (folder / "reasoner").is_dir()
+        if has_own:
+            adapters["reasoner"].load(network, folder / "reasoner")
+        else:
+            copy_adapter(network, "compressor", "reasoner")
+        taken.append("reasoner" if has_own else "reasoner (a copy of the compressor)")
+    return taken
+
+
+def copy_adapter(network: nn.Module, source: str, target: str) -> None:
+    """Give an adapter the weights of another.
+
+    Raises:
+        ConfigError: if they are on other layers, or of other ranks.
+    """
+    parts: dict[str, list[nn.Parameter]] = {}
+    for name, parameters in adapter_parameters(network):
+        parts.setdefault(name, []).extend(parameters)
+    pairs = list(zip(parts[source], parts[target], strict=False))
+    if len(parts[source]) != len(parts[target]) or any(one.shape != other.shape for one, other in pairs):
+        raise ConfigError(
+            f"model.init_args.{target}: it starts from the weights of the {source}, and has another shape: give both "
+            "the same settings"
+        )
+    with torch.no_grad():
+        for one, other in pairs:
+            other.copy_(one)
