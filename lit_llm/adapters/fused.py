@@ -134,24 +134,26 @@ class _LowRank(torch.autograd.Function):
         p: float,
     ) -> Tensor:
         dtype = product_dtype(x)
+        # What dropout keeps is made larger once, where there is least of it.
+        scale = scale if kept is None else scale / (1 - p)
         with torch.autocast(x.device.type, enabled=False):
             flat = x.to(dtype)
             w, low_a, low_b = weight.to(dtype), a.to(dtype), b.to(dtype)
             result = F.linear(flat, w, None if bias is None else bias.to(dtype))
-            low = _dropped(flat, kept, p) @ low_a.T
+            low = _dropped(flat, kept) @ low_a.T
             if _keeps_products:
                 result = result.addmm(low, low_b.T, alpha=scale)
             else:
                 result.addmm_(low, low_b.T, alpha=scale)
         ctx.save_for_backward(flat, w, low_a, low_b, low, kept)
-        ctx.settings = scale, p, x.dtype, (a.dtype, b.dtype), None if bias is None else bias.dtype
+        ctx.settings = scale, x.dtype, (a.dtype, b.dtype), None if bias is None else bias.dtype
         return result
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
         x, w, a, b, low, kept = ctx.saved_tensors
-        scale, p, dtype, learned, bias_dtype = ctx.settings
+        scale, dtype, learned, bias_dtype = ctx.settings
         dx = da = db = dc = None
         with torch.autocast(gradient.device.type, enabled=False):
             dy = gradient.to(x.dtype)
@@ -161,16 +163,18 @@ class _LowRank(torch.autograd.Function):
                 if kept is None:
                     dx.addmm_(d_low, a)
                 else:
-                    dx += _dropped(d_low @ a, kept, p)
+                    dx += _dropped(d_low @ a, kept)
                 dx = dx.to(dtype)
             if bias_dtype is not None and ctx.needs_input_grad[2]:
                 dc = dy.sum(0).to(bias_dtype)
             if ctx.needs_input_grad[3]:
-                da = (d_low.T @ _dropped(x, kept, p)).to(learned[0])
+                da = (d_low.T @ _dropped(x, kept)).to(learned[0])
             if ctx.needs_input_grad[4]:
                 db = (dy.T @ low * scale).to(learned[1])
         return dx, None, dc, da, db, None, None, None
 
 
-def _dropped(values: Tensor, kept: Tensor | None, p: float) -> Tensor:
-    return values if kept is None else (values * kept).mul_(1 / (1 - p))
+def _dropped(values: Tensor, kept: Tensor | None) -> Tensor:
+    """Return values that are zero where they are not kept, but not yet larger elsewhere."""
+    # Numbers of one type are multiplied several times as fast as numbers and truth values.
+    return values if kept is None else kept.view(torch.uint8).to(values.dtype).mul_(values)

@@ -66,13 +66,13 @@ def group_of(name: str) -> str:
     return "others"
 
 
-def batches(options: argparse.Namespace, count: int) -> list[Batch]:
+def batches(options: argparse.Namespace, vocabulary: int, count: int) -> list[Batch]:
     """Return batches of random tokens whose last third is learned, lengths within a quarter of ``--length``."""
     draw = random.Random(0)
     found = []
     for number in range(count):
         width = draw.randrange(options.length * 3 // 4, options.length + 1, 8)
-        ids = torch.randint(0, options.vocabulary, (options.rows, width))
+        ids = torch.randint(0, vocabulary, (options.rows, width))
         labels = ids.clone()
         labels[:, : width * 2 // 3] = IGNORE
         names = [f"{number}-{row}" for row in range(options.rows)]
@@ -113,7 +113,9 @@ def measured(options: argparse.Namespace, precision: str) -> None:
     watch = Watch(options.steps)
     with tempfile.TemporaryDirectory() as folder:
         trainer = bare_trainer(folder, 2 * options.steps, precision, watch)
-        trainer.fit(model, torch.utils.data.DataLoader(batches(options, 2 * options.steps), batch_size=None))
+        vocabulary = len(model.tokenizer) if options.backbone else options.vocabulary
+        rows = batches(options, vocabulary, 2 * options.steps)
+        trainer.fit(model, torch.utils.data.DataLoader(rows, batch_size=None))
     events = [e for e in watch.profiler.key_averages() if e.key.startswith("aten::")]
     spent: dict[str, float] = defaultdict(float)
     names: dict[str, list[tuple[float, str]]] = defaultdict(list)

@@ -1,0 +1,201 @@
+"""Make generated passages about people, and questions about them for the three stages of CLaRa.
+
+    python scripts/demo_data/make_facts.py checkpoints/facts
+
+A passage introduces a person and tells twelve things about them, in one of three wordings each: some 220 tokens of the
+tiny base. Names, and the numbers among the answers, differ between training, validation and test, and the test has a
+fourth wording of its own for each thing. Writes a file for each stage, with passages that no other stage has,
+and for validation and test the question with its passage (``gold``), and among 20 passages (``among``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+FIRST = ["Ma", "Lu", "Ro", "Te", "Jo", "Ca", "Be", "Ni", "Pa", "Si", "Da", "El", "Fe", "Go", "Ol"]
+MIDDLE = ["ri", "le", "sa", "mi", "no", "ti", "da", "ne", "lu", "ra"]
+LAST = ["na", "ta", "do", "sio", "lia", "ro", "ca", "mo", "cio", "ra"]
+FAMILY = ["Olmedo", "Tapia", "Rivas", "Luna", "Cano", "Prieto", "Solano", "Vega", "Mora", "Paz", "Nava", "Campos"]
+
+NUMBER = ("number",)
+"""Stands for a number of three figures."""
+
+
+class Thing(NamedTuple):
+    """Something that passages tell of a person.
+
+    Attributes:
+        values: what it may be.
+        wordings: sentences with a place for it; the last one is for the test alone.
+        question: what is asked, with a place for the name.
+    """
+
+    values: Sequence[str]
+    wordings: Sequence[str]
+    question: str
+
+
+THINGS = [
+    Thing(
+        ["azul", "roja", "verde", "blanca", "negra", "amarilla", "gris", "morada"],
+        ["La puerta de su casa es {}.", "Pintó {} su puerta.", "Su puerta se ve {} de lejos.", "Tiene la puerta {}."],
+        "¿De qué color es la puerta de {}?",
+    ),
+    Thing(
+        ["panadera", "maestra", "herrera", "pescadora", "médica", "sastre", "jardinera", "abogada", "pintora"],
+        ["Trabaja de {}.", "Gana la vida como {}.", "Su oficio es {}.", "Desde joven es {}."],
+        "¿Qué oficio tiene {}?",
+    ),
+    Thing(
+        ["un perro", "un gato", "una cabra", "un loro", "una tortuga", "un burro", "una vaca", "un pato"],
+        ["En el patio cuida {}.", "La acompaña {}.", "En casa tiene {}.", "Le regalaron {}."],
+        "¿Qué animal tiene {}?",
+    ),
+    Thing(
+        ["mole", "pozole", "arroz", "caldo", "tamales", "frijoles", "pescado", "ensalada"],
+        ["Lo que más le gusta es comer {}.", "Los domingos come {}.", "Pide siempre {}.", "Nunca deja {} en el plato."],
+        "¿Qué le gusta comer a {}?",
+    ),
+    Thing(
+        ["café", "té", "atole", "agua", "leche", "chocolate", "jugo", "refresco"],
+        ["Por la mañana toma {}.", "Bebe {} a todas horas.", "Ofrece {} a las visitas.", "Sin {} no empieza el día."],
+        "¿Qué bebe {}?",
+    ),
+    Thing(
+        ["guitarra", "flauta", "arpa", "violín", "tambor", "marimba", "trompeta", "piano"],
+        ["Toca el instrumento {}.", "Aprendió música con {}.", "En las fiestas toca {}.", "Le enseñaron {}."],
+        "¿Qué instrumento toca {}?",
+    ),
+    Thing(
+        ["lunes", "martes", "miércoles", "jueves", "viernes", "sábado", "domingo"],
+        ["Descansa el {}.", "Su día libre es el {}.", "No trabaja el {}.", "El {} se queda en casa."],
+        "¿Qué día descansa {}?",
+    ),
+    Thing(
+        ["rosas", "lirios", "dalias", "claveles", "girasoles", "margaritas", "tulipanes"],
+        ["En el jardín crecen {}.", "Siembra {} cada año.", "Vende {} en la plaza.", "Corta {} para la mesa."],
+        "¿Qué flores tiene {}?",
+    ),
+    Thing(
+        ["tren", "barco", "camión", "bicicleta", "caballo", "avión", "taxi"],
+        ["Viaja en {}.", "Llega al trabajo en {}.", "Prefiere ir en {}.", "Sube al {} cada mañana."],
+        "¿En qué viaja {}?",
+    ),
+    Thing(
+        NUMBER,
+        [
+            "Vive en el número {}.",
+            "Su casa tiene el número {}.",
+            "En su puerta dice {}.",
+            "El cartero la busca en el {}.",
+        ],
+        "¿En qué número vive {}?",
+    ),
+    Thing(
+        NUMBER,
+        ["Guarda {} libros.", "Ha leído {} libros.", "En su cuarto hay {} libros.", "Presta {} libros al año."],
+        "¿Cuántos libros tiene {}?",
+    ),
+    Thing(
+        NUMBER,
+        ["Ahorra {} pesos al mes.", "Le pagan {} pesos.", "Gasta {} pesos por semana.", "Debe {} pesos."],
+        "¿De cuántos pesos se habla de {}?",
+    ),
+]
+CANDIDATES = 20
+SPLITS = ("train", "valid", "test")
+
+
+class Passage(NamedTuple):
+    """A passage, and what can be asked about it with the answers."""
+
+    name: str
+    text: str
+    pairs: list[tuple[str, str]]
+
+
+def names(split: str) -> list[str]:
+    """Return the names of a split, which no other has."""
+    every = [f"{a}{b}{c} {d}" for a in FIRST for b in MIDDLE for c in LAST for d in FAMILY]
+    random.Random("names").shuffle(every)
+    return every[SPLITS.index(split) :: 3] if split != "train" else every[0::3]
+
+
+def number(split: str, rng: random.Random) -> str:
+    """Return a number that only this split has."""
+    return str(100 + 9 * rng.randrange(100) + {"train": rng.randrange(7), "valid": 7, "test": 8}[split])
+
+
+def passages(split: str, rng: random.Random, among: Sequence[str]) -> Iterator[Passage]:
+    """Yield a passage for each name."""
+    for name in among:
+        told = rng.sample(THINGS, len(THINGS))
+        lines, pairs = [], []
+        for thing in told:
+            value = number(split, rng) if thing.values is NUMBER else rng.choice(thing.values)
+            wording = thing.wordings[-1] if split == "test" and rng.random() < 0.5 else rng.choice(thing.wordings[:-1])
+            lines.append(wording.format(value))
+            pairs.append((thing.question.format(name), value))
+        yield Passage(name, f"{name} es mi vecina. " + " ".join(lines), pairs)
+
+
+def rows_of(kind: str, given: Sequence[Passage], rng: random.Random) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a file: ``pretrain``, ``instruct``, ``search``, ``gold`` or ``among``."""
+    for at, passage in enumerate(given):
+        question, answer = rng.choice(passage.pairs)
+        row: dict[str, Any] = {"id": f"{kind}-{at}", "question": question, "answer": answer, "docs": [passage.text]}
+        if kind == "pretrain":
+            # Half of the passages are asked about at once, which teaches the compressor most of what it holds.
+            if at % 2:
+                asked, said = zip(*passage.pairs, strict=True)
+                row |= {"data_type": "qa", "question": list(asked), "answers": list(said)}
+                del row["answer"]
+        elif kind != "gold":
+            count = 2 if kind == "instruct" else CANDIDATES
+            others = rng.sample(range(len(given)), count)
+            docs = [given[other].text for other in others if other != at][: count - 1]
+            place = rng.randrange(count)
+            row |= {"docs": [*docs[:place], passage.text, *docs[place:]], "pos_index": [place]}
+        yield row
+
+
+def make_facts(folder: Path, sizes: dict[str, int], seed: int) -> None:
+    """Write the files of all stages."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for split in SPLITS:
+        rng = random.Random(f"{seed}/{split}")
+        kinds = ("pretrain", "instruct", "search") if split == "train" else ("gold", "among")
+        own = names(split)
+        rng.shuffle(own)
+        start = 0
+        for kind in kinds:
+            size = sizes[kind if split == "train" else split]
+            # The same people are asked about alone and among others; stages have people of their own.
+            some = own[start : start + size]
+            start += size if split == "train" else 0
+            given = list(passages(split, random.Random(f"{seed}/{split}/{start}"), some))
+            name = kind if split == "train" else f"{split}_{kind}"
+            lines = [json.dumps(row, ensure_ascii=False) for row in rows_of(kind, given, rng)]
+            (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+            print(f"{folder / name}.jsonl: {len(lines)} rows")
+
+
+def main() -> None:
+    """Write the files that the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--seed", type=int, default=0)
+    for name, size in {"pretrain": 3000, "instruct": 2000, "search": 1000, "valid": 200, "test": 400}.items():
+        parser.add_argument(f"--{name}", type=int, default=size, help=f"rows of it ({size})")
+    args = parser.parse_args()
+    sizes = {name: getattr(args, name) for name in ("pretrain", "instruct", "search", "valid", "test")}
+    make_facts(args.folder, sizes, args.seed)
+
+
+if __name__ == "__main__":
+    main()
