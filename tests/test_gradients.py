@@ -73,7 +73,8 @@ def gradients(folder: Path) -> list[torch.Tensor]:
     ("precision", "tolerance"), [("64-true", 1e-6), pytest.param("32-true", 1e-4, marks=pytest.mark.slow)]
 )
 @pytest.mark.parametrize(
-    ("batch_size", "accumulate", "devices"), [(4, 2, 1), (1, 8, 1), pytest.param(4, 1, 2, marks=pytest.mark.slow)]
+    ("batch_size", "accumulate", "devices"),
+    [(1, 8, 1), *(pytest.param(*cut, marks=pytest.mark.slow) for cut in [(4, 2, 1), (4, 1, 2)])],
 )
 def test_gradients_do_not_depend_on_the_cut(
     batch_size: int, accumulate: int, devices: int, precision: str, tolerance: float, tmp_path: Path, root: Path

@@ -119,7 +119,7 @@ def test_a_stored_folder_is_a_backbone_that_learns_and_merges(case: str, stored:
     assert (logits(built.language_model) - learned).abs().max() < 1e-3
 
 
-@pytest.mark.parametrize("kind", ["plain", "aware"])
+@pytest.mark.parametrize("kind", ["plain", pytest.param("aware", marks=pytest.mark.slow)])
 def test_a_run_in_sixteen_bits_is_rounded_from_float32(kind: str, short_runs: Path, tmp_path: Path) -> None:
     config = json.loads((short_runs / f"{kind}.yaml").read_text())
     config["model"]["init_args"]["loading"] = {"dtype": "bfloat16"}

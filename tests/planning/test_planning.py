@@ -76,7 +76,9 @@ def ways():
         kind = (type(adapter), getattr(adapter, "dropout", 0), autocast, attention)
         name = f"{type(adapter).__name__}-{attention}-{autocast}-{'kept' if not checkpointing else 'again'}"
         if kind in QUICK | OTHERS:
-            found.append(pytest.param(*way, id=name, marks=[] if kind in QUICK else pytest.mark.slow))
+            # Of the quick ones that which is computed again says more.
+            quick = kind in QUICK and checkpointing
+            found.append(pytest.param(*way, id=name, marks=[] if quick else pytest.mark.slow))
     return found
 
 

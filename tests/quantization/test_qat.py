@@ -222,8 +222,14 @@ def test_ranges_that_only_freeze_are_those_of_the_weights_then(root: Path) -> No
     assert not torch.equal(ranges(built.adapter.effective_weight(layer), 32), frozen)
 
 
-@pytest.mark.parametrize(("bits", "activations"), [(2, "none"), (3, "int8"), (4, "int8"), (8, "none")])
-@pytest.mark.parametrize("adapter", ADAPTERS)
+@pytest.mark.parametrize(
+    ("adapter", "bits", "activations"),
+    [
+        *((name, *way) for name in ADAPTERS for way in [(2, "none"), (4, "int8")]),
+        ("lora", 3, "int8"),
+        ("lora", 8, "none"),
+    ],
+)
 def test_what_was_trained_is_what_is_deployed(adapter: str, bits: int, activations: Any, root: Path) -> None:
     built = model(root, adapter=ADAPTERS[adapter](), qat=QAT(bits=bits, activations=activations))
     assert len(set(train(built))) == 3

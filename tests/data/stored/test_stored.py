@@ -354,7 +354,10 @@ def test_a_module_that_cannot_be_written_down_stays_in_memory(tmp_path: Path, ro
 
 @pytest.mark.parametrize(
     ("file", "harm"),
-    [(writing.ROWS, "cut"), (writing.SHARED, "gone"), (writing.ABOUT, "other")],
+    [
+        (writing.ROWS, "cut"),
+        *(pytest.param(*case, marks=pytest.mark.slow) for case in [(writing.SHARED, "gone"), (writing.ABOUT, "other")]),
+    ],
 )
 def test_damaged_rows_are_made_anew(file: str, harm: str, tmp_path: Path, root: Path, folder: Path) -> None:
     rows = list(set_up(with_schema(tmp_path, cache=True), root).splits["train"].rows)
