@@ -90,7 +90,16 @@ def test_predictions_name_what_was_read(short: Path, tmp_path: Path) -> None:
         ("clara.json", {}, "there is no clara.json"),
         ("", {"rate": 8}, "was trained with rate 4, and this run has 8"),
         ("", {"passage_tokens": 32}, "was trained with passage_tokens 16"),
-        ("", {"reasoner": {"class_path": "lit_llm.adapters.LoRA", "init_args": {"r": 2}}}, "has another shape"),
+        (
+            "",
+            {"reasoner": {"class_path": "lit_llm.adapters.LoRA", "init_args": {"r": 2}}},
+            "has other layers, another rank",
+        ),
+        (
+            "",
+            {"reasoner": {"class_path": "lit_llm.adapters.LoRA", "init_args": {"r": 16, "alpha": 64}}},
+            "another scale",
+        ),
         ("", {"loading": {"random_init": True, "config_overrides": {"num_hidden_layers": 1}}}, "trained with base"),
         ("", {"start_from": None}, "start_from: the stage end_to_end goes on from a run"),
         ("", {"start_from": "nowhere"}, "there is no clara.json in nowhere"),
@@ -105,6 +114,19 @@ def test_parts_that_are_missing_or_foreign_are_named(
         (start / "adapter" / harm).unlink()
     assert main(["fit", "--config", str(third(short, tmp_path, start, **model))]) == 1
     assert said in " ".join(capsys.readouterr().err.split())
+
+
+def test_verbs_that_a_run_cannot_do_say_why(short: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = str(short / "first")
+    for command, said in {
+        ("ask", "--run", run, "hola"): "a question is answered from passages",
+        ("export", "--run", run, "--merged", str(tmp_path / "m")): "share one backbone",
+        ("export", "--run", run, "--gguf", str(tmp_path / "m.gguf")): "share one backbone",
+        ("quantize", "--run", run, "--output", str(tmp_path / "q")): "share one backbone",
+    }.items():
+        assert main(list(command)) == 1
+        assert said in " ".join(capsys.readouterr().err.split()), command
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

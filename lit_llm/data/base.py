@@ -244,8 +244,11 @@ class LMData(Asking, Loaders, TableData):
 
     def _take_tokenizer(self) -> None:
         if self.tokenizer is None and self.trainer is not None:
-            model: Any = self.trainer.lightning_module
-            self.tokenizer = model.tokenizer
+            self.take_model(self.trainer.lightning_module)
+
+    def take_model(self, model: Any) -> None:
+        """Take from a model what rows are written with: its tokenizer."""
+        self.tokenizer = model.tokenizer
 
     @property
     def encodes_one_by_one(self) -> bool:
@@ -299,15 +302,20 @@ class LMData(Asking, Loaders, TableData):
 
     def _within_context(self, rows: Encoder) -> Callable[[Example], Encoded | None]:
         """Return an encoding that refuses prompts longer than the model was made for."""
-        most = int(min(self.format.tokenizer.model_max_length, UNLIMITED))
 
         def encode(example: Example) -> Encoded | None:
             encoded = rows.encode(replace(example, answer=None))
-            if encoded and encoded.prompt_length > most:
-                raise DataError(f"its prompt of {encoded.prompt_length:,} tokens exceeds the {most:,} of the model")
+            if encoded:
+                self.refuse_beyond_context(encoded)
             return encoded
 
         return encode
+
+    def refuse_beyond_context(self, encoded: Encoded) -> None:
+        """Refuse a prompt that is longer than the model was made for, with a DataError."""
+        most = int(min(self.format.tokenizer.model_max_length, UNLIMITED))
+        if encoded.prompt_length > most:
+            raise DataError(f"its prompt of {encoded.prompt_length:,} tokens exceeds the {most:,} of the model")
 
     def note_skipped(self) -> None:
         """Write the rows that were left out to the run folder, once the run is sure to go on."""

@@ -108,16 +108,26 @@ def read_best(vectors: Tensor, rows: Tensor, scores: Tensor, count: int) -> Read
     return Reading(read.flatten(0, 1), [places for places, _ in cut], [values for _, values in cut])
 
 
-def rolled(batch: Batch) -> Batch | None:
-    """Return a batch whose rows have each other's passages; None where they cannot change places."""
+def rolled(batch: Batch) -> tuple[Batch, list[int]] | None:
+    """Return a batch in which rows have the passages of others, and which rows do; None where none can.
+
+    A row takes those of the next one that has none in common with it and as many that are read.
+    """
     passages, slots = batch.passages, batch.slots
-    if passages is None or slots is None or len(batch) < 2:
+    if passages is None or slots is None:
         return None
-    counts = slots.sum(1)
-    if not bool((counts == counts[0]).all()):
+    own = [set(row) - {-1} for row in passages.rows.tolist()]
+    counts = slots.sum(1).tolist()
+    count = len(counts)
+    taken = []
+    for row in range(count):
+        after = ((row + step) % count for step in range(1, count))
+        taken.append(next((to for to in after if counts[to] == counts[row] and not own[to] & own[row]), row))
+    moved = [row for row, other in enumerate(taken) if other != row]
+    if not moved:
         return None
-    moved = replace(passages, rows=passages.rows.roll(1, 0), positives=passages.positives.roll(1, 0))
-    return replace(batch, passages=moved)
+    changed = replace(passages, rows=passages.rows[taken], positives=passages.positives[taken])
+    return replace(batch, passages=changed), moved
 
 
 def read_passages(meta: dict[str, Any]) -> dict[str, Any]:

@@ -309,7 +309,7 @@ class ClaraLM(CausalLM):
             self._metrics_of(key, batch.task)
             other = rolled(batch)
             if other is not None:
-                self._measure(other, self.answers(other, self.generator), key)
+                self._measure(*_of_rows(other[0], self.answers(other[0], self.generator), other[1]), key)
         return found
 
     def predict_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> list[Prediction]:
@@ -339,3 +339,11 @@ class ClaraLM(CausalLM):
 
 def _no_passages() -> ConfigError:
     return ConfigError("data.class_path: ClaraLM reads passages: use lit_llm.data.DocumentsData")
+
+
+def _of_rows(batch: Batch, answers: list[Generation], rows: list[int]) -> tuple[Batch, list[Generation]]:
+    """Return what is measured of a batch and its answers, of these rows alone."""
+    kept: dict[str, Any] = {
+        name: [getattr(batch, name)[row] for row in rows] for name in ("ids", "texts", "references", "meta")
+    }
+    return replace(batch, **kept), [answers[row] for row in rows]

@@ -11,8 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lit_llm.adapters.base import replace_file
-from lit_llm.adapters.peft_base import PeftAdapter
-from lit_llm.adapters.together import adapter_parameters
+from lit_llm.adapters.peft_base import PeftAdapter, tuner_layers
 from lit_llm.errors import ConfigError
 from lit_llm.storage import write_atomically
 
@@ -86,17 +85,31 @@ def copy_adapter(network: nn.Module, source: str, target: str) -> None:
     """Give an adapter the weights of another.
 
     Raises:
-        ConfigError: if they are on other layers, or of other ranks.
+        ConfigError: if they are on other layers, or of another rank or scale.
     """
-    parts: dict[str, list[nn.Parameter]] = {}
-    for name, parameters in adapter_parameters(network):
-        parts.setdefault(name, []).extend(parameters)
-    pairs = list(zip(parts[source], parts[target], strict=False))
-    if len(parts[source]) != len(parts[target]) or any(one.shape != other.shape for one, other in pairs):
-        raise ConfigError(
-            f"model.init_args.{target}: it starts from the weights of the {source}, and has another shape: give both "
-            "the same settings"
-        )
     with torch.no_grad():
-        for one, other in pairs:
-            other.copy_(one)
+        for _, layer in tuner_layers(network):
+            held = [name in layer.scaling for name in (source, target)]
+            if held[0] != held[1] or (held[0] and layer.scaling[source] != layer.scaling[target]):
+                raise _another_shape(source, target)
+            for part in layer.adapter_layer_names:
+                of = getattr(layer, part)
+                if (source in of) != (target in of):
+                    raise _another_shape(source, target)
+                if source in of:
+                    _copy(of[source], of[target], _another_shape(source, target))
+
+
+def _copy(source: Any, target: Any, otherwise: ConfigError) -> None:
+    pairs = [list(part.parameters()) if isinstance(part, nn.Module) else [part] for part in (source, target)]
+    for one, other in zip(*pairs, strict=True):
+        if one.shape != other.shape:
+            raise otherwise
+        other.copy_(one)
+
+
+def _another_shape(source: str, target: str) -> ConfigError:
+    return ConfigError(
+        f"model.init_args.{target}: it starts from the weights of the {source}, and has other layers, another rank or "
+        "another scale: give both the same settings"
+    )

@@ -63,7 +63,7 @@ def open_run(
             _open_for(trainer, model)
         else:
             _open_as_trained(model, str(config.get("trainer", {}).get("precision") or "32-true"))
-        data.tokenizer = model.tokenizer
+        data.take_model(model)
         if checkpoint != "none":
             _load(model, data, folder / f"{checkpoint}.ckpt")
     if trainer is not None:
@@ -81,7 +81,7 @@ def open_settings(folder: str | Path) -> tuple[LitLM, LMData]:
     """
     folder = Path(folder)
     model, data = _build(run_config(folder), folder)
-    data.tokenizer = model.tokenizer
+    data.take_model(model)
     return model, data
 
 

@@ -79,15 +79,29 @@ def test_of_equal_ones_the_first_is_read():
     assert chosen(torch.zeros(1, 4), 3).tolist() == [[0, 1, 2]]
 
 
-@pytest.mark.parametrize(("slots", "moves"), [([[1, 1], [1, 1]], True), ([[1, 0], [1, 1]], False), ([[1, 1]], False)])
-def test_rows_change_passages_where_they_have_as_many(slots, moves):
-    count = len(slots)
-    ids = torch.zeros(count, 2, dtype=torch.long)
-    rows = torch.arange(count)[:, None]
-    passages = Passages(ids, ids, rows, rows.bool(), ids, ids)
-    marks = torch.tensor(slots).bool()
-    batch = Batch(["a", "b"][:count], "valid", "documents", ids, ids, ids, passages=passages, slots=marks)
-    other = rolled(batch)
-    assert (other is not None) == moves
-    if other is not None and other.passages is not None:
-        assert other.passages.rows.flatten().tolist() == [1, 0]
+@pytest.mark.parametrize(
+    ("own", "counts", "taken"),
+    [
+        ([[0], [1]], [1, 1], [1, 0]),
+        ([[0], [1]], [1, 2], None),
+        ([[0]], [1], None),
+        # Rows of one passage take that of a row that has another.
+        ([[0], [0], [0], [1]], [1, 1, 1, 1], [3, 3, 3, 0]),
+        ([[0], [0]], [1, 1], None),
+        ([[0, 1], [1, 2], [3, -1], [3, 4]], [2, 2, 1, 2], [3, 3, 2, 0]),
+    ],
+)
+def test_rows_take_passages_of_others_that_have_none_in_common(own, counts, taken):
+    size = len(own)
+    ids = torch.zeros(size, 2, dtype=torch.long)
+    rows = torch.tensor(own)
+    passages = Passages(ids, ids, rows, rows == 0, ids, ids)
+    marks = torch.arange(2) < torch.tensor(counts)[:, None]
+    names = [str(row) for row in range(size)]
+    found = rolled(Batch(names, "valid", "documents", ids, ids, ids, passages=passages, slots=marks))
+    if taken is None:
+        assert found is None
+        return
+    assert found is not None and found[0].passages is not None
+    assert found[0].passages.rows.equal(rows[taken])
+    assert found[1] == [row for row, other in enumerate(taken) if other != row]

@@ -124,22 +124,29 @@ def _asked(
 
 def _answers(record: Record, fields: Fields) -> list[str] | None:
     """Return the answers of a record; None where it has none."""
+    several = isinstance(record.values.get("question"), list)
     for name in ANSWERS if fields.answer is None else (fields.answer,):
         value = record.values.get(f"answer {name}")
-        if value is None:
-            continue
         value = value.get("text") if isinstance(value, dict) else value
-        found = [value] if isinstance(value, str) else value
-        if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
-            raise DataError(f"{record.place}: field {name!r}: {value!r} is neither a text nor a list of texts")
+        found = [] if value is None else value if isinstance(value, list) else [value]
+        # A number is as it is written; True and False are none.
+        found = [str(text) if isinstance(text, int | float) and not isinstance(text, bool) else text for text in found]
+        if not all(isinstance(text, str) for text in found):
+            raise DataError(
+                f"{record.place}: field {name!r}: {value!r} is neither a text nor a list of texts: write each in quotes"
+            )
+        if several and (blank := [at for at, text in enumerate(found) if not text.strip()]):
+            raise DataError(f"{record.place}: field {name!r}: answer {blank[0]} is empty: leave its question out too")
         # Equal ones are one, as people who were asked apart have often said the same; of pairs each belongs to its own.
-        several = isinstance(record.values.get("question"), list)
-        return found if several else list(dict.fromkeys(text for text in found if text.strip()))
+        kept = found if several else list(dict.fromkeys(text for text in found if text.strip()))
+        if kept:
+            return kept
     return None
 
 
 def _texts(record: Record, key: str, name: str) -> tuple[str, ...]:
     value = record.values.get(key)
+    _refuse_written_list(record, name, value)
     found = [value] if isinstance(value, str) else value
     if not isinstance(found, list) or not found or not all(isinstance(text, str) and text.strip() for text in found):
         raise DataError(f"{record.place}: field {name!r}: {value!r} is neither a text nor a list of texts")
@@ -148,12 +155,20 @@ def _texts(record: Record, key: str, name: str) -> tuple[str, ...]:
 
 def _positives(record: Record, name: str, documents: int) -> frozenset[int]:
     value = record.values.get("positives")
-    found = list(_numbers(value))
-    if wrong := [number for number in found if not isinstance(number, int) or not 0 <= number < documents]:
-        raise DataError(
-            f"{record.place}: field {name!r}: {wrong[0]!r} is not the number of one of {documents} passages, from 0"
-        )
+    _refuse_written_list(record, name, value)
+    found = [int(number) if isinstance(number, float) and number.is_integer() else number for number in _numbers(value)]
+    for number in found:
+        if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < documents:
+            raise DataError(
+                f"{record.place}: field {name!r}: {number!r} is not the number of one of {documents} passages, from 0"
+            )
     return frozenset(found)
+
+
+def _refuse_written_list(record: Record, name: str, value: Any) -> None:
+    """Refuse a list that a table without lists holds as text, which would be read as one passage."""
+    if isinstance(value, str) and value.lstrip().startswith("[") and value.rstrip().endswith("]"):
+        raise DataError(f"{record.place}: field {name!r}: {value[:40]!r} holds a list as text: write the rows as JSONL")
 
 
 def _numbers(value: Any) -> Iterator[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from lit_llm.batch import Passages
@@ -68,6 +69,17 @@ class PassageRow(Row):
 
 class PassageSplit(Split):
     """Questions with their passages."""
+
+    @cached_property
+    def content(self) -> str:
+        """A hash of what its records say, in their order, with the passages that are read of them."""
+        read = [
+            [(passage.key, passage.positive) for passage in row.passages] + [row.encoded.slots]
+            for row in self.rows
+            if isinstance(row, PassageRow)
+        ]
+        said = [[e.id, e.text, e.answer, str(e.context or "")] for e in self.examples]
+        return hashlib.sha256(repr([said, read]).encode()).hexdigest()[:16]
 
     def __getitem__(self, key: tuple[int, int]) -> Row:
         row = self.rows[max(0, key[1])]

@@ -80,8 +80,10 @@ class DocumentsData(LMData):
         self.pairs: Pairs = pairs
         self.fields = Fields(question_field, answer_field, passages_field, positives_field)
         self.instruction = self.instruction or (WITHOUT if passages == "none" else INSTRUCTION)
-        for part in ("{question}",) if passages == "none" else ("{passages}", "{question}"):
-            if self.instruction.count(part) != 1:
+        # Where none are shown, a run file that has a place for them is another run's, and the place stays empty.
+        places = {"{question}": [1], "{passages}": [0, 1] if passages == "none" else [1]}
+        for part, allowed in places.items():
+            if self.instruction.count(part) not in allowed:
                 raise ConfigError(
                     f"data.init_args.instruction: {part} stands {self.instruction.count(part)} times in it, and has to "
                     "stand there once: it is the place of what differs between rows"
@@ -104,14 +106,10 @@ class DocumentsData(LMData):
 
         yield from self.stream_table(path, self.fields.columns(), make)
 
-    def setup(self, stage: str) -> None:
-        """Read and encode the files that a stage needs; the model says how many vectors stand for a passage.
-
-        Raises:
-            ConfigError: if the model makes no vectors and the prompt is to show them, or passages of other sizes.
-        """
-        self._take_sizes()
-        super().setup(stage)
+    def template_fingerprint(self) -> str:
+        """Return a hash of how conversations are written, what they show of passages among it."""
+        shown = f"{super().template_fingerprint()}{self.instruction}{self.passages}{self.vectors}"
+        return hashlib.sha256(shown.encode()).hexdigest()[:16]
 
     def encode(self, name: str, examples: list[Example]) -> PassageSplit:
         """Return the rows of a split: questions with their passages, as tokens.
@@ -119,6 +117,7 @@ class DocumentsData(LMData):
         Raises:
             DataError: if a row is longer than ``max_length`` and is not to be dropped, or has too few passages.
         """
+        self._refuse_overlap()
         rows, dropped = [], 0
         for example in examples:
             row = self._row(example, name)
@@ -147,11 +146,6 @@ class DocumentsData(LMData):
         ]
         shown = [read, self.passages, self.reads, self.vectors]
         return super().fingerprint() | {"passages": hashlib.sha256(repr(shown).encode()).hexdigest()[:16]}
-
-    def template_fingerprint(self) -> str:
-        """Return a hash of how conversations are written, what they show of passages among it."""
-        shown = f"{super().template_fingerprint()}{self.instruction}{self.passages}{self.vectors}"
-        return hashlib.sha256(shown.encode()).hexdigest()[:16]
 
     def conversations(self) -> dict[str, list[dict[str, str]]]:
         """Return the turns before an answer; ``{text}`` stands for the question, ``{passages}`` for the passages."""
@@ -186,10 +180,15 @@ class DocumentsData(LMData):
         parts = [part.replace("{passages}", passages) for part in (before, behind)]
         return question.join(parts)
 
-    def _take_sizes(self) -> None:
-        model: Any = self.trainer.lightning_module if self.trainer else None
+    def take_model(self, model: Any) -> None:
+        """Take tokenizer and sizes of passages from a model.
+
+        Raises:
+            ConfigError: if the model makes no vectors and the prompt is to show them, or passages of other sizes.
+        """
+        super().take_model(model)
         made = getattr(model, "vectors", 0)
-        if self.passages == "vectors" and model is not None and not made:
+        if self.passages == "vectors" and not made:
             raise ConfigError(
                 f"data.init_args.passages: {type(model).__name__} makes no vectors of passages: use model.class_path "
                 "lit_llm.models.ClaraLM, or set passages to text"
@@ -200,7 +199,12 @@ class DocumentsData(LMData):
                 f"data.init_args.passage_tokens is {self.passage_tokens}, and model.init_args.passage_tokens {size}: "
                 "leave the first one out"
             )
-        self.passage_tokens, self.vectors = size, made
+        self.passage_tokens = size
+        self.vectors = made
+        self._refuse_overlap()
+
+    def _refuse_overlap(self) -> None:
+        size = self.passage_tokens or 256
         if self.overlap >= size:
             raise ConfigError(f"data.init_args.overlap is {self.overlap}: it must be less than the {size} of a passage")
 
@@ -227,6 +231,8 @@ class DocumentsData(LMData):
                 "between texts: give the row those to read alone"
             )
         encoded = self._shown(example, shown)
+        if self.lenient:
+            self.refuse_beyond_context(encoded)
         excess = len(encoded.input_ids) - self.max_length
         if excess > 0 and name in ("train", "valid"):
             if name == "train" and self.overflow == "drop":
@@ -251,7 +257,7 @@ class DocumentsData(LMData):
         golds = [example.reference] if isinstance(example.reference, str) else example.reference or []
         for number, text in enumerate(example.documents):
             cut = chunks(text, self.format.tokenizer, self.passage_tokens or 256, self.overlap)
-            held = [any(gold in text[chunk.start : chunk.end] for gold in golds) for chunk in cut]
+            held = [any(gold.strip() and gold in text[chunk.start : chunk.end] for gold in golds) for chunk in cut]
             good = held if any(held) else [True] * len(cut)
             for chunk, holds in zip(cut, good, strict=True):
                 is_positive = holds and number in example.positives
@@ -261,7 +267,8 @@ class DocumentsData(LMData):
     def _shown(self, example: PassageExample, passages: list[Passage]) -> Encoded:
         """Return the tokens of a conversation, with room for the vectors of its passages."""
         if self.passages != "vectors":
-            texts = [example.documents[p.document][p.start : p.end].strip() for p in passages]
+            read = passages if self.passages == "text" else []
+            texts = [example.documents[p.document][p.start : p.end].strip() for p in read]
             asked = self._asked(example.text, "\n\n".join(texts))
             encoded = self.format.encode(asked, example.answer, self.learn, self._context)
             self.format.refuse_control_tokens(None if self.lenient else asked, example.answer, self._context)

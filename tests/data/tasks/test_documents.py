@@ -36,7 +36,6 @@ def read(tmp_path: Path, tokenizer: Any) -> Callable[..., DocumentsData]:
         data = DocumentsData(**{"passage_tokens": 16, "max_length": 2048} | files | settings)
         data.tokenizer = tokenizer
         data.vectors = 4
-        data._take_sizes = lambda: None  # type: ignore[method-assign]
         data.setup("fit" if split == "train" else split)
         return data
 
@@ -66,6 +65,9 @@ ANSWERED = [
     ({"question": "q", "answers": {"text": ["a"], "answer_start": [0]}, "docs": ["d"]}, [("q", "a", "a")]),
     ({"question": ["q"], "answers": ["a"], "docs": ["d"], "data_type": "qa"}, [("q", "a", "a")]),
     ({"instruction": "do", "input": "x", "output": "a", "docs": ["d"], "data_type": "i"}, [("do\nx", "a", "a")]),
+    ({"question": "q", "answer": 1810, "docs": ["d"]}, [("q", "1810", "1810")]),
+    ({"question": "q", "answers": [], "gold_answer": "a", "docs": ["d"]}, [("q", "a", "a")]),
+    ({"question": "q", "answer": "a", "docs": ["d"], "pos_index": 0.0}, [("q", "a", "a")]),
     ({"instruction": "do", "input": "", "output": "a", "docs": ["d"]}, [("do", "a", "a")]),
 ]
 
@@ -105,10 +107,18 @@ def test_a_paraphrase_is_asked_for_in_many_ways_and_always_the_same_way(read):
         ({"answer": "a", "docs": ["d"]}, "field 'question': None is neither"),
         ({"question": "q", "docs": ["d"]}, "there is no answer: give one in one of the columns answer, answers"),
         ({"question": "q", "answers": {"text": []}, "docs": ["d"]}, "there is no answer"),
-        ({"question": "q", "answer": 3, "docs": ["d"]}, "field 'answer': 3 is neither"),
+        ({"question": "q", "answer": {"a": 3}, "docs": ["d"]}, "there is no answer"),
         ({"question": ["q", "r"], "answers": ["a"], "docs": ["d"]}, "2 questions have 1 answers"),
         ({"question": "q", "answer": "a", "docs": ["d"], "pos_index": [1]}, "field 'pos_index': 1 is not the number"),
         ({"question": "q", "answer": "a", "docs": ["d"], "pos_index": "x"}, "field 'pos_index': 'x' is not"),
+        (
+            {"question": "q", "answer": "a", "docs": ["d", "e"], "pos_index": [False, True]},
+            "field 'pos_index': False is",
+        ),
+        ({"question": ["q", "r"], "answers": ["a", " "], "docs": ["d"]}, "field 'answers': answer 1 is empty"),
+        ({"question": "q", "answer": "a", "docs": '["d", "e"]'}, "field 'docs': .* holds a list as text"),
+        ({"question": "q", "answer": "a", "docs": ["d"], "pos_index": "[0]"}, "field 'pos_index': .* holds a list"),
+        ({"question": "q", "answer": True, "docs": ["d"]}, "field 'answer': True is neither"),
         ({"question": "q<|im_end|>", "answer": "a", "docs": ["d"]}, "holds the control token"),
     ],
 )
@@ -159,6 +169,15 @@ def test_the_text_of_passages_or_nothing_may_stand_there_instead(passages, held,
     text = shown(data)[0]
     assert ("uno dos\n\ntres" in text) == held
     assert "Question: ¿q?" in text and "*" not in text
+    # A run file that was written for passages may be asked to show none.
+    other = shown(
+        read(
+            [{"question": "¿q?", "answer": "a", "docs": ["uno"]}],
+            passages=passages,
+            instruction="{passages}\n{question}",
+        )
+    )
+    assert ("uno" in other[0]) == held
     assert data.collate([data.splits["train"][0, 0]], "train", generate=True).passages is None
 
 
@@ -176,6 +195,23 @@ def test_equal_passages_of_a_batch_are_held_once_and_ragged_ones_are_masked(read
     batch = data.collate([data.splits["train"][0, k] for k in range(2)], "train", generate=False)
     assert batch.passages.rows.tolist() == [[0, 1, 0], [1, -1, -1]]
     assert len(batch.passages.input_ids) == len(batch.passages.keys) == 2
+
+
+def test_other_passages_are_other_rows(read):
+    row = {"id": "r", "question": "q", "answer": "a", "docs": ["x", "y"], "pos_index": [0]}
+    content = read([row]).splits["train"].content
+    assert read([row]).splits["train"].content == content
+    for other in ({"docs": ["x", "z"]}, {"pos_index": [1]}, {"docs": ["y", "x"]}):
+        assert read([row | other]).splits["train"].content != content
+    assert read([row], reads=1).splits["train"].content != content
+
+
+def test_a_prompt_beyond_the_model_is_a_row_that_cannot_be_answered(read, tokenizer, monkeypatch):
+    monkeypatch.setattr(tokenizer, "model_max_length", 100)
+    rows = [{"question": "q", "docs": [text]} for text in ("x", "x " * 80)]
+    found = read(rows, "predict", passages="text").splits["predict"].examples
+    assert [bool(example.error) for example in found] == [False, True]
+    assert "exceeds the 100 of the model" in found[1].error
 
 
 def test_more_passages_cannot_be_read_than_there_are(read):
@@ -215,6 +251,11 @@ def test_a_row_that_is_too_long_is_refused_or_dropped_and_counted(overflow, read
 def test_settings_that_cannot_be_are_refused(settings, said):
     with pytest.raises(ConfigError, match=said):
         DocumentsData(**settings)
+
+
+def test_pieces_must_differ(read):
+    with pytest.raises(ConfigError, match="overlap is 16: it must be less than the 16 of a passage"):
+        read([{"question": "q", "answer": "a", "docs": ["d"]}], overlap=16)
 
 
 def test_a_question_alone_has_no_passages(read):
