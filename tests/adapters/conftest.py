@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -63,8 +64,9 @@ SOME = ("lora", "pissa", "dora", "vera", "adalora", "full", "eva")
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test that takes ``name`` for each adapter, and one that takes ``base`` too on each architecture."""
     if "base" in metafunc.fixturenames:
-        cases = [("qwen3", name) for name in ADAPTERS]
-        cases += [(base, name) for base in ("qwen2", "llama") for name in SOME]
+        cases: list[Any] = [("qwen3", name) for name in ADAPTERS]
+        cases += [("qwen2", name) for name in SOME]
+        cases += [pytest.param("llama", name, marks=[] if name == "lora" else pytest.mark.slow) for name in SOME]
         cases += [("qwen2", name) for name in WITH_BIAS] + [("untied", name) for name in WITH_MODULES]
         metafunc.parametrize(("base", "name"), cases)
     elif "name" in metafunc.fixturenames and not any("name" in m.args[0] for m in metafunc.definition.own_markers):
