@@ -2,6 +2,7 @@
 # Tries on a GPU, in a few minutes, what lit_llm does there: the tests that need one, float16 without bfloat16, training
 # and generation at real sizes beside plain loops, merging. Writes docs/results/gpu_NAME.json and prints a table.
 #   scripts/gpu_check.sh [--wheels FOLDER] [--limit SECONDS] [--output FILE] [--tiny]
+# TRL's training stands beside ours where trl is installed, or where TRL_PYTHON names the python of its environment.
 # FOLDER holds wheels of packages that this machine lacks and cannot fetch; what is still missing is skipped by name.
 # With --tiny, or without a GPU, the shapes are small.
 set -euo pipefail

@@ -67,6 +67,9 @@ def checks(folder: Path, tiny: bool, limit: float) -> dict[str, Callable[[], Map
     for name in sizes.NAMES[:: 2 if tiny else 1]:
         found[f"{name}: LoRA, bfloat16"] = on(name, None)
         found[f"{name}: LoRA, NF4"] = on(name, "NF4")
+    found[f"{sizes.NAMES[0]}: TRL, bfloat16"] = lambda: speed.trl_training(
+        sizes.base(folder, sizes.NAMES[0], tiny), folder, tiny
+    )
     found["generation"] = lambda: speed.generation(sizes.base(folder, sizes.NAMES[0], tiny), tiny)
     found["merge"] = lambda: speed.merged(sizes.base(folder, sizes.NAMES[0], tiny), folder, tiny)
     return found
@@ -87,9 +90,11 @@ def attempt(check: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def share(seen: dict[str, Any], rate: float | None) -> dict[str, Any]:
-    """Add which share of the measured product rate the products of a training take."""
+    """Add which share of the measured product rate the products of a training take, and of the plain loop beside it."""
     if rate and "flops_per_token" in seen:
-        seen["share_of_product_rate"] = round(seen["flops_per_token"] * seen["tokens_per_second"] / rate, 3)
+        for key in [key for key in seen if key.endswith("tokens_per_second")]:
+            name = key.replace("tokens_per_second", "share_of_product_rate")
+            seen[name] = round(seen["flops_per_token"] * seen[key] / rate, 3)
     return seen
 
 

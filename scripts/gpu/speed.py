@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import random
+import subprocess
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +197,36 @@ def plain_training(base: Path, folder: Path, quantizer: str | None, tiny: bool, 
     seconds = time.perf_counter() - start
     peak = torch.cuda.max_memory_allocated() / 2**30 if torch.cuda.is_available() else 0.0
     return {"tokens_per_second": round(tokens / seconds, 1), "peak_gib": round(peak, 3)}
+
+
+def trl_training(base: Path, folder: Path, tiny: bool) -> Mapping[str, Any]:
+    """Measure the same training by TRL, where it is installed: here, or where ``TRL_PYTHON`` says."""
+    python = os.environ.get("TRL_PYTHON", sys.executable)
+    environment = dict(os.environ)
+    if python != sys.executable:
+        environment.pop("PYTHONPATH", None)
+    if subprocess.run([python, "-c", "import trl"], env=environment, capture_output=True, check=False).returncode:
+        return {"skipped": "trl is not installed; name the python of its environment in TRL_PYTHON"}
+    batches = [
+        [(ids[seen.bool()].tolist(), labels[seen.bool()].tolist()) for ids, labels, seen in rows_of(batch)]
+        for batch in loaded(base, folder, tiny, 4 if tiny else 16)
+    ]
+    given = {"base": str(base), "folder": str(folder / "trl"), "batches": batches}
+    (folder / "trl.json").write_text(json.dumps(given), encoding="utf-8")
+    # Its own folder holds a file that is called as a module of Python's.
+    command = [python, "-P", str(Path(__file__).with_name("trl_step.py")), str(folder / "trl.json")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(done.stderr[-1000:])
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found | {"flops_per_token": 4 * weights(base)}
+
+
+def rows_of(batch: Batch) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+    """Yield the ids, labels and mask of each row."""
+    ids = batch.input_ids
+    if ids is not None:
+        yield from zip(ids, batch.labels, batch.attention_mask, strict=True)
 
 
 def loaded(base: Path, folder: Path, tiny: bool, steps: int) -> list[Batch]:

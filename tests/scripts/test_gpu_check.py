@@ -37,5 +37,7 @@ def test_every_check_runs_with_small_shapes(tmp_path: Path) -> None:
     assert len(trained) == 4
     assert all(check["planned_gib"] > 0 for check in trained)
     assert all(check["tokens_per_second"] > 0 and check["plain_tokens_per_second"] > 0 for check in trained)
+    trl = next(check for name, check in seen["checks"].items() if "TRL" in name)
+    assert "TRL_PYTHON" in trl["skipped"] if "skipped" in trl else trl["tokens_per_second"] > 0
     assert seen["checks"]["generation"]["equal_texts"] == seen["checks"]["generation"]["rows"]
     assert seen["checks"]["merge"]["difference"] < 1e-3
