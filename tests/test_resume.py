@@ -125,7 +125,7 @@ def test_a_run_that_failed_is_continued(adapter: str, tmp_path: Path, root: Path
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("how", "batch"), [("SIGKILL", 5), ("SIGKILL", 16), ("SIGINT", 7), ("SIGINT", 16)])
+@pytest.mark.parametrize(("how", "batch"), [("SIGKILL", 5), ("SIGKILL", 16), ("SIGINT", 7)])
 def test_a_run_that_was_killed_is_continued(how: str, batch: int, tmp_path: Path, root: Path) -> None:
     def fit(config: Path, *options: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "lit_llm", "fit", "--config", str(config), *options]
