@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from lit_llm.adapters.base import replace_file
 from lit_llm.adapters.peft_base import PeftAdapter, tuner_layers
+from lit_llm.adapters.together import adapter_parameters
 from lit_llm.errors import ConfigError
 from lit_llm.storage import write_atomically
 
@@ -89,27 +90,17 @@ def copy_adapter(network: nn.Module, source: str, target: str) -> None:
     """
     with torch.no_grad():
         for _, layer in tuner_layers(network):
-            held = [name in layer.scaling for name in (source, target)]
-            if held[0] != held[1] or (held[0] and layer.scaling[source] != layer.scaling[target]):
-                raise _another_shape(source, target)
-            for part in layer.adapter_layer_names:
-                of = getattr(layer, part)
-                if (source in of) != (target in of):
-                    raise _another_shape(source, target)
-                if source in of:
-                    _copy(of[source], of[target], _another_shape(source, target))
+            given, taking = _weights(layer, source), _weights(layer, target)
+            alike = layer.scaling.get(source) == layer.scaling.get(target)
+            if not alike or [one.shape for one in given] != [other.shape for other in taking]:
+                raise ConfigError(
+                    f"model.init_args.{target}: it starts from the weights of the {source}, and has other layers, "
+                    "another rank or another scale: give both the same settings"
+                )
+            for one, other in zip(given, taking, strict=True):
+                other.copy_(one)
 
 
-def _copy(source: Any, target: Any, otherwise: ConfigError) -> None:
-    pairs = [list(part.parameters()) if isinstance(part, nn.Module) else [part] for part in (source, target)]
-    for one, other in zip(*pairs, strict=True):
-        if one.shape != other.shape:
-            raise otherwise
-        other.copy_(one)
-
-
-def _another_shape(source: str, target: str) -> ConfigError:
-    return ConfigError(
-        f"model.init_args.{target}: it starts from the weights of the {source}, and has other layers, another rank or "
-        "another scale: give both the same settings"
-    )
+def _weights(layer: Any, name: str) -> list[nn.Parameter]:
+    """Return the weights of one adapter on a layer; none where it is not on it."""
+    return [weight for own, weights in adapter_parameters(layer) if own == name for weight in weights]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -36,6 +36,7 @@ class Passage:
         end: the character behind its last one.
         ids: its tokens.
         positive: whether it is known to hold the answer.
+        key: a name for its content, made once because every batch asks for it.
     """
 
     document: int
@@ -43,11 +44,11 @@ class Passage:
     end: int
     ids: tuple[int, ...]
     positive: bool = False
+    key: str = field(init=False)
 
-    @property
-    def key(self) -> str:
-        """A name for its content."""
-        return hashlib.blake2b(repr(self.ids).encode(), digest_size=12).hexdigest()
+    def __post_init__(self) -> None:
+        name = hashlib.blake2b(repr(self.ids).encode(), digest_size=12).hexdigest()
+        object.__setattr__(self, "key", name)
 
     def facts(self) -> dict[str, Any]:
         """Return where it stands."""

@@ -266,21 +266,17 @@ class DocumentsData(LMData):
 
     def _shown(self, example: PassageExample, passages: list[Passage]) -> Encoded:
         """Return the tokens of a conversation, with room for the vectors of its passages."""
-        if self.passages != "vectors":
-            read = passages if self.passages == "text" else []
-            texts = [example.documents[p.document][p.start : p.end].strip() for p in read]
-            asked = self._asked(example.text, "\n\n".join(texts))
-            encoded = self.format.encode(asked, example.answer, self.learn, self._context)
-            self.format.refuse_control_tokens(None if self.lenient else asked, example.answer, self._context)
-            return encoded
-        asked = self._asked(example.text, _MARK)
-        if asked.count(_MARK) != 1:
+        has_room = self.passages == "vectors"
+        read = passages if self.passages == "text" else []
+        texts = [example.documents[p.document][p.start : p.end].strip() for p in read]
+        asked = self._asked(example.text, _MARK if has_room else "\n\n".join(texts))
+        if has_room and asked.count(_MARK) != 1:
             raise DataError(f"the question holds the character {_MARK!r}, which marks the place of passages: remove it")
         self.format.refuse_control_tokens(None if self.lenient else asked, example.answer, self._context)
         encoded = self.format.encode(asked, example.answer, self.learn, self._context)
-        return self._with_room(asked, example.answer, encoded, len(passages) * self.vectors)
+        return self._with_room(asked, encoded, len(passages) * self.vectors) if has_room else encoded
 
-    def _with_room(self, asked: str, answer: str | None, encoded: Encoded, count: int) -> Encoded:
+    def _with_room(self, asked: str, encoded: Encoded, count: int) -> Encoded:
         """Put positions for vectors in the place of the mark; what stands before and behind it is cut on its own."""
         tokenizer: Any = self.format.tokenizer
         prompt = self.format.render(asked, context=self._context)
