@@ -128,6 +128,8 @@ class PredictionWriter(Callback):
     def _finish(self, trainer: Trainer) -> None:
         trainer.strategy.barrier("PredictionWriter.rows")
         missing = len(set(self._order) - self._finished())
+        # The first process takes the parts away, and others still count what stands in them.
+        trainer.strategy.barrier("PredictionWriter.counted")
         if missing:
             rank_zero_info(
                 f"{missing} of {len(self._order)} rows are not predicted yet: {partial_path(self._target)} holds the "

@@ -42,25 +42,36 @@ def machine() -> dict[str, Any]:
     return found
 
 
-def tests(limit: float) -> dict[str, Any]:
-    """Run the tests that need a GPU."""
-    command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", "tests/test_gpu.py"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=limit, check=False)
-    lines = done.stdout.strip().splitlines() or [done.stderr.strip()[-300:]]
-    failed = [line for line in lines if line.startswith(("FAILED", "ERROR"))]
-    return {"exit": done.returncode, "summary": lines[-1], "failed": failed}
+def tests(folder: Path, limit: float) -> dict[str, Any]:
+    """Run the tests that need a GPU, and say which failed, also where time ends before they do."""
+    options = ["-v", "--tb=short", "-m", "gpu", "-p", "no:cacheprovider"]
+    options += ["-n", "4"] if importlib.util.find_spec("xdist") else []
+    command = [sys.executable, "-m", "pytest", *options, "tests/test_gpu.py"]
+    path = folder / "tests.log"
+    with path.open("w") as log:
+        try:
+            status = subprocess.run(command, cwd=ROOT, stdout=log, stderr=log, timeout=limit, check=False).returncode
+        except subprocess.TimeoutExpired:
+            status = 124
+    text = path.read_text(errors="replace")
+    if status:
+        print(text, flush=True)
+    lines = text.strip().splitlines() or [""]
+    passed = len(re.findall(r"^.*\bPASSED\b", text, re.MULTILINE))
+    failed = sorted({found for line in lines for found in re.findall(r"(?:FAILED|ERROR) (\S+::\S+)", line)})
+    summary = lines[-1] if status != 124 else f"stopped after {limit:.0f} s: {passed} passed, {len(failed)} failed"
+    return {"exit": status, "summary": summary, "failed": failed}
 
 
-def checks(folder: Path, tiny: bool, limit: float) -> dict[str, Callable[[], Mapping[str, Any]]]:
-    """Return what is tried, in its order, by name."""
-    from scripts.gpu import sizes, speed, types
+def checks(folder: Path, tiny: bool, end: float) -> dict[str, Callable[[], Mapping[str, Any]]]:
+    """Return what is tried, in its order, by name; the tests take what is left until ``end``."""
+    from scripts.gpu import kernels, sizes, speed, types
 
     def on(name: str, quantizer: str | None) -> Callable[[], Mapping[str, Any]]:
         return lambda: speed.training(sizes.base(folder, name, tiny), folder, quantizer, tiny)
 
     found: dict[str, Callable[[], Mapping[str, Any]]] = {
         "product rate": lambda: speed.product_rate(tiny),
-        "tests": lambda: tests(limit),
         "float16 without bfloat16": lambda: types.float16(folder, tiny),
     }
     # With small shapes, the two sizes of Qwen3 are one.
@@ -70,8 +81,11 @@ def checks(folder: Path, tiny: bool, limit: float) -> dict[str, Callable[[], Map
     found[f"{sizes.NAMES[0]}: TRL, bfloat16"] = lambda: speed.trl_training(
         sizes.base(folder, sizes.NAMES[0], tiny), folder, tiny
     )
+    found[f"{sizes.NAMES[0]}: packing"] = lambda: speed.packing(sizes.base(folder, sizes.NAMES[0], tiny), folder, tiny)
+    found["kernels of linear attention"] = lambda: kernels.beside_own_code(folder, tiny)
     found["generation"] = lambda: speed.generation(sizes.base(folder, sizes.NAMES[0], tiny), tiny)
     found["merge"] = lambda: speed.merged(sizes.base(folder, sizes.NAMES[0], tiny), folder, tiny)
+    found["tests"] = lambda: tests(folder, max(10.0, end - time.monotonic()))
     return found
 
 
@@ -100,15 +114,16 @@ def share(seen: dict[str, Any], rate: float | None) -> dict[str, Any]:
 
 def run(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Make every check that time and packages allow."""
-    begun, found = time.monotonic(), {}
+    end, found = time.monotonic() + options.limit, {}
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         return {"all": {"skipped": f"not installed: {', '.join(missing)}; name their wheels with --wheels"}}
     rate = None
-    for name, check in checks(folder, options.tiny, options.limit / 3).items():
-        left = options.limit - (time.monotonic() - begun)
+    for name, check in checks(folder, options.tiny, end).items():
+        if not re.search(options.only, name) and name != "product rate":
+            continue
         lacks = name.endswith("NF4") and importlib.util.find_spec("bitsandbytes") is None
-        if lacks or left < 0.1 * options.limit:
+        if lacks or end - time.monotonic() < 0.1 * options.limit:
             found[name] = {"skipped": "bitsandbytes is not installed" if lacks else "no time is left"}
         else:
             found[name] = share(attempt(check), rate)
@@ -122,6 +137,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--limit", type=float, default=330.0, help="seconds for all of it")
     parser.add_argument("--output", type=Path, help="by default docs/results/gpu_NAME.json, and none without a GPU")
+    parser.add_argument("--only", default="", help="a regular expression that names of checks have to match")
     parser.add_argument("--tiny", action="store_true", help="small shapes")
     options = parser.parse_args()
     options.tiny = options.tiny or not torch.cuda.is_available()

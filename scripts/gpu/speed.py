@@ -27,6 +27,9 @@ from lit_llm.planning import Plan
 
 WORDS = ["casa", "agua", "maíz", "pueblo", "camino", "noche", "fuego", "piedra", "flor", "pájaro", "cerro", "lluvia"]
 
+LENGTH = 90
+"""Words of a text, which is then no longer than training takes by default."""
+
 
 def device() -> torch.device:
     """Return where things run."""
@@ -51,14 +54,22 @@ def rows(folder: Path, tiny: bool, count: int) -> Path:
     """Write pairs of texts of nearly one length, and return their file."""
     words = random.Random(0)
     path = folder / f"rows_{count}.jsonl"
-    length = 12 if tiny else 160
+    length = 12 if tiny else LENGTH
     lines = [{name: " ".join(words.choices(WORDS, k=length)) for name in ("es", "nah")} for _ in range(count)]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     return path
 
 
 def fit(
-    base: Path, run: Path, *, precision: str, steps: int, dtype: str, tiny: bool, quantizer: str | None = None
+    base: Path,
+    run: Path,
+    *,
+    precision: str,
+    steps: int,
+    dtype: str,
+    tiny: bool,
+    quantizer: str | None = None,
+    packing: bool = False,
 ) -> dict[str, Any]:
     """Train as a user would, and return the figures that the run logged last.
 
@@ -70,6 +81,7 @@ def fit(
         dtype: of the frozen weights.
         tiny: whether rows are short.
         quantizer: class of ``lit_llm.quantization``.
+        packing: put the rows of a batch into one.
 
     Returns:
         ``loss``, ``tokens_per_second`` and ``peak_gib``.
@@ -82,7 +94,8 @@ def fit(
     }
     if quantizer:
         model["quantizer"] = {"class_path": f"lit_llm.quantization.{quantizer}"}
-    data = {"train": str(rows(run.parent, tiny, steps * size)), "batch_size": size, "max_length": 2048}
+    train = str(rows(run.parent, tiny, steps * size))
+    data = {"train": train, "batch_size": size, "max_length": 2048, "packing": packing}
     callbacks = [{"class_path": "lit_llm.callbacks.Throughput", "init_args": {"progress_bar": False}}]
     trainer = {
         "default_root_dir": str(run),
@@ -127,6 +140,16 @@ def training(base: Path, folder: Path, quantizer: str | None, tiny: bool) -> Map
         "planned_over_peak": round(planned / ours["peak_gib"], 3) if torch.cuda.is_available() else None,
         "flops_per_token": 4 * weights(base),
     }
+
+
+def packing(base: Path, folder: Path, tiny: bool) -> Mapping[str, Any]:
+    """Measure a training on rows that stand behind one another, whose losses are those of rows beside one another."""
+    found: dict[str, Any] = {}
+    for name, packed in (("", False), ("packed_", True)):
+        steps = 4 if tiny else 16
+        seen = fit(base, folder / "run", precision="bf16-mixed", steps=steps, dtype="auto", tiny=tiny, packing=packed)
+        found |= {f"{name}{key}": value for key, value in seen.items()}
+    return found
 
 
 def planned_gib(base: Path, folder: Path, quantizer: str | None, tiny: bool, steps: int) -> float:

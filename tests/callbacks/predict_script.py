@@ -1,6 +1,7 @@
 """Predicts a toy file; the tests run this as a process that they kill.
 
-Arguments: run folder, seconds per batch, rows, and ``key=value`` pairs of the configuration's fingerprint.
+Arguments: run folder, seconds per batch, rows, and ``key=value`` pairs of the configuration's fingerprint. With
+``--two`` there are two processes, the second of which is late at reading the files when the first takes them away.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import torch
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 
 from lit_llm.batch import FILLER, Prediction
-from lit_llm.callbacks import PredictionWriter
+from lit_llm.callbacks import PredictionWriter, predictions
 from lit_llm.errors import UserError
 
 
@@ -58,13 +59,27 @@ def row(name: str) -> Prediction:
     )
 
 
+class Late(PredictionWriter):
+    """A writer whose second process comes late to the files."""
+
+    def on_predict_end(self, trainer, module):
+        read = predictions.read_ids
+
+        def late(path):
+            time.sleep(0.3 * trainer.global_rank)
+            return read(path)
+
+        predictions.read_ids = late
+        super().on_predict_end(trainer, module)
+
+
 def main() -> int:
     root, delay, rows, *pairs = sys.argv[1:]
     settings = dict(pair.split("=") for pair in pairs if not pair.startswith("--"))
     devices = 2 if "--two" in pairs else 1
     trainer = Trainer(
         default_root_dir=root,
-        callbacks=[PredictionWriter()],
+        callbacks=[Late()],
         accelerator="cpu",
         devices=devices,
         strategy="ddp" if devices > 1 else "auto",
