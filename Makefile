@@ -48,5 +48,5 @@ $(STAMP): pyproject.toml constraints.txt | $(PY)
 	torch="$(TORCH)"; $(PIP) install $${torch:-$$(PYTHON=$(PY) scripts/choose_torch.sh $(PINNED))}
 	@grep -v '^torch==' constraints.txt > $(VENV)/constraints.txt
 	@$(PIP) freeze | grep '^torch==' >> $(VENV)/constraints.txt
-	$(PIP) install -c $(VENV)/constraints.txt -e '.[constrained,llama,nahuatl,quantization,sign,dev]'
+	$(PIP) install -c $(VENV)/constraints.txt -e '.[constrained,llama,nahuatl,quantization,retrieval,sign,dev]'
 	@touch $@

@@ -76,6 +76,7 @@ class Passages(_Movable):
         question_mask: ``[B, Q]`` int64, 0 on padding.
         reads: how many of its passages an answer is read from; 0 for all.
         keys: a name for the content of each of the ``N``.
+        index: folder of an index in which the passages are looked for; then ``N`` and ``D`` are 0.
     """
 
     input_ids: Tensor
@@ -86,6 +87,7 @@ class Passages(_Movable):
     question_mask: Tensor
     reads: int = 0
     keys: list[str] = field(default_factory=list)
+    index: str = ""
 
 
 @dataclass

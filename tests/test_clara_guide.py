@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -26,7 +27,10 @@ def guide(root: Path) -> list[list[str]]:
 def test_passages_of_a_split_are_of_people_whom_no_other_names(tmp_path: Path) -> None:
     make_facts.make_facts(tmp_path, SIZES, 0)
     people: dict[str, set[str]] = {}
-    for path in sorted(tmp_path.glob("*.jsonl")):
+    assert {row["text"] for row in map(json.loads, (tmp_path / "corpus.jsonl").read_text().splitlines())} <= {
+        row["docs"][0] for row in map(json.loads, (tmp_path / "test_gold.jsonl").read_text().splitlines())
+    }
+    for path in sorted(set(tmp_path.glob("*.jsonl")) - {tmp_path / "corpus.jsonl"}):
         split = path.stem.partition("_")[0]
         texts = [line for line in path.read_text(encoding="utf-8").splitlines()]
         people.setdefault(split, set()).update(re.findall(r"(\w+ \w+) es mi vecina", "\n".join(texts)))
@@ -37,6 +41,12 @@ def test_passages_of_a_split_are_of_people_whom_no_other_names(tmp_path: Path) -
     assert again == {path.name: path.read_bytes() for path in tmp_path.glob("*.jsonl")}
 
 
+def test_more_people_than_there_are_names_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="20048 people are wanted for train, and there are 16000 names"):
+        make_facts.make_facts(tmp_path, SIZES | {"pretrain": 20_000}, 0)
+    assert not list(tmp_path.glob("train*"))
+
+
 @pytest.mark.slow
 def test_every_command_of_the_guide(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -44,6 +54,8 @@ def test_every_command_of_the_guide(root: Path, tmp_path: Path, monkeypatch: pyt
         (tmp_path / name).symlink_to(root / name)
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints/qwen3-tiny").symlink_to(root / "checkpoints/qwen3-tiny")
+    (tmp_path / "notas").mkdir()
+    (tmp_path / "notas/balsas.md").write_text("El río Balsas nace en Tlaxcala.", encoding="utf-8")
     rows = {"pretrain": single(8, 0), "questions": single(8, 1), "candidates": among(8, 8, 2)}
     for name, made in rows.items():
         write(tmp_path / f"{name}.jsonl", made)
@@ -65,4 +77,4 @@ def test_every_command_of_the_guide(root: Path, tmp_path: Path, monkeypatch: pyt
             options += [f"--model.loading={shape}", "--model.backbone=checkpoints/qwen3-tiny"]
         assert main(options) == 0, command
         done.append(options[0])
-    assert done.count("fit") == 7
+    assert done.count("fit") == 7 and {"compress", "ask", "prepare"} <= set(done)

@@ -15,7 +15,7 @@ LAYERS = [
     {"errors", "seeding", "strict_json", "quiet", "tensors", "terminal", "storage", "thoughts", "version", "wording"},
     {"batch", "schemas", "results", "paths"},
     {"adapters", "metrics", "generation"},
-    {"quantization", "sharing"},
+    {"quantization", "retrieval", "sharing"},
     {"data", "models"},
     {"callbacks", "llama_cpp", "report"},
     {"arguments"},

@@ -53,14 +53,14 @@ OURS = _table(
         ">= 1": "batch_size eval_batch_size max_length augmentation_factor pad_to_multiple_of max_batch_tokens "
         "max_line_bytes max_frames downsample r initial_r rank_pattern interval eva_batches eva_rho max_new_tokens "
         "num_beams generate_every hidden strides longest ratio most_tokens frames group_size MixedData.temperature "
-        "tokens ngram positions rate passage_tokens reads recall_at",
+        "tokens ngram positions rate passage_tokens reads candidates recall_at",
         ">= 0": "num_workers seed projection_seed top_k no_repeat_ngram_size count most samples worst_fields "
         "most_characters every_n_steps ratio_from seconds number_tolerance threshold orthogonality warmup start freeze "
-        "rotation noise shift patience overlap gap_weight",
+        "k1 rotation noise shift patience overlap gap_weight",
         "> 0": "alpha alpha_pattern plus_ratio d_initial adaptor_learning_rate per_source temperature "
         "repetition_penalty multipliers weights TemporalAdaptor.scale",
         ">= 0 < 1": "dropout adaptor_dropout label_smoothing initial_share final_share speed drop scale mask",
-        ">= 0 <= 1": "final settled least_match probability probabilities gradient_checkpointing",
+        ">= 0 <= 1": "final settled least_match probability probabilities gradient_checkpointing b",
         "> 0 <= 1": "decay top_p caps Lookup.share",
         "": "length_penalty",
     }

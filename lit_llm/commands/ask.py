@@ -27,6 +27,10 @@ SHOWN = ("text", "prediction", "status", "error", "raw", "new_tokens", "score", 
 """What ``--json`` prints of an answer, by the names of predictions.csv."""
 
 
+WIDE = 100
+"""How many characters are shown of a passage."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Answer the texts of the command line, or else those of a prompt or a pipe, line by line.
 
@@ -42,13 +46,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--run", required=True, help="run folder, such as checkpoints/extraction_tiny")
     parser.add_argument("--checkpoint", default="best", choices=["best", "last", "none"], help="which weights (best)")
+    parser.add_argument("--index", help="folder of an index (see compress), from whose passages a ClaraLM answers")
     parser.add_argument("--json", action="store_true", help="print a JSON object per text, for scripts")
     for name, text in FACTS.items():
         parser.add_argument(f"--{name}", help=text)
     options = parser.parse_args(argv)
     from lit_llm.report.answering import Answerer
 
-    answerer = Answerer(options.run, options.checkpoint)
+    answerer = Answerer(options.run, options.checkpoint, options.index)
     facts = {name: getattr(options, name) for name in FACTS if getattr(options, name) is not None}
     # What does not fit the run is said before a line is waited for.
     answerer.answer([], **facts)
@@ -57,6 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for texts in [options.texts] if options.texts else _lines():
             for answer in answerer.answer(texts, **facts):
                 _show(answer, as_json=options.json)
+                _show_passages(answer, None if options.json else options.index)
                 failed += answer.status == "error"
     except BrokenPipeError:
         # Whoever reads has seen enough; Python would complain once more when it closes the stream.
@@ -90,3 +96,13 @@ def _show(answer: Prediction, *, as_json: bool) -> None:
     print(answer.prediction or answer.raw, flush=True)
     if answer.status != "ok":
         print(f"{answer.status}: {answer.error}", file=sys.stderr, flush=True)
+
+
+def _show_passages(answer: Prediction, index: str | None) -> None:
+    """Print from which passages of an index an answer was read; nothing where there is none."""
+    from lit_llm.retrieval import VectorIndex
+
+    for read in answer.meta.get("passages", []) if index else []:
+        text = " ".join(VectorIndex(str(index)).entry(read["number"]).text.split())
+        shown = text if len(text) <= WIDE else f"{text[:WIDE].rstrip()}…"
+        print(f"  {read['score']:.3f}  {read['document']}, {read['start']}-{read['end']}: {shown}", flush=True)

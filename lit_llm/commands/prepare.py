@@ -1,4 +1,7 @@
-"""``python -m lit_llm prepare sign``: a folder of clips and a table of sentences become a manifest and one array."""
+"""``python -m lit_llm prepare sign``: a folder of clips and a table of sentences become a manifest and one array.
+
+``prepare documents`` is in ``documents.py``.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lit_llm.commands import documents
 from lit_llm.errors import ConfigError, DataError
 from lit_llm.paths import existing
 
@@ -48,7 +52,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     sign.add_argument("--lang", default="", help="language of the sentences, where the table has no column lang")
     sign.add_argument("--least-match", type=float, default=0.9, help="least share of rows with a usable clip (0.9)")
     sign.add_argument("--overwrite", action="store_true", help="replace what an earlier run has written")
+    documents.add_options(kinds.add_parser("documents", help="texts, or questions about texts, into passages"))
     options = parser.parse_args(argv)
+    if options.kind == "documents":
+        return documents.prepare(options)
 
     from rich.progress import track
 

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lit_llm.batch import Batch
+from lit_llm.batch import Batch, Passages
+from lit_llm.errors import ConfigError
+from lit_llm.generation import Generation
+from lit_llm.retrieval import VectorIndex
+
+RANKED = 20
+"""How many passages of an index are ranked at least, for the recall."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +25,8 @@ class Reading:
 
     Attributes:
         vectors: ``[S, H]``, in the order of the slots of the batch.
-        ranking: for each row the numbers of its passages, those that are read first; None where none were chosen.
+        ranking: for each row the numbers of its passages, those that are read first; None where none were chosen. Of
+            passages that were found in an index, numbers there.
         scores: how like each of them is to the question.
         gaps: ``[B]``, how far the vectors of a row's passages lie from their tokens; None where nothing learns it.
     """
@@ -108,13 +116,26 @@ def read_best(vectors: Tensor, rows: Tensor, scores: Tensor, count: int) -> Read
     return Reading(read.flatten(0, 1), [places for places, _ in cut], [values for _, values in cut])
 
 
+def read_found(index: VectorIndex, questions: Tensor, count: int) -> Reading:
+    """Read the best passages of an index for each question.
+
+    Args:
+        index: of at least ``count`` passages.
+        questions: ``[B, l, H]``.
+        count: how many are read.
+    """
+    found = index.search(questions.flatten(1), max(count, RANKED))
+    vectors = index.vectors(found.numbers[:, :count])
+    return Reading(vectors.flatten(0, 2), found.numbers.tolist(), found.scores.tolist())
+
+
 def rolled(batch: Batch) -> tuple[Batch, list[int]] | None:
     """Return a batch in which rows have the passages of others, and which rows do; None where none can.
 
     A row takes those of the next one that has none in common with it and as many that are read.
     """
     passages, slots = batch.passages, batch.slots
-    if passages is None or slots is None:
+    if passages is None or slots is None or passages.index:
         return None
     own = [set(row) - {-1} for row in passages.rows.tolist()]
     counts = slots.sum(1).tolist()
@@ -132,9 +153,44 @@ def rolled(batch: Batch) -> tuple[Batch, list[int]] | None:
 
 def read_passages(meta: dict[str, Any]) -> dict[str, Any]:
     """Return what predictions.csv says of a row: of its passages, those that were read, and how like they were."""
-    kept = {key: value for key, value in meta.items() if key not in ("ranking", "scores", "reads")}
+    kept = {key: value for key, value in meta.items() if key not in ("ranking", "scores", "reads", "found")}
     if "ranking" in meta:
-        facts = zip(meta["ranking"], meta["scores"], strict=True)
-        read = [meta["passages"][at] | {"score": round(score, 4)} for at, score in facts]
+        facts = meta.get("found") or [meta["passages"][at] for at in meta["ranking"]]
+        read = [fact | {"score": round(score, 4)} for fact, score in zip(facts, meta["scores"], strict=True)]
         kept["passages"] = read[: meta["reads"]]
     return kept
+
+
+def with_ranking(meta: dict[str, Any], ranking: list[int], scores: list[float], passages: Passages) -> dict[str, Any]:
+    """Return what is known of a row, with the passages that were found for it in their order."""
+    told = {"ranking": ranking, "scores": scores, "reads": passages.reads}
+    if not passages.index:
+        return meta | told
+    entries = [opened(passages.index).entry(number) for number in ranking]
+    # What counts as right is named, and a document may have several passages.
+    right = set(meta.get("positives", []))
+    names = [entry.document if entry.document in right else entry.id for entry in entries]
+    facts = [
+        {"number": number, "id": entry.id, "document": entry.document, "start": entry.start, "end": entry.end}
+        for number, entry in zip(ranking, entries, strict=True)
+    ]
+    return meta | told | {"ranking": names, "found": facts}
+
+
+@lru_cache(maxsize=4)
+def opened(folder: str) -> VectorIndex:
+    """Return an index, opened once."""
+    return VectorIndex(folder)
+
+
+def of_rows(batch: Batch, answers: list[Generation], rows: list[int]) -> tuple[Batch, list[Generation]]:
+    """Return what is measured of a batch and its answers, of these rows alone."""
+    kept: dict[str, Any] = {
+        name: [getattr(batch, name)[row] for row in rows] for name in ("ids", "texts", "references", "meta")
+    }
+    return replace(batch, **kept), [answers[row] for row in rows]
+
+
+def no_passages() -> ConfigError:
+    """Return what is said where a batch has no passages."""
+    return ConfigError("data.class_path: ClaraLM reads passages: use lit_llm.data.DocumentsData")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, cast
 
 import torch
 from lightning.pytorch.utilities import rank_zero_info
@@ -19,14 +19,25 @@ from lit_llm.batch import IGNORE, Batch, Passages, Prediction
 from lit_llm.errors import ConfigError
 from lit_llm.generation import Generation, Generator
 from lit_llm.models.causal import CausalLM
-from lit_llm.models.choosing import Reading, likeness, read_all, read_best, read_passages, read_softly, rolled
+from lit_llm.models.choosing import (
+    Reading,
+    likeness,
+    no_passages,
+    of_rows,
+    opened,
+    read_all,
+    read_best,
+    read_found,
+    read_passages,
+    read_softly,
+    rolled,
+    with_ranking,
+)
 from lit_llm.models.compressing import KeptVectors, compress, compress_frozen
-from lit_llm.models.stages import MEMORY, take_over, write_parts
+from lit_llm.models.stages import MEMORY, Stage, digest, refuse_reads, refuse_values, take_over, write_parts
 from lit_llm.quantization import refusal
+from lit_llm.retrieval import VectorIndex
 from lit_llm.seeding import derive, global_seed
-
-Stage = Literal["compress", "instruct", "end_to_end"]
-"""What is trained; see ``ClaraLM``."""
 
 
 class ClaraLM(CausalLM):
@@ -74,16 +85,7 @@ class ClaraLM(CausalLM):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if stage not in get_args(Stage):
-            raise ConfigError(f"model.init_args.stage is {stage!r}: use {', '.join(get_args(Stage))}")
-        if not 1 <= rate <= passage_tokens:
-            raise ConfigError(
-                f"model.init_args.rate is {rate}, and passage_tokens {passage_tokens}: a passage becomes as many "
-                "vectors as one goes into the other: use a rate of 1 or more, and no more than passage_tokens"
-            )
-        if temperature <= 0 or gap_weight < 0:
-            name, value = ("temperature", temperature) if temperature <= 0 else ("gap_weight", gap_weight)
-            raise ConfigError(f"model.init_args.{name} is {value}: use more than 0" + ", or 0" * (name == "gap_weight"))
+        refuse_values(stage, rate, passage_tokens, temperature, gap_weight)
         self.stage, self.rate, self.passage_tokens = stage, rate, passage_tokens
         self.vectors = passage_tokens // rate
         compressor = compressor or self.adapter
@@ -101,6 +103,7 @@ class ClaraLM(CausalLM):
         self.memory: nn.Parameter | None = None
         self._has_own_parts = False
         self._kept = KeptVectors()
+        self._known: set[str] = set()
         self._reading_of: tuple[Batch, Reading] | None = None
 
     @property
@@ -137,16 +140,7 @@ class ClaraLM(CausalLM):
         """
         super().on_fit_start()
         reads = getattr(getattr(self._trainer, "datamodule", None), "reads", None)
-        if self.stage == "end_to_end" and reads is None:
-            raise ConfigError("data.init_args.reads: the stage end_to_end chooses passages: say how many are read")
-        if self.stage != "end_to_end" and reads is not None:
-            raise ConfigError(
-                f"data.init_args.reads is {reads}: the stage {self.stage} reads all passages of a row: leave it out"
-            )
-        if self.stage == "end_to_end" and not self.start_from and not self._has_own_parts:
-            raise ConfigError(
-                "model.init_args.start_from: the stage end_to_end goes on from a run of compress or instruct: name it"
-            )
+        refuse_reads(self.stage, reads, has_start=bool(self.start_from) or self._has_own_parts)
         self._take_over()
 
     def on_validation_start(self) -> None:
@@ -188,7 +182,7 @@ class ClaraLM(CausalLM):
     def hidden(self, batch: Batch) -> Tensor:
         """Return the last hidden states ``[B, T, D]`` of a batch, the vectors of its passages in their slots."""
         if batch.input_ids is None or batch.slots is None:
-            raise _no_passages()
+            raise no_passages()
         embeds = self._filled(batch.input_ids, batch.slots, self._reading(batch))
         return super().hidden(replace(batch, input_ids=None, inputs_embeds=embeds))
 
@@ -198,7 +192,7 @@ class ClaraLM(CausalLM):
         if prompt is None:
             return []
         if prompt.input_ids is None or prompt.slots is None:
-            raise _no_passages()
+            raise no_passages()
         with torch.no_grad():
             embeds = self._filled(prompt.input_ids, prompt.slots, self._reading(batch))
         embedded = replace(prompt, input_ids=None, inputs_embeds=embeds, slots=None)
@@ -232,6 +226,15 @@ class ClaraLM(CausalLM):
     def compress_frozen(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Turn texts into vectors, the same for a text whatever stands beside it."""
         return compress_frozen(cast(nn.Module, self.network), cast(Tensor, self.memory), ids, mask)
+
+    def asked(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Turn questions into the vectors ``[N, l, H]`` that passages are found by."""
+        return self.compress(ids, mask, "reasoner" if self.stage == "end_to_end" else "compressor")[0]
+
+    def vectors_from(self) -> dict[str, Any]:
+        """Return what the vectors of a passage depend on, beside its tokens."""
+        weights = digest(cast(nn.Module, self.network), "compressor", cast(Tensor, self.memory))
+        return self._sizes() | {"quantizer": type(self.quantizer).__name__, "compressor": weights}
 
     def _sizes(self) -> dict[str, Any]:
         """Return what has to agree between stages."""
@@ -271,18 +274,28 @@ class ClaraLM(CausalLM):
     def _read(self, batch: Batch) -> Reading:
         passages = batch.passages
         if passages is None:
-            raise _no_passages()
+            raise no_passages()
+        if passages.index:
+            asked = self.asked(passages.question_ids, passages.question_mask)
+            return read_found(self._index(passages.index), asked, passages.reads)
         vectors, gaps = self._vectors_of(passages)
         rows = passages.rows
         count = min(passages.reads, rows.shape[1])
         if not count:
             return read_all(vectors, rows, gaps)
-        name = "reasoner" if self.stage == "end_to_end" else "compressor"
-        asked, _ = self.compress(passages.question_ids, passages.question_mask, name)
+        asked = self.asked(passages.question_ids, passages.question_mask)
         scores = likeness(asked, vectors, rows)
         if self.training:
             return read_softly(vectors, rows, scores, count, self.temperature)
         return read_best(vectors, rows, scores, count)
+
+    def _index(self, folder: str) -> VectorIndex:
+        """Return an index that this model has made."""
+        index = opened(folder)
+        if folder not in self._known:
+            index.refuse_foreign(self.vectors_from())
+            self._known.add(folder)
+        return index
 
     def _vectors_of(self, passages: Passages) -> tuple[Tensor, Tensor | None]:
         """Return the vectors ``[N, l, H]`` of passages, and their distances where those are learned from."""
@@ -299,7 +312,7 @@ class ClaraLM(CausalLM):
 
     def _evaluate(self, batch: Batch, *, generate: bool) -> list[Prediction]:
         if batch.passages is None:
-            raise _no_passages()
+            raise no_passages()
         with self._reading_once(batch) as seen:
             found = super()._evaluate(seen, generate=generate)
         # In validation alone, where someone watches a run.
@@ -309,7 +322,7 @@ class ClaraLM(CausalLM):
             self._metrics_of(key, batch.task)
             other = rolled(batch)
             if other is not None:
-                self._measure(*_of_rows(other[0], self.answers(other[0], self.generator), other[1]), key)
+                self._measure(*of_rows(other[0], self.answers(other[0], self.generator), other[1]), key)
         return found
 
     def predict_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> list[Prediction]:
@@ -325,25 +338,12 @@ class ClaraLM(CausalLM):
         with torch.no_grad():
             reading = self._read(batch)
         meta = batch.meta
-        if reading.ranking is not None and reading.scores is not None:
+        if reading.ranking is not None and reading.scores is not None and batch.passages is not None:
             facts = zip(meta, reading.ranking, reading.scores, strict=True)
-            reads = batch.passages.reads if batch.passages else 0
-            meta = [own | {"ranking": order, "scores": scores, "reads": reads} for own, order, scores in facts]
+            meta = [with_ranking(own, order, scores, batch.passages) for own, order, scores in facts]
         seen = replace(batch, meta=meta)
         self._reading_of = seen, reading
         try:
             yield seen
         finally:
             self._reading_of = None
-
-
-def _no_passages() -> ConfigError:
-    return ConfigError("data.class_path: ClaraLM reads passages: use lit_llm.data.DocumentsData")
-
-
-def _of_rows(batch: Batch, answers: list[Generation], rows: list[int]) -> tuple[Batch, list[Generation]]:
-    """Return what is measured of a batch and its answers, of these rows alone."""
-    kept: dict[str, Any] = {
-        name: [getattr(batch, name)[row] for row in rows] for name in ("ids", "texts", "references", "meta")
-    }
-    return replace(batch, **kept), [answers[row] for row in rows]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -16,11 +17,51 @@ from lit_llm.adapters.together import adapter_parameters
 from lit_llm.errors import ConfigError
 from lit_llm.storage import write_atomically
 
+Stage = Literal["compress", "instruct", "end_to_end"]
+"""What is trained; see ``ClaraLM``."""
+
 MEMORY = "memory"
 """The name of the memory vectors among a model's parameters, and of the tensor in their file."""
 
 FILE, ABOUT = "memory.safetensors", "clara.json"
 """Files of the memory vectors and of what they belong to, beside the adapters."""
+
+
+def refuse_values(stage: str, rate: int, passage_tokens: int, temperature: float, gap_weight: float) -> None:
+    """Refuse settings of a ``ClaraLM`` that are not possible, with a ConfigError."""
+    if stage not in get_args(Stage):
+        raise ConfigError(f"model.init_args.stage is {stage!r}: use {', '.join(get_args(Stage))}")
+    if not 1 <= rate <= passage_tokens:
+        raise ConfigError(
+            f"model.init_args.rate is {rate}, and passage_tokens {passage_tokens}: a passage becomes as many "
+            "vectors as one goes into the other: use a rate of 1 or more, and no more than passage_tokens"
+        )
+    if temperature <= 0 or gap_weight < 0:
+        name, value = ("temperature", temperature) if temperature <= 0 else ("gap_weight", gap_weight)
+        raise ConfigError(f"model.init_args.{name} is {value}: use more than 0" + ", or 0" * (name == "gap_weight"))
+
+
+def refuse_reads(stage: Stage, reads: int | None, *, has_start: bool) -> None:
+    """Refuse to train a stage on data that says otherwise what is read, or without the stage before it.
+
+    Args:
+        stage: what is trained.
+        reads: how many passages are read of those of a row; None for all.
+        has_start: whether there are parts to go on from.
+
+    Raises:
+        ConfigError: with the remedy.
+    """
+    if stage == "end_to_end" and reads is None:
+        raise ConfigError("data.init_args.reads: the stage end_to_end chooses passages: say how many are read")
+    if stage != "end_to_end" and reads is not None:
+        raise ConfigError(
+            f"data.init_args.reads is {reads}: the stage {stage} reads all passages of a row: leave it out"
+        )
+    if stage == "end_to_end" and not has_start:
+        raise ConfigError(
+            "model.init_args.start_from: the stage end_to_end goes on from a run of compress or instruct: name it"
+        )
 
 
 def write_parts(
@@ -80,6 +121,15 @@ def take_over(
             copy_adapter(network, "compressor", "reasoner")
         taken.append("reasoner" if has_own else "reasoner (a copy of the compressor)")
     return taken
+
+
+def digest(network: nn.Module, name: str, memory: Tensor) -> str:
+    """Return a hash of what makes vectors: the weights of an adapter, and the memory."""
+    found = hashlib.sha256()
+    weights = [weight for own, weights in adapter_parameters(network) if own == name for weight in weights]
+    for weight in [*weights, memory]:
+        found.update(weight.detach().float().cpu().contiguous().numpy().tobytes())
+    return found.hexdigest()[:16]
 
 
 def copy_adapter(network: nn.Module, source: str, target: str) -> None:

@@ -112,10 +112,11 @@ SPLITS = ("train", "valid", "test")
 
 
 class Passage(NamedTuple):
-    """A passage, and what can be asked about it with the answers."""
+    """A passage, the same in other words, and what can be asked about it with the answers."""
 
     name: str
     text: str
+    retold: str
     pairs: list[tuple[str, str]]
 
 
@@ -123,7 +124,8 @@ def names(split: str) -> list[str]:
     """Return the names of a split, which no other has."""
     every = [f"{a}{b}{c} {d}" for a in FIRST for b in MIDDLE for c in LAST for d in FAMILY]
     random.Random("names").shuffle(every)
-    return every[SPLITS.index(split) :: 3] if split != "train" else every[0::3]
+    places = {"valid": slice(0, 1000), "test": slice(1000, 2000), "train": slice(2000, None)}
+    return every[places[split]]
 
 
 def number(split: str, rng: random.Random) -> str:
@@ -135,13 +137,15 @@ def passages(split: str, rng: random.Random, among: Sequence[str]) -> Iterator[P
     """Yield a passage for each name."""
     for name in among:
         told = rng.sample(THINGS, len(THINGS))
-        lines, pairs = [], []
+        lines, retold, pairs = [], [], []
         for thing in told:
             value = number(split, rng) if thing.values is NUMBER else rng.choice(thing.values)
             wording = thing.wordings[-1] if split == "test" and rng.random() < 0.5 else rng.choice(thing.wordings[:-1])
             lines.append(wording.format(value))
+            retold.append(rng.choice([other for other in thing.wordings[:-1] if other != wording]).format(value))
             pairs.append((thing.question.format(name), value))
-        yield Passage(name, f"{name} es mi vecina. " + " ".join(lines), pairs)
+        opening = f"{name} es mi vecina. "
+        yield Passage(name, opening + " ".join(lines), opening + " ".join(retold), pairs)
 
 
 def rows_of(kind: str, given: Sequence[Passage], rng: random.Random) -> Iterator[dict[str, Any]]:
@@ -149,12 +153,15 @@ def rows_of(kind: str, given: Sequence[Passage], rng: random.Random) -> Iterator
     for at, passage in enumerate(given):
         question, answer = rng.choice(passage.pairs)
         row: dict[str, Any] = {"id": f"{kind}-{at}", "question": question, "answer": answer, "docs": [passage.text]}
+        row["pos_name"] = [passage.name]
         if kind == "pretrain":
-            # Half of the passages are asked about at once, which teaches the compressor most of what it holds.
-            if at % 2:
+            # All of a passage at once teaches the compressor most: every pair, or the passage in other words.
+            if at % 4 == 1:
                 asked, said = zip(*passage.pairs, strict=True)
                 row |= {"data_type": "qa", "question": list(asked), "answers": list(said)}
                 del row["answer"]
+            elif at % 4 > 1:
+                row |= {"data_type": "paraphrase", "question": "", "answer": passage.retold}
         elif kind != "gold":
             count = 2 if kind == "instruct" else CANDIDATES
             others = rng.sample(range(len(given)), count)
@@ -172,7 +179,9 @@ def make_facts(folder: Path, sizes: dict[str, int], seed: int) -> None:
         kinds = ("pretrain", "instruct", "search") if split == "train" else ("gold", "among")
         own = names(split)
         rng.shuffle(own)
-        start = 0
+        start, wanted = 0, sum(sizes[kind] for kind in kinds) if split == "train" else sizes[split]
+        if wanted > len(own):
+            raise SystemExit(f"{wanted} people are wanted for {split}, and there are {len(own)} names: ask for fewer")
         for kind in kinds:
             size = sizes[kind if split == "train" else split]
             # The same people are asked about alone and among others; stages have people of their own.
@@ -183,6 +192,10 @@ def make_facts(folder: Path, sizes: dict[str, int], seed: int) -> None:
             lines = [json.dumps(row, ensure_ascii=False) for row in rows_of(kind, given, rng)]
             (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
             print(f"{folder / name}.jsonl: {len(lines)} rows")
+            if name == "test_gold":
+                corpus = [{"id": passage.name, "text": passage.text} for passage in given]
+                texts = [json.dumps(row, ensure_ascii=False) for row in corpus]
+                (folder / "corpus.jsonl").write_text("\n".join(texts) + "\n", encoding="utf-8")
 
 
 def main() -> None:

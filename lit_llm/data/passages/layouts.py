@@ -40,17 +40,19 @@ class Fields:
             first of ``ANSWERS`` that a row has.
         passages: a text, or a list of texts.
         positives: numbers of the passages that hold the answer.
+        names: names of the passages or documents that hold it, in a corpus.
     """
 
     question: str = "question"
     answer: str | None = None
     passages: str = "docs"
     positives: str = "pos_index"
+    names: str = "pos_name"
 
     def columns(self) -> dict[str, Column]:
         """Return what to read of a file."""
         standard = Fields()
-        named = {"question": self.question, "passages": self.passages, "positives": self.positives}
+        named = {"question": self.question, "passages": self.passages, "positives": self.positives, "names": self.names}
         columns = {
             key: Column(name, "any", required=False, expected=name != getattr(standard, key))
             for key, name in named.items()
@@ -62,7 +64,9 @@ class Fields:
         return columns
 
 
-def examples_of(record: Record, fields: Fields, pairs: Pairs, *, answered: bool) -> list[PassageExample]:
+def examples_of(
+    record: Record, fields: Fields, pairs: Pairs, *, answered: bool, searched: bool = False
+) -> list[PassageExample]:
     """Return the examples of a record.
 
     Args:
@@ -70,14 +74,17 @@ def examples_of(record: Record, fields: Fields, pairs: Pairs, *, answered: bool)
         fields: their names.
         pairs: what becomes of several questions.
         answered: whether it must have an answer.
+        searched: whether passages are looked for elsewhere: then it needs none.
 
     Raises:
         DataError: if a column is missing, or not of its kind.
     """
-    documents = _texts(record, "passages", fields.passages)
-    positives = _positives(record, fields.positives, len(documents))
+    has_own = not searched or record.values.get("passages") is not None
+    documents = _texts(record, "passages", fields.passages) if has_own else ()
+    named = _names(record, fields.names)
+    positives = _positives(record, fields.positives, len(documents)) if has_own else frozenset()
     golds = _answers(record, fields)
-    made = _asked(record, fields, pairs, golds, len(documents))
+    made = _asked(record, fields, pairs, golds)
     if answered and any(not answers for _, answers in made):
         names = fields.answer or ", ".join(ANSWERS)
         raise DataError(f"{record.place}: there is no answer: give one in one of the columns {names}")
@@ -87,17 +94,12 @@ def examples_of(record: Record, fields: Fields, pairs: Pairs, *, answered: bool)
         reference: Any = answers[0] if len(answers) == 1 else answers or None
         answer = answers[0] if answers else None
         facts: dict[str, Any] = {}
-        found.append(
-            PassageExample(
-                own, question, answer, reference, record.place, facts, documents=documents, positives=positives
-            )
-        )
+        whence: dict[str, Any] = {"documents": documents, "positives": positives, "named": named}
+        found.append(PassageExample(own, question, answer, reference, record.place, facts, **whence))
     return found
 
 
-def _asked(
-    record: Record, fields: Fields, pairs: Pairs, golds: list[str] | None, documents: int
-) -> list[tuple[str, list[str]]]:
+def _asked(record: Record, fields: Fields, pairs: Pairs, golds: list[str] | None) -> list[tuple[str, list[str]]]:
     """Return the questions of a record, each with the answers that are right."""
     value = record.values.get("question")
     if record.values.get("data_type") == "paraphrase":
@@ -163,6 +165,15 @@ def _positives(record: Record, name: str, documents: int) -> frozenset[int]:
                 f"{record.place}: field {name!r}: {number!r} is not the number of one of {documents} passages, from 0"
             )
     return frozenset(found)
+
+
+def _names(record: Record, name: str) -> frozenset[str]:
+    value = record.values.get("names")
+    _refuse_written_list(record, name, value)
+    found = list(_numbers(value))
+    if wrong := [given for given in found if not isinstance(given, str | int) or isinstance(given, bool)]:
+        raise DataError(f"{record.place}: field {name!r}: {wrong[0]!r} is not the name of a passage or a document")
+    return frozenset(map(str, found))
 
 
 def _refuse_written_list(record: Record, name: str, value: Any) -> None:

@@ -6,11 +6,19 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from lit_llm.batch import Passages
 from lit_llm.data.batches.collating import padded
 from lit_llm.data.tokens.dataset import Example, Row, Split
+from lit_llm.retrieval import Entry
+
+
+class Source(NamedTuple):
+    """A passage of a corpus, with its tokens."""
+
+    entry: Entry
+    ids: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +28,14 @@ class PassageExample(Example):
     Attributes:
         documents: their texts.
         positives: which of them are known to hold the answer.
+        sources: passages that were found in a corpus; then its own documents are not read.
+        named: names of what holds the answer, in a corpus: passages or documents.
     """
 
     documents: tuple[str, ...] = ()
     positives: frozenset[int] = frozenset()
+    sources: tuple[Source, ...] = ()
+    named: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,19 +43,21 @@ class Passage:
     """A piece of a document of a row.
 
     Attributes:
-        document: the number of its document in the row.
+        document: the number of its document in the row, or its name in a corpus.
         start: its first character there.
         end: the character behind its last one.
         ids: its tokens.
         positive: whether it is known to hold the answer.
+        source: its name in a corpus; empty where it is a row's own.
         key: a name for its content, made once because every batch asks for it.
     """
 
-    document: int
+    document: int | str
     start: int
     end: int
     ids: tuple[int, ...]
     positive: bool = False
+    source: str = ""
     key: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -52,7 +66,8 @@ class Passage:
 
     def facts(self) -> dict[str, Any]:
         """Return where it stands."""
-        return {"document": self.document, "start": self.start, "end": self.end}
+        named = {"id": self.source} if self.source else {}
+        return named | {"document": self.document, "start": self.start, "end": self.end}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +103,14 @@ class PassageSplit(Split):
         return row if key[1] >= 0 else replace(row, example=None)
 
 
-def joined(rows: Sequence[Row], reads: int, pad: int) -> Passages:
+def joined(rows: Sequence[Row], reads: int, pad: int, index: str = "") -> Passages:
     """Join the passages of rows, each of equal ones once.
 
     Args:
         rows: of ``PassageRow``.
         reads: how many passages an answer is read from; 0 for all.
         pad: id of the padding token.
+        index: folder in which they are looked for, where rows have none of their own.
     """
     own = [row for row in rows if isinstance(row, PassageRow)]
     places: dict[str, int] = {}
@@ -107,7 +123,7 @@ def joined(rows: Sequence[Row], reads: int, pad: int) -> Passages:
     found = [[places[passage.key] for passage in row.passages] for row in own]
     positive = [[passage.positive for passage in row.passages] for row in own]
     questions = [list(row.question) for row in own]
-    width, asked = max(map(len, texts)), max(map(len, questions))
+    width, asked = max(map(len, texts), default=0), max(map(len, questions))
     return Passages(
         input_ids=padded(texts, width, pad),
         attention_mask=padded([[1] * len(text) for text in texts], width, 0),
@@ -117,4 +133,5 @@ def joined(rows: Sequence[Row], reads: int, pad: int) -> Passages:
         question_mask=padded([[1] * len(question) for question in questions], asked, 0),
         reads=reads,
         keys=list(places),
+        index=index,
     )

@@ -6,25 +6,34 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from lit_llm.batch import IGNORE, Batch
+from lit_llm.batch import Batch
 from lit_llm.data.base import LMData
-from lit_llm.data.passages import Fields, Passage, PassageExample, PassageRow, PassageSplit, chunks, examples_of, joined
+from lit_llm.data.passages import (
+    Fields,
+    PassageEncoder,
+    PassageExample,
+    PassageRow,
+    PassageSplit,
+    Shown,
+    examples_of,
+    finder_of,
+    joined,
+)
 from lit_llm.data.passages.layouts import Pairs
 from lit_llm.data.records.reading import Record
 from lit_llm.data.settings import at_least, positive
 from lit_llm.data.tokens.dataset import NOTHING, Example, Row
-from lit_llm.data.tokens.prompting import Context, Encoded
+from lit_llm.data.tokens.prompting import Context
 from lit_llm.errors import ConfigError, DataError
+from lit_llm.retrieval import Retriever, VectorIndex
 
 INSTRUCTION = "Background:\n{passages}\n\nQuestion: {question}\nAnswer briefly."
 """What is asked unless ``instruction`` says otherwise."""
 
 WITHOUT = "Question: {question}\nAnswer briefly."
 """The same where no passages are shown."""
-
-_MARK = "\ue000"
 
 
 class DocumentsData(LMData):
@@ -46,6 +55,12 @@ class DocumentsData(LMData):
         answer_field: column of the answer; by default ``answer``, ``answers``, ``gold_answer`` or ``output``.
         passages_field: column of the passages.
         positives_field: column of the numbers of the passages that hold the answer, from 0.
+        names_field: column of the names of the passages or documents that hold it, in a corpus or an index.
+        index: folder that ``python -m lit_llm compress`` has made of a corpus: what is tested or answered is read from
+            the ``reads`` passages whose vectors are found there, and not from those of its rows.
+        retriever: finds passages by their text: in ``corpus``, or else among those of a row.
+        corpus: file or folder of texts, in which the passages of all rows are found.
+        candidates: how many passages the retriever gives to each row; by default ``reads``.
         **kwargs: as for ``LMData``; ``instruction`` has places for ``{passages}`` and ``{question}``, and ``overflow``
             may be ``error`` or ``drop``.
 
@@ -57,7 +72,7 @@ class DocumentsData(LMData):
 
     def __init__(
         self,
-        passages: Literal["vectors", "text", "none"] = "vectors",
+        passages: Shown = "vectors",
         passage_tokens: int | None = None,
         overlap: int = 0,
         reads: int | None = None,
@@ -66,6 +81,11 @@ class DocumentsData(LMData):
         answer_field: str | None = None,
         passages_field: str = "docs",
         positives_field: str = "pos_index",
+        names_field: str = "pos_name",
+        index: str | None = None,
+        retriever: Retriever | None = None,
+        corpus: str | None = None,
+        candidates: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -78,7 +98,7 @@ class DocumentsData(LMData):
         self.overlap = at_least("overlap", overlap, 0)
         self.reads = None if reads is None else positive("reads", reads)
         self.pairs: Pairs = pairs
-        self.fields = Fields(question_field, answer_field, passages_field, positives_field)
+        self.fields = Fields(question_field, answer_field, passages_field, positives_field, names_field)
         self.instruction = self.instruction or (WITHOUT if passages == "none" else INSTRUCTION)
         # Where none are shown, a run file that has a place for them is another run's, and the place stays empty.
         places = {"{question}": [1], "{passages}": [0, 1] if passages == "none" else [1]}
@@ -89,6 +109,29 @@ class DocumentsData(LMData):
                     "stand there once: it is the place of what differs between rows"
                 )
         self.vectors = 0
+        self.index = index
+        if index:
+            self.use_index(index)
+        self._finder = finder_of(retriever, corpus, candidates, reads, has_texts=passages == "text", index=index)
+
+    def use_index(self, folder: str) -> None:
+        """Answer questions from the passages of an index.
+
+        Args:
+            folder: of the index.
+
+        Raises:
+            ConfigError: if there is none, it has too few passages, or the prompt shows no vectors.
+        """
+        if self.passages != "vectors" or self.reads is None:
+            raise ConfigError(
+                "data.init_args.index: vectors are found there: leave passages as it is, and say by reads how many of "
+                "the passages an answer is read from"
+            )
+        found = VectorIndex(folder)
+        if len(found) < self.reads:
+            raise ConfigError(f"data.init_args.index: {folder} has {len(found)} passages, and reads is {self.reads}")
+        self.index = folder
 
     def read(self, path: Path) -> list[Example]:
         """Return the questions of a file.
@@ -102,7 +145,8 @@ class DocumentsData(LMData):
         """Yield what ``read`` returns."""
 
         def make(record: Record) -> list[PassageExample]:
-            return examples_of(record, self.fields, self.pairs, answered=not self.lenient)
+            is_searched = bool(self.index) or (self._finder is not None and self._finder.corpus is not None)
+            return examples_of(record, self.fields, self.pairs, answered=not self.lenient, searched=is_searched)
 
         yield from self.stream_table(path, self.fields.columns(), make)
 
@@ -119,7 +163,7 @@ class DocumentsData(LMData):
         """
         self._refuse_overlap()
         rows, dropped = [], 0
-        for example in examples:
+        for example in self._found(examples):
             row = self._row(example, name)
             if row is None:
                 dropped += 1
@@ -134,7 +178,8 @@ class DocumentsData(LMData):
         batch = super().collate(rows, split, generate=generate)
         if self.passages != "vectors" or batch.failed:
             return batch
-        return replace(batch, passages=joined(rows, self.reads or 0, self.pad_id()))
+        index = self.index if self.index and split not in ("train", "valid") else ""
+        return replace(batch, passages=joined(rows, self.reads or 0, self.pad_id(), index))
 
     def fingerprint(self) -> dict[str, str]:
         """Return what decides the rows of ``predict``, their passages among it."""
@@ -144,16 +189,25 @@ class DocumentsData(LMData):
             for row in self.splits[name].rows
             if isinstance(row, PassageRow)
         ]
-        shown = [read, self.passages, self.reads, self.vectors]
+        shown: list[Any] = [read, self.passages, self.reads, self.vectors]
+        if self.index:
+            shown.append(VectorIndex(self.index).about)
         return super().fingerprint() | {"passages": hashlib.sha256(repr(shown).encode()).hexdigest()[:16]}
 
     def conversations(self) -> dict[str, list[dict[str, str]]]:
         """Return the turns before an answer; ``{text}`` stands for the question, ``{passages}`` for the passages."""
-        return {"": self._context.messages(self._asked("{text}", "{passages}"), None)}
+        return {"": Context(self.system).messages(self._encoder.asked("{text}", "{passages}"), None)}
 
     def question(self, text: str, **facts: Any) -> Example:
-        """Refuse with a ConfigError: a question alone has no passages."""
-        raise self._refusal()
+        """Return a question that is answered from an index or a corpus.
+
+        Raises:
+            ConfigError: if there is neither, because a question alone has no passages.
+        """
+        if not self.index and (self._finder is None or self._finder.corpus is None):
+            raise self._refusal()
+        asked = super().question(text, **facts)
+        return PassageExample(asked.id, asked.text, None, None, asked.place)
 
     def ask(self, text: str) -> list[int]:
         """Refuse with a ConfigError: a question alone has no passages."""
@@ -164,21 +218,26 @@ class DocumentsData(LMData):
         return raw.strip(), "ok", ""
 
     @property
-    def _context(self) -> Context:
-        return Context(self.system)
+    def _encoder(self) -> PassageEncoder:
+        return PassageEncoder(
+            format=self.format,
+            context=Context(self.system),
+            instruction=self.instruction or INSTRUCTION,
+            learn=self.learn,
+            passages=self.passages,
+            vectors=self.vectors,
+            size=self.passage_tokens or 256,
+            overlap=self.overlap,
+            reads=self.reads,
+            finder=self._finder,
+            lenient=self.lenient,
+        )
 
     def _refusal(self) -> ConfigError:
         return ConfigError(
             "data: a question is answered from passages: write both as a row of a file, and name it in "
-            "data.init_args.predict"
+            "data.init_args.predict; or name an index (data.init_args.index, ask --index)"
         )
-
-    def _asked(self, question: str, passages: str) -> str:
-        instruction = self.instruction or INSTRUCTION
-        # One after the other would find a place that a question itself has written.
-        before, _, behind = instruction.partition("{question}")
-        parts = [part.replace("{passages}", passages) for part in (before, behind)]
-        return question.join(parts)
 
     def take_model(self, model: Any) -> None:
         """Take tokenizer and sizes of passages from a model.
@@ -202,6 +261,8 @@ class DocumentsData(LMData):
         self.passage_tokens = size
         self.vectors = made
         self._refuse_overlap()
+        if self._finder is not None:
+            self._finder.open(self.tokenizer, size, self.overlap)
 
     def _refuse_overlap(self) -> None:
         size = self.passage_tokens or 256
@@ -219,73 +280,28 @@ class DocumentsData(LMData):
                 raise DataError(f"{example.place}: {error}") from None
             return PassageRow(replace(example, error=str(error)), NOTHING)
 
+    def _found(self, examples: list[Example]) -> list[Example]:
+        """Return examples with the passages that a retriever finds for them."""
+        if self._finder is None:
+            return examples
+        asked = [example for example in examples if isinstance(example, PassageExample) and not example.error]
+        found = iter(self._finder.give(asked))
+        return [next(found) if isinstance(one, PassageExample) and not one.error else one for one in examples]
+
     def _encoded(self, example: PassageExample, name: str) -> PassageRow | None:
-        passages = self._passages(example)
-        reads = len(passages) if self.reads is None else self.reads
-        if reads > len(passages) and name == "train":
-            raise DataError(f"{len(passages)} passages, of which data.init_args.reads is to read {reads}: give it more")
-        shown = passages[:reads]
-        if self.passages == "text" and len(shown) < len(passages):
-            raise DataError(
-                f"{len(passages)} passages, of which data.init_args.reads is to read {reads}, and nothing chooses "
-                "between texts: give the row those to read alone"
-            )
-        encoded = self._shown(example, shown)
+        trains = name == "train"
+        if self.index and name not in ("train", "valid"):
+            row = self._encoder.searching(example)
+        else:
+            row = self._encoder.row(example, trains=trains)
         if self.lenient:
-            self.refuse_beyond_context(encoded)
-        excess = len(encoded.input_ids) - self.max_length
-        if excess > 0 and name in ("train", "valid"):
-            if name == "train" and self.overflow == "drop":
+            self.refuse_beyond_context(row.encoded)
+        if len(row.encoded.input_ids) > self.max_length and name in ("train", "valid"):
+            if trains and self.overflow == "drop":
                 return None
             if self.overflow == "error":
                 raise DataError(
-                    f"{len(encoded.input_ids)} tokens exceed max_length {self.max_length}: raise "
+                    f"{len(row.encoded.input_ids)} tokens exceed max_length {self.max_length}: raise "
                     "data.init_args.max_length, or set data.init_args.overflow to drop"
                 )
-        facts: dict[str, Any] = {}
-        if self.passages != "none":
-            facts["passages"] = [passage.facts() for passage in passages]
-            if any(passage.positive for passage in passages):
-                facts["positives"] = [at for at, passage in enumerate(passages) if passage.positive]
-        question = self.format.tokenizer(example.text, add_special_tokens=False)["input_ids"]
-        kept = replace(example, meta=example.meta | facts)
-        return PassageRow(kept, encoded, passages=tuple(passages), question=tuple(question))
-
-    def _passages(self, example: PassageExample) -> list[Passage]:
-        """Cut the documents of a row; of one that holds the answer, the pieces in which it stands."""
-        found = []
-        golds = [example.reference] if isinstance(example.reference, str) else example.reference or []
-        for number, text in enumerate(example.documents):
-            cut = chunks(text, self.format.tokenizer, self.passage_tokens or 256, self.overlap)
-            held = [any(gold.strip() and gold in text[chunk.start : chunk.end] for gold in golds) for chunk in cut]
-            good = held if any(held) else [True] * len(cut)
-            for chunk, holds in zip(cut, good, strict=True):
-                is_positive = holds and number in example.positives
-                found.append(Passage(number, chunk.start, chunk.end, tuple(chunk.ids), is_positive))
-        return found
-
-    def _shown(self, example: PassageExample, passages: list[Passage]) -> Encoded:
-        """Return the tokens of a conversation, with room for the vectors of its passages."""
-        has_room = self.passages == "vectors"
-        read = passages if self.passages == "text" else []
-        texts = [example.documents[p.document][p.start : p.end].strip() for p in read]
-        asked = self._asked(example.text, _MARK if has_room else "\n\n".join(texts))
-        if has_room and asked.count(_MARK) != 1:
-            raise DataError(f"the question holds the character {_MARK!r}, which marks the place of passages: remove it")
-        self.format.refuse_control_tokens(None if self.lenient else asked, example.answer, self._context)
-        encoded = self.format.encode(asked, example.answer, self.learn, self._context)
-        return self._with_room(asked, encoded, len(passages) * self.vectors) if has_room else encoded
-
-    def _with_room(self, asked: str, encoded: Encoded, count: int) -> Encoded:
-        """Put positions for vectors in the place of the mark; what stands before and behind it is cut on its own."""
-        tokenizer: Any = self.format.tokenizer
-        prompt = self.format.render(asked, context=self._context)
-        before, behind = (tokenizer(part, add_special_tokens=False)["input_ids"] for part in prompt.split(_MARK))
-        answered = encoded.input_ids[encoded.prompt_length :]
-        learned = encoded.labels[encoded.prompt_length :]
-        head = [*before, *before[:1] * count, *behind]
-        labels = [*(head if self.learn == "text" else [IGNORE] * len(head)), *learned]
-        slots = list(range(len(before), len(before) + count))
-        for slot in slots:
-            labels[slot] = IGNORE
-        return Encoded([*head, *answered], labels, len(head), slots=slots)
+        return row

@@ -1,0 +1,151 @@
+"""Writing an index so that it can be killed at any moment and goes on to the same bytes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lit_llm.errors import ConfigError, DataError
+from lit_llm.retrieval.index import ABOUT, NORMS, OFFSETS, PASSAGES, VECTORS, Entry
+from lit_llm.storage import write_atomically
+
+PROGRESS, TOKENS, PLACES = "progress.json", "tokens.npy", "places.npy"
+"""Files that are there until the index is finished."""
+
+WINDOW = 256
+"""Passages between two notes of the progress."""
+
+Compute = Callable[[Tensor, Tensor], Tensor]
+"""Makes the vectors ``[N, l, H]`` of ids and mask ``[N, T]``."""
+
+
+class IndexWriter:
+    """Makes the folder of an index, or goes on with one.
+
+    Args:
+        folder: of the index.
+        about: ``model``, ``vectors`` and ``width``, and whatever else decides its content.
+        overwrite: begin anew where there is another.
+
+    Attributes:
+        is_finished: whether all vectors are there.
+        has_approximate: whether there is an approximate search over them.
+
+    Raises:
+        ConfigError: if the folder holds an index of something else.
+    """
+
+    def __init__(self, folder: Path, about: dict[str, Any], *, overwrite: bool = False) -> None:
+        self.folder, self.about = folder, about
+        found = self._read(ABOUT) or self._read(PROGRESS)
+        if folder.is_dir() and not found and any(folder.iterdir()) and not (folder / PASSAGES).exists():
+            raise ConfigError(f"--output: {folder} holds files that are no index: name another folder")
+        differing = [name for name in about if found and found.get(name) != about[name]]
+        if differing and not overwrite:
+            raise ConfigError(
+                f"--output: {folder} holds an index whose {', '.join(differing)} "
+                f"{'are' if len(differing) > 1 else 'is'} another: name another folder, or add --overwrite"
+            )
+        if folder.is_dir() and (overwrite or not found):
+            shutil.rmtree(folder)
+        self.is_finished = (folder / ABOUT).exists()
+        self.has_approximate = self.is_finished and bool((found or {}).get("approximate"))
+
+    def begin(self, passages: Iterable[tuple[Entry, list[int]]]) -> int:
+        """Write down what is to be compressed, unless that was done, and return how many passages there are.
+
+        Args:
+            passages: each with its tokens.
+
+        Raises:
+            DataError: if there is none, or two have one name.
+        """
+        known = self._read(ABOUT) or self._read(PROGRESS)
+        if known:
+            return int(known["passages"])
+        self.folder.mkdir(parents=True, exist_ok=True)
+        names: set[str] = set()
+        offsets, places, tokens = [0], [0], []
+        with (self.folder / PASSAGES).open("wb") as file:
+            for entry, ids in passages:
+                if entry.id in names:
+                    raise DataError(f"--corpus: two passages are named {entry.id!r}: give each a name of its own")
+                names.add(entry.id)
+                file.write(json.dumps(entry._asdict(), ensure_ascii=False).encode("utf-8", "replace") + b"\n")
+                tokens.append(np.array(ids, dtype=np.int32))
+                offsets.append(file.tell())
+                places.append(places[-1] + len(ids))
+        if not names:
+            raise DataError("--corpus: it holds no passage")
+        np.save(self.folder / OFFSETS, np.array(offsets, dtype=np.int64))
+        np.save(self.folder / PLACES, np.array(places, dtype=np.int64))
+        np.save(self.folder / TOKENS, np.concatenate(tokens))
+        size = int(self.about["vectors"]) * int(self.about["width"])
+        np.lib.format.open_memmap(self.folder / VECTORS, mode="w+", dtype=np.float16, shape=(len(names), size)).flush()
+        np.lib.format.open_memmap(self.folder / NORMS, mode="w+", dtype=np.float32, shape=(len(names),)).flush()
+        self._note(len(names), 0)
+        return len(names)
+
+    def windows(self) -> Iterator[tuple[int, int]]:
+        """Yield where each window that is still to be done begins and ends."""
+        known = self._read(PROGRESS) or {"passages": 0, "done": 0}
+        for start in range(int(known["done"]), int(known["passages"]), WINDOW):
+            yield start, min(start + WINDOW, int(known["passages"]))
+
+    def write(self, start: int, end: int, compute: Compute, device: torch.device) -> None:
+        """Compute the vectors of a window and note that they are there.
+
+        Raises:
+            DataError: if a number is not finite, or too large for float16.
+        """
+        ids, mask = self._tokens(start, end)
+        found = compute(ids.to(device), mask.to(device)).flatten(1).float().cpu()
+        stored = found.half()
+        if not stored.isfinite().all():
+            row = int((~stored.isfinite()).any(1).nonzero()[0])
+            raise DataError(f"--corpus: the vectors of passage {start + row} do not fit float16: was the run trained?")
+        vectors = np.load(self.folder / VECTORS, mmap_mode="r+")
+        norms = np.load(self.folder / NORMS, mmap_mode="r+")
+        vectors[start:end] = stored.numpy()
+        norms[start:end] = stored.float().norm(dim=1).numpy()
+        vectors.flush()
+        norms.flush()
+        self._note(len(vectors), end)
+
+    def _tokens(self, start: int, end: int) -> tuple[Tensor, Tensor]:
+        """Return ids and mask ``[end - start, T]`` of passages, padded on the right."""
+        flat, places = np.load(self.folder / TOKENS, mmap_mode="r"), np.load(self.folder / PLACES, mmap_mode="r")
+        rows = [torch.from_numpy(flat[places[n] : places[n + 1]].astype(np.int64)) for n in range(start, end)]
+        ids = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
+        mask = torch.nn.utils.rnn.pad_sequence([torch.ones_like(row) for row in rows], batch_first=True)
+        return ids, mask
+
+    def finish(self, approximate: dict[str, Any] | None = None) -> None:
+        """Write ``index.json``, after which the index can be opened.
+
+        Args:
+            approximate: what there is to know of its approximate search, where it has one.
+        """
+        known = self._read(ABOUT) or self._read(PROGRESS) or {}
+        whole = {"passages": known["passages"]} | self.about | {"approximate": approximate}
+        write_atomically(self.folder / ABOUT, (json.dumps(whole, indent=2, ensure_ascii=False) + "\n").encode())
+        for name in (PROGRESS, TOKENS, PLACES):
+            (self.folder / name).unlink(missing_ok=True)
+
+    def _note(self, passages: int, done: int) -> None:
+        content = {"passages": passages, "done": done} | self.about
+        write_atomically(self.folder / PROGRESS, json.dumps(content, ensure_ascii=False).encode())
+
+    def _read(self, name: str) -> dict[str, Any] | None:
+        path = self.folder / name
+        if not path.is_file():
+            return None
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return found
