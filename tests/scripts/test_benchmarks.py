@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from lit_llm.retrieval import IndexWriter, approximate
+from tests.retrieval.test_vectors import ABOUT, written
 from tests.short_runs import fit
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,3 +79,25 @@ def test_engines_answer_alike(tmp_path: Path) -> None:
     text = printed("engines.py", "--run", str(run), *options, "--only", "lit_llm", "transformers")
     assert len(re.findall(r"3 of 3 \|$", text, re.MULTILINE)) == 2
     assert "vLLM: vllm serve FOLDER" in text
+
+
+def test_searches_are_timed_beside_each_other(tmp_path: Path) -> None:
+    index = written(tmp_path / "index")
+    approximate.build(index.folder, index.flat, index.norms)
+    about = approximate.measured(index.folder, index.flat, index.norms, torch.randn(20, 32), 10, 0.98)
+    IndexWriter(index.folder, ABOUT).finish(about)
+    text = printed("search.py", "--index", str(index.folder), "--questions", "20", "--threads", "1")
+    assert re.search(r"^1,000 passages, 1 MiB: \d{3} bytes a passage", text)
+    assert len(re.findall(r"^(?:exact|approximate): [\d.]+ ms a question", text, re.MULTILINE)) == 2
+    assert float(re.findall(r"recall@10 ([\d.]+)", text)[0]) > 0.9
+
+
+@pytest.mark.slow
+def test_vectors_are_timed_beside_the_text_of_passages() -> None:
+    sizes = ["--passages", "2", "--tokens", "32", "--steps", "3", "--new", "2"]
+    text = printed("passages.py", *sizes, "--rounds", "1", "--threads", "1")
+    shares = dict(re.findall(r"^([a-z ]+): text .*vectors \S+.*\(([\d.]+) of the text's\)", text, re.MULTILINE))
+    assert {"step", "prompt tokens", "first token", "answer"} <= set(shares)
+    # Two vectors stand for 32 tokens of each passage.
+    tokens = re.search(r"prompt tokens: text (\d+) .*vectors (\d+) ", text)
+    assert tokens and 50 < int(tokens[1]) - int(tokens[2]) <= 64
