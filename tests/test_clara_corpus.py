@@ -277,7 +277,8 @@ def test_questions_of_squad_become_rows_with_their_passages(tmp_path: Path, caps
     ("name", "content", "said"),
     [
         ("a.txt", "año".encode("latin-1"), "not UTF-8 at byte 1"),
-        ("a.jsonl", b'{"text": "x", "start": 3, "end": 9}', "not 1 characters apart"),
+        ("a.jsonl", b'{"text": "x", "document": "d", "start": 3, "end": 9}', "not 1 characters apart"),
+        ("a.jsonl", b'{"text": "x", "document": "d", "start": true, "end": "2"}', "not 1 characters apart"),
         ("a.jsonl", b'{"texto": "x"}', "text"),
     ],
 )
@@ -285,6 +286,40 @@ def test_what_cannot_be_read_is_named(name: str, content: bytes, said: str, tmp_
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=said):
         list(documents(tmp_path / name))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "places"),
+    [
+        ("a.csv", b"id,text,document,start,end\na,hola,d,3,7\n", [("d", 3, 7)]),
+        ("a.csv", b"id,text,start,end\na,hola,1.5,x\n", [("a", 0, 4)]),
+        ("a.jsonl", b'{"id": "a", "text": "x", "end": "5"}', [("a", 0, 1)]),
+    ],
+)
+def test_places_are_read_of_passages_alone(
+    name: str, content: bytes, places: list[tuple[str, int, int]], tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    assert [(entry.document, entry.start, entry.end) for entry in documents(tmp_path / name)] == places
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"answer": 1990}, ["1990"]),
+        ({"answers": [1990, {"text": "x", "answer_start": 0}]}, ["1990", "x"]),
+        ({"answers": [], "answer": "x"}, ["x"]),
+        ({"answers": "{'text': ['x']}"}, "is neither a text nor a number"),
+        ({"answers": [True]}, "is neither a text nor a number"),
+    ],
+)
+def test_answers_are_read_however_they_are_written(row: dict[str, Any], said: Any, tmp_path: Path) -> None:
+    write(tmp_path / "a.jsonl", [{"context": "c", "question": "q"} | row])
+    if isinstance(said, list):
+        assert squad_rows(tmp_path / "a.jsonl")[0][0]["answers"] == said
+    else:
+        with pytest.raises(DataError, match=said):
+            squad_rows(tmp_path / "a.jsonl")
 
 
 def test_a_folder_without_texts_is_refused(tmp_path: Path) -> None:

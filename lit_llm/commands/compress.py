@@ -31,6 +31,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         0.
     """
     options = _options(argv)
+    corpus, output = options.corpus.resolve(), options.output.resolve()
+    if corpus.is_relative_to(output) or output.is_relative_to(corpus):
+        raise ConfigError(
+            f"--output: {options.output} and --corpus {options.corpus} are in one another: keep them apart"
+        )
     import torch
 
     from lit_llm.models.clara import ClaraLM
@@ -105,7 +110,7 @@ def _fill(writer: IndexWriter, count: int, vectors: Any, device: Any) -> None:
         bar.update(task, completed=count)
 
 
-def _approximate(index: VectorIndex, model: Any, plugin: Any) -> dict[str, Any]:
+def _approximate(index: VectorIndex, model: Any, plugin: Any) -> dict[str, Any] | None:
     """Make the approximate search of an index, and find how widely it has to look."""
     import numpy as np
     import torch
@@ -145,5 +150,7 @@ def _show(options: argparse.Namespace, count: int, vectors: int, width: int, fou
             f"approximate search: {recall} of the exact one's, with {found['candidates']} candidates looked at again "
             f"({found['questions']} beginnings of passages as questions)"
         )
+    elif options.approximate:
+        print(f"no approximate search finds {RECALL:.0%} here, so every search looks at all passages: are many alike?")
     elif count >= 100_000:
         print("every search looks at all of them; --approximate adds a quicker one")

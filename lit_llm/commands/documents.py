@@ -56,6 +56,9 @@ def prepare(options: argparse.Namespace) -> int:
     from lit_llm.models.backbone import Loading, open_tokenizer
     from lit_llm.report.files import refuse_existing, write_jsonl
 
+    places = [path.resolve() for path in (options.source, options.output, options.questions) if path is not None]
+    if len(set(places)) < len(places):
+        raise ConfigError("the source, --output and --questions are not files of their own: name different ones")
     targets = {"--output": options.output, "--questions": options.questions}
     for option, path in targets.items():
         if path is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from lit_llm.batch import Batch, Passages
 from lit_llm.errors import ConfigError
 from lit_llm.generation import Generation
 from lit_llm.retrieval import VectorIndex
+from lit_llm.retrieval.index import ABOUT
 
 RANKED = 20
 """How many passages of an index are ranked at least, for the recall."""
@@ -51,7 +53,9 @@ def likeness(questions: Tensor, passages: Tensor, rows: Tensor) -> Tensor:
     wide = torch.promote_types(questions.dtype, torch.float32)
     asked = F.normalize(questions.flatten(1).to(wide), dim=-1)
     kept = F.normalize(passages.flatten(1).to(wide), dim=-1)
-    scores = (asked @ kept.T).gather(1, rows.clamp(min=0))
+    # Mixed precision would round the product, and passages differ little.
+    with torch.autocast(asked.device.type, enabled=False):
+        scores = (asked @ kept.T).gather(1, rows.clamp(min=0))
     return scores.masked_fill(rows < 0, -torch.inf)
 
 
@@ -177,9 +181,14 @@ def with_ranking(meta: dict[str, Any], ranking: list[int], scores: list[float], 
     return meta | told | {"ranking": names, "found": facts}
 
 
-@lru_cache(maxsize=4)
 def opened(folder: str) -> VectorIndex:
-    """Return an index, opened once."""
+    """Return an index, opened once as long as it is the same."""
+    about = Path(folder) / ABOUT
+    return _opened(folder, about.stat().st_mtime_ns if about.exists() else 0)
+
+
+@lru_cache(maxsize=4)
+def _opened(folder: str, written: int) -> VectorIndex:
     return VectorIndex(folder)
 
 

@@ -103,7 +103,7 @@ class ClaraLM(CausalLM):
         self.memory: nn.Parameter | None = None
         self._has_own_parts = False
         self._kept = KeptVectors()
-        self._known: set[str] = set()
+        self._known: set[VectorIndex] = set()
         self._reading_of: tuple[Batch, Reading] | None = None
 
     @property
@@ -160,6 +160,7 @@ class ClaraLM(CausalLM):
         super().on_load_checkpoint(checkpoint)
         self._has_own_parts = True
         self._kept.clear()
+        self._known.clear()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the summed loss of a micro-batch; it is normalised over the window before the optimizer steps.
@@ -234,7 +235,10 @@ class ClaraLM(CausalLM):
     def vectors_from(self) -> dict[str, Any]:
         """Return what the vectors of a passage depend on, beside its tokens."""
         weights = digest(cast(nn.Module, self.network), "compressor", cast(Tensor, self.memory))
-        return self._sizes() | {"quantizer": type(self.quantizer).__name__, "compressor": weights}
+        return self._sizes() | {
+            "quantizer": str(self.quantizer.fingerprint()) if self.quantizer else "",
+            "compressor": weights,
+        }
 
     def _sizes(self) -> dict[str, Any]:
         """Return what has to agree between stages."""
@@ -292,9 +296,9 @@ class ClaraLM(CausalLM):
     def _index(self, folder: str) -> VectorIndex:
         """Return an index that this model has made."""
         index = opened(folder)
-        if folder not in self._known:
+        if index not in self._known:
             index.refuse_foreign(self.vectors_from())
-            self._known.add(folder)
+            self._known.add(index)
         return index
 
     def _vectors_of(self, passages: Passages) -> tuple[Tensor, Tensor | None]:

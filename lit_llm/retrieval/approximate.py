@@ -46,12 +46,13 @@ class Neighbours:
         return cls(graph, both[0], both[1:].T)
 
     def candidates(self, questions: Tensor, count: int) -> Tensor:
-        """Return ``[Q, count]`` numbers of vectors that are probably near; fewer where there are fewer."""
+        """Return ``[Q, count]`` numbers of vectors that are probably near; -1 where fewer were found."""
         self._graph.expansion_search = max(EXPANSION, 2 * count)
         short = _short(questions.float().cpu(), self._mean, self._directions)
         found = self._graph.search(short.numpy(), min(count, len(self._graph)), threads=1)
-        keys = np.asarray(found.keys).reshape(len(short), -1)
-        return torch.from_numpy(keys.astype(np.int64))
+        keys = torch.from_numpy(np.asarray(found.keys).reshape(len(short), -1).astype(np.int64))
+        known = torch.from_numpy(np.asarray(found.counts).astype(np.int64)).view(-1, 1)
+        return keys.masked_fill(torch.arange(keys.shape[1]) >= known, -1)
 
 
 def build(folder: Path, vectors: Any, norms: Any) -> None:
@@ -85,8 +86,10 @@ def build(folder: Path, vectors: Any, norms: Any) -> None:
     graph.save(str(folder / GRAPH))
 
 
-def measured(folder: Path, vectors: Any, norms: Any, questions: Tensor, count: int, recall: float) -> dict[str, Any]:
-    """Return how many candidates have to be looked at again, and the recall with so many.
+def measured(
+    folder: Path, vectors: Any, norms: Any, questions: Tensor, count: int, recall: float
+) -> dict[str, Any] | None:
+    """Return how many candidates have to be looked at again, and the recall with so many; None where none reaches it.
 
     Args:
         folder: of the index.
@@ -104,8 +107,10 @@ def measured(folder: Path, vectors: Any, norms: Any, questions: Tensor, count: i
         found = nearest_of(vectors, norms, questions, graph.candidates(questions, candidates), count).scores
         # By the scores, as of passages that say the same any is right.
         reached = float((found >= exact[:, -1:] - 1e-6).double().mean())
-        if reached >= recall or candidates == len(vectors):
+        if reached >= recall:
             break
+        if candidates == len(vectors):
+            return None
     return {"candidates": candidates, f"recall@{count}": round(reached, 4), "questions": len(questions)}
 
 
@@ -115,4 +120,5 @@ def _unit(vectors: Any, norms: Any) -> Tensor:
 
 
 def _short(vectors: Tensor, mean: Tensor, directions: Tensor) -> Tensor:
-    return (F.normalize(vectors, dim=1) - mean) @ directions
+    with torch.autocast(vectors.device.type, enabled=False):
+        return (F.normalize(vectors, dim=1) - mean) @ directions

@@ -18,6 +18,10 @@ ABOUT, VECTORS, NORMS, PASSAGES, OFFSETS = "index.json", "vectors.npy", "norms.n
 """Files of an index; the first is written last."""
 
 
+FORMAT = "lit_llm index"
+"""What the first file says that it is of."""
+
+
 class Entry(NamedTuple):
     """A passage of a corpus.
 
@@ -53,13 +57,28 @@ class VectorIndex:
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         file = self.folder / ABOUT
-        if not file.is_file():
-            begun = "; it was begun and not finished: give the command again" if self.folder.is_dir() else ""
+        found: Any = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+        if not isinstance(found, dict) or found.get("format") != FORMAT:
+            is_begun = (self.folder / "progress.json").is_file()
+            begun = "; it was begun and not finished: give the command again" if is_begun else ""
             raise ConfigError(
                 f"index: there is no {ABOUT} in {folder}{begun}: make one by python -m lit_llm compress --run RUN "
                 f"--corpus FILE --output {folder}"
             )
-        self.about: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        self.about: dict[str, Any] = found
+        needed = [VECTORS, NORMS, PASSAGES, OFFSETS]
+        needed += ["neighbours.usearch", "projection.npy"] if found.get("approximate") else []
+        if missing := [name for name in needed if not (self.folder / name).is_file()]:
+            raise ConfigError(f"index: {folder} lacks {', '.join(missing)}: copy it whole, or compress it anew")
+        try:
+            sizes = self.flat.shape, self.norms.shape, self._offsets.shape, (self.folder / PASSAGES).stat().st_size
+        except ValueError as error:
+            raise ConfigError(f"index: {folder} is damaged ({error}): copy it whole, or compress it anew") from error
+        count, width = len(self), int(found["vectors"]) * int(found["width"])
+        if sizes != ((count, width), (count,), (count + 1,), int(self._offsets[-1])):
+            raise ConfigError(
+                f"index: {folder}: its files are not of one size {sizes}: copy it whole, or compress it anew"
+            )
 
     def __len__(self) -> int:
         return int(self.about["passages"])
@@ -105,6 +124,8 @@ class VectorIndex:
         if exact or not self.about.get("approximate"):
             return nearest(self.flat, self.norms, questions, count)
         candidates = self._approximate.candidates(questions, max(count, int(self.about["approximate"]["candidates"])))
+        if int((candidates >= 0).sum(1).min()) < count:
+            return nearest(self.flat, self.norms, questions, count)
         return nearest_of(self.flat, self.norms, questions, candidates, count)
 
     @cached_property

@@ -56,15 +56,18 @@ def nearest_of(vectors: Any, norms: Any, questions: Tensor, candidates: Tensor, 
         vectors: as for ``nearest``.
         norms: as for ``nearest``.
         questions: as for ``nearest``.
-        candidates: ``[Q, C]`` int64, on the CPU.
+        candidates: ``[Q, C]`` int64, on the CPU; -1 where there are fewer.
         count: how many of each are wanted.
     """
     asked = F.normalize(questions.float(), dim=1)
-    scores = [
-        _cosines(one[None], vectors[numbers.numpy()], norms[numbers.numpy()])[0]
-        for one, numbers in zip(asked, candidates, strict=True)
-    ]
-    found = _best(candidates, torch.stack(scores).cpu(), count)
+    some = candidates.clamp(min=0)
+    scores = torch.stack(
+        [
+            _cosines(one[None], vectors[numbers.numpy()], norms[numbers.numpy()])[0]
+            for one, numbers in zip(asked, some, strict=True)
+        ]
+    )
+    found = _best(candidates, scores.cpu().masked_fill(candidates < 0, -torch.inf), count)
     return Found(found.numbers.to(asked.device), found.scores.to(asked.device))
 
 
@@ -72,7 +75,9 @@ def _cosines(asked: Tensor, vectors: Any, norms: Any) -> Tensor:
     """Return ``[Q, N]``."""
     part = torch.from_numpy(np.array(vectors)).to(asked.device).float()
     lengths = torch.from_numpy(np.array(norms)).to(asked.device)
-    return asked @ part.T / lengths.clamp(min=1e-12)
+    # A trainer with mixed precision would round the product to 8 bits, of which all passages are alike.
+    with torch.autocast(asked.device.type, enabled=False):
+        return asked @ part.T / lengths.clamp(min=1e-12)
 
 
 def _best(numbers: Tensor, scores: Tensor, count: int) -> Found:

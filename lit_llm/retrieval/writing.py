@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,15 @@ import torch
 from torch import Tensor
 
 from lit_llm.errors import ConfigError, DataError
-from lit_llm.retrieval.index import ABOUT, NORMS, OFFSETS, PASSAGES, VECTORS, Entry
+from lit_llm.retrieval.index import ABOUT, FORMAT, NORMS, OFFSETS, PASSAGES, VECTORS, Entry
 from lit_llm.storage import write_atomically
 
 PROGRESS, TOKENS, PLACES = "progress.json", "tokens.npy", "places.npy"
 """Files that are there until the index is finished."""
+
+OWN = {ABOUT, VECTORS, NORMS, PASSAGES, OFFSETS, PROGRESS, TOKENS, PLACES, "neighbours.usearch", "projection.npy"}
+OWN |= {f".{name}.new" for name in (ABOUT, PROGRESS)}
+"""All files that an index may have."""
 
 WINDOW = 256
 """Passages between two notes of the progress."""
@@ -44,17 +47,26 @@ class IndexWriter:
 
     def __init__(self, folder: Path, about: dict[str, Any], *, overwrite: bool = False) -> None:
         self.folder, self.about = folder, about
+        if folder.exists() and not folder.is_dir():
+            raise ConfigError(f"--output: {folder} is a file: name a folder")
         found = self._read(ABOUT) or self._read(PROGRESS)
-        if folder.is_dir() and not found and any(folder.iterdir()) and not (folder / PASSAGES).exists():
-            raise ConfigError(f"--output: {folder} holds files that are no index: name another folder")
+        present = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+        # Nothing is ever taken away but the files of an index, and those only from a folder that says it is one.
+        strangers = present - OWN if found else present
+        if strangers:
+            raise ConfigError(
+                f"--output: {folder} holds files that are no index, such as {min(strangers)}: name another folder"
+            )
         differing = [name for name in about if found and found.get(name) != about[name]]
         if differing and not overwrite:
             raise ConfigError(
                 f"--output: {folder} holds an index whose {', '.join(differing)} "
                 f"{'are' if len(differing) > 1 else 'is'} another: name another folder, or add --overwrite"
             )
-        if folder.is_dir() and (overwrite or not found):
-            shutil.rmtree(folder)
+        if overwrite:
+            # What says that it is an index goes last.
+            for name in sorted(present, key=lambda name: name in (ABOUT, PROGRESS)):
+                (folder / name).unlink()
         self.is_finished = (folder / ABOUT).exists()
         self.has_approximate = self.is_finished and bool((found or {}).get("approximate"))
 
@@ -67,10 +79,11 @@ class IndexWriter:
         Raises:
             DataError: if there is none, or two have one name.
         """
-        known = self._read(ABOUT) or self._read(PROGRESS)
-        if known:
+        known = self._read(ABOUT) or self._read(PROGRESS) or {}
+        if known.get("passages"):
             return int(known["passages"])
         self.folder.mkdir(parents=True, exist_ok=True)
+        self._note(0, 0)
         names: set[str] = set()
         offsets, places, tokens = [0], [0], []
         with (self.folder / PASSAGES).open("wb") as file:
@@ -134,18 +147,21 @@ class IndexWriter:
             approximate: what there is to know of its approximate search, where it has one.
         """
         known = self._read(ABOUT) or self._read(PROGRESS) or {}
-        whole = {"passages": known["passages"]} | self.about | {"approximate": approximate}
+        whole = {"format": FORMAT, "passages": known["passages"]} | self.about | {"approximate": approximate}
         write_atomically(self.folder / ABOUT, (json.dumps(whole, indent=2, ensure_ascii=False) + "\n").encode())
         for name in (PROGRESS, TOKENS, PLACES):
             (self.folder / name).unlink(missing_ok=True)
 
     def _note(self, passages: int, done: int) -> None:
-        content = {"passages": passages, "done": done} | self.about
+        content = {"format": FORMAT, "passages": passages, "done": done} | self.about
         write_atomically(self.folder / PROGRESS, json.dumps(content, ensure_ascii=False).encode())
 
     def _read(self, name: str) -> dict[str, Any] | None:
         path = self.folder / name
         if not path.is_file():
             return None
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return found
+        try:
+            found: Any = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            return None
+        return found if isinstance(found, dict) and found.get("format") == FORMAT else None

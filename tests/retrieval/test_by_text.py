@@ -75,6 +75,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder)
 
 
+@pytest.mark.slow
 def test_an_encoder_finds_the_same_text_first_whatever_stands_beside_it(encoder: str) -> None:
     corpus = [text for text in texts(30, 1) if text]
     few, all_at_once = (Dense(encoder, batch_size=size).over(corpus) for size in (2, 64))
@@ -85,6 +86,7 @@ def test_an_encoder_finds_the_same_text_first_whatever_stands_beside_it(encoder:
         assert found[0].score == pytest.approx(1, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_prefixes_stand_before_the_texts(encoder: str) -> None:
     plain = Dense(encoder).over(["q: casa", "p: casa"])
     prefixed = Dense(encoder, question_prefix="q: ", passage_prefix="p: ").over(["casa"])
@@ -93,6 +95,7 @@ def test_prefixes_stand_before_the_texts(encoder: str) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_folder_that_holds_no_encoder_is_named(tmp_path: Path) -> None:
     pytest.importorskip("sentence_transformers")
     with pytest.raises(ConfigError, match=r"is no folder of a sentence encoder"):

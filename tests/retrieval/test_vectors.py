@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from lit_llm.errors import ConfigError, DataError
+from lit_llm.models.choosing import likeness
 from lit_llm.retrieval import Entry, IndexWriter, VectorIndex, approximate, writing
 from lit_llm.retrieval.search import nearest
 
@@ -109,7 +110,7 @@ def test_an_approximate_search_is_measured_and_gives_exact_scores(tmp_path: Path
     approximate.build(index.folder, index.flat, index.norms)
     asked = torch.from_numpy(np.array(index.flat[::15])).float() + 0.5 * torch.randn(200, 32)
     about = approximate.measured(index.folder, index.flat, index.norms, asked, 10, 0.98)
-    assert about["recall@10"] >= 0.98 and 10 < about["candidates"] < 3000
+    assert about is not None and about["recall@10"] >= 0.98 and 10 < about["candidates"] < 3000
     writer = IndexWriter(index.folder, ABOUT)
     assert writer.is_finished and not writer.has_approximate
     writer.finish(about)
@@ -132,13 +133,62 @@ def test_another_content_is_refused_unless_it_is_to_be_replaced(tmp_path: Path) 
         index.refuse_foreign({"rate": 16, "compressor": "xyz"})
     index.refuse_foreign(ABOUT["model"])
     writer = IndexWriter(index.folder, ABOUT | {"width": 16}, overwrite=True)
-    assert not writer.is_finished and not index.folder.exists()
-    (tmp_path / "letters").mkdir()
-    (tmp_path / "letters" / "mine.txt").write_text("mine")
-    for overwrite in (False, True):
-        with pytest.raises(ConfigError, match="holds files that are no index"):
-            IndexWriter(tmp_path / "letters", ABOUT, overwrite=overwrite)
-    assert (tmp_path / "letters" / "mine.txt").read_text() == "mine"
+    assert not writer.is_finished and not list(index.folder.iterdir())
+
+
+@pytest.mark.parametrize("names", [["mine.txt"], ["passages.jsonl", "train.jsonl"], ["index.json", "mine.txt"]])
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_files_that_are_no_index_stay(names: list[str], overwrite: bool, tmp_path: Path) -> None:
+    for name in names:
+        (tmp_path / name).write_text('{"a": 1}')
+    with pytest.raises(ConfigError, match="holds files that are no index"):
+        IndexWriter(tmp_path, ABOUT, overwrite=overwrite)
+    index = written(tmp_path / "index", 30)
+    (index.folder / "mine.txt").write_text("mine")
+    with pytest.raises(ConfigError, match=r"no index, such as mine\.txt"):
+        IndexWriter(index.folder, ABOUT, overwrite=overwrite)
+    assert {*names, "index"} == {path.name for path in tmp_path.iterdir()}
+    with pytest.raises(ConfigError, match="is a file: name a folder"):
+        IndexWriter(tmp_path / names[0], ABOUT, overwrite=overwrite)
+
+
+@pytest.mark.parametrize("name", ["vectors.npy", "norms.npy", "offsets.npy", "passages.jsonl"])
+def test_an_index_that_was_not_copied_whole_is_refused(name: str, tmp_path: Path) -> None:
+    index = written(tmp_path / "index", 30)
+    file = index.folder / name
+    file.write_bytes(file.read_bytes()[:-8])
+    with pytest.raises(ConfigError, match="copy it whole, or compress it anew"):
+        VectorIndex(index.folder)
+    file.unlink()
+    with pytest.raises(ConfigError, match=f"lacks {name}: copy it whole"):
+        VectorIndex(index.folder)
+
+
+def test_mixed_precision_changes_no_search(tmp_path: Path) -> None:
+    index = written(tmp_path / "index", 300)
+    asked = torch.randn(4, 32)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        mixed = index.search(asked, 9)
+    assert torch.equal(mixed.scores, index.search(asked, 9).scores)
+    passages, questions = torch.randn(50, 4, 8) * 0.05 + 1, torch.randn(6, 4, 8) * 0.05 + 1
+    rows = torch.arange(50).expand(6, 50)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rounded = likeness(questions, passages, rows)
+    assert torch.equal(rounded, likeness(questions, passages, rows)) and rounded.dtype == torch.float32
+
+
+def test_an_approximate_search_that_finds_too_few_is_no_search(tmp_path: Path) -> None:
+    pytest.importorskip("usearch")
+    vectors = np.ones((3050, 32), dtype=np.float16)
+    vectors[3000:] = np.random.default_rng(0).normal(size=(50, 32))
+    norms = np.linalg.norm(vectors.astype(np.float32), axis=1)
+    approximate.build(tmp_path, vectors, norms)
+    asked = torch.from_numpy(vectors[2900::3]).float()
+    graph = approximate.Neighbours.opened(tmp_path)
+    candidates = graph.candidates(asked, 500)
+    assert all(len(set(row)) == len(row) for row in ([n for n in row if n >= 0] for row in candidates.tolist()))
+    about = approximate.measured(tmp_path, vectors, norms, asked, 10, 0.98)
+    assert about is None or about["recall@10"] >= 0.98
 
 
 @pytest.mark.parametrize(

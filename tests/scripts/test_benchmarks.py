@@ -81,6 +81,7 @@ def test_engines_answer_alike(tmp_path: Path) -> None:
     assert "vLLM: vllm serve FOLDER" in text
 
 
+@pytest.mark.slow
 def test_searches_are_timed_beside_each_other(tmp_path: Path) -> None:
     index = written(tmp_path / "index")
     approximate.build(index.folder, index.flat, index.norms)

@@ -94,8 +94,10 @@ def squad_rows(path: Path) -> tuple[list[dict[str, Any]], int]:
     asked = list(_nested(path) if path.suffix.lower() == ".json" else _table(path))
     names: dict[str, str] = {}
     rows = []
-    for row, context, golds in asked:
-        answers = list(dict.fromkeys(text for text in golds if isinstance(text, str) and text.strip()))
+    for row, context, given in asked:
+        if not all(isinstance(text, str) and text.strip() for text in (row["question"], context)):
+            raise DataError(f"{path}: question {row['id']!r}: it, or its context, is no text")
+        answers = _golds(given, f"{path}: question {row['id']!r}")
         if answers:
             name = names.setdefault(context, f"context {len(names)}")
             rows.append(row | {"answers": answers, "docs": [context], "pos_index": [0], "pos_name": [name]})
@@ -111,33 +113,60 @@ def squad_documents(rows: list[dict[str, Any]]) -> list[Entry]:
 
 
 def _entry(name: str, values: dict[str, Any], place: str) -> Entry:
-    text, document = str(values["text"]), values.get("document") or name
-    start = values.get("start") or 0
-    end = values.get("end")
-    if not isinstance(start, int) or (end is not None and end - start != len(text)):
+    text, document = str(values["text"]), values.get("document")
+    if not document:
+        # Columns of that name are of something else, such as seconds.
+        return Entry(name, name, 0, len(text), text)
+    start, end = (_whole(values.get(key)) for key in ("start", "end"))
+    if values.get("start") is None and values.get("end") is None:
+        start, end = 0, len(text)
+    if start is None or end is None or end - start != len(text):
         raise DataError(
-            f"{place}: start {start!r} and end {end!r} are not {len(text)} characters apart, which the text has: "
-            "leave both out, or make the passages anew"
+            f"{place}: start {values.get('start')!r} and end {values.get('end')!r} are not {len(text)} characters "
+            "apart, which the text has: leave both out, or make the passages anew"
         )
-    return Entry(name, document, start, start + len(text), text)
+    return Entry(name, document, start, end, text)
 
 
-def _nested(path: Path) -> Iterator[tuple[dict[str, Any], str, list[Any]]]:
+def _whole(value: Any) -> int | None:
+    """Return a whole number, however a table holds it; None where it is none."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return int(number) if number.is_integer() and not isinstance(value, bool) else None
+
+
+def _golds(value: Any, place: str) -> list[str]:
+    """Return the answers of a question: texts, numbers, or SQuAD's mappings with such a text, alone or in a list."""
+    found = []
+    for one in value if isinstance(value, list) else [value]:
+        own = one.get("text") if isinstance(one, dict) else one
+        texts = own if isinstance(own, list) else [own]
+        for text in texts:
+            is_number = isinstance(text, int | float) and not isinstance(text, bool)
+            written = isinstance(text, str) and text.lstrip()[:1] in ("[", "{")
+            if written or not (text is None or is_number or isinstance(text, str)):
+                raise DataError(f"{place}: answer {str(text)[:60]!r} is neither a text nor a number: write it as JSONL")
+            found.append("" if text is None else str(text))
+    return list(dict.fromkeys(text for text in found if text.strip()))
+
+
+def _nested(path: Path) -> Iterator[tuple[dict[str, Any], str, Any]]:
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
         for article in content["data"]:
             for paragraph in article["paragraphs"]:
                 for question in paragraph["qas"]:
-                    golds = [answer["text"] for answer in question.get("answers") or []]
                     row = {"id": str(question["id"]), "question": question["question"]}
-                    yield row, paragraph["context"], golds
-    except (KeyError, TypeError, ValueError) as error:
+                    yield row, paragraph["context"], question.get("answers")
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"{path}: it is not as SQuAD publishes its files (data, paragraphs, context, qas, question): {error!r}"
         ) from error
 
 
-def _table(path: Path) -> Iterator[tuple[dict[str, Any], str, list[Any]]]:
+def _table(path: Path) -> Iterator[tuple[dict[str, Any], str, Any]]:
     columns = {
         "id": Column("id", kind="id", required=False),
         "context": Column("context"),
@@ -146,7 +175,5 @@ def _table(path: Path) -> Iterator[tuple[dict[str, Any], str, list[Any]]]:
         "answer": Column("answer", "any", required=False),
     }
     for record in read_records(path, columns):
-        golds = record.values["answers"] if record.values["answers"] is not None else record.values["answer"]
-        golds = golds.get("text") if isinstance(golds, dict) else golds
-        golds = [golds] if isinstance(golds, str) else [] if golds is None else list(golds)
-        yield {"id": record.id, "question": record.values["question"]}, record.values["context"], golds
+        given = record.values["answers"] or record.values["answer"]
+        yield {"id": record.id, "question": record.values["question"]}, record.values["context"], given
