@@ -96,6 +96,7 @@ def test_answers_come_from_the_likest_passages_of_the_index(found: Path) -> None
         assert scores[f"recall@{n}"] == pytest.approx(share / 20)
 
 
+@pytest.mark.slow
 def test_the_texts_of_what_words_find_stand_in_the_prompt(found: Path) -> None:
     corpus = [json.loads(line) for line in (found / "corpus.jsonl").read_text().splitlines()]
     asked = [json.loads(line) for line in (found / "asked.jsonl").read_text().splitlines()]
@@ -131,6 +132,7 @@ def test_a_run_answers_questions_from_an_index_at_the_prompt(found: Path, capsys
     assert "ask --index" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -155,6 +157,7 @@ def test_settings_that_do_not_go_together_are_refused(
     assert re.search(said, capsys.readouterr().err)
 
 
+@pytest.mark.slow
 def test_an_index_of_other_weights_is_refused(found: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copytree(found / "index", tmp_path / "index")
     about = json.loads((tmp_path / "index/index.json").read_text())
@@ -178,6 +181,7 @@ def test_a_finished_index_is_left_as_it_is(found: Path, capsys: pytest.CaptureFi
     assert {path: path.stat().st_mtime_ns for path in (found / "index").iterdir()} == before
 
 
+@pytest.mark.slow
 def test_a_quicker_search_is_added_to_it(found: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("usearch")
     shutil.copytree(found / "index", found / "quick")
