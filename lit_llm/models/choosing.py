@@ -15,7 +15,7 @@ from lit_llm.batch import Batch, Passages
 from lit_llm.errors import ConfigError
 from lit_llm.generation import Generation
 from lit_llm.retrieval import VectorIndex
-from lit_llm.retrieval.index import ABOUT
+from lit_llm.retrieval.files import ABOUT
 
 RANKED = 20
 """How many passages of an index are ranked at least, for the recall."""

@@ -235,10 +235,8 @@ class ClaraLM(CausalLM):
     def vectors_from(self) -> dict[str, Any]:
         """Return what the vectors of a passage depend on, beside its tokens."""
         weights = digest(cast(nn.Module, self.network), "compressor", cast(Tensor, self.memory))
-        return self._sizes() | {
-            "quantizer": str(self.quantizer.fingerprint()) if self.quantizer else "",
-            "compressor": weights,
-        }
+        stored = self.quantizer.fingerprint() if self.quantizer else ""
+        return self._sizes() | {"quantizer": stored, "compressor": weights}
 
     def _sizes(self) -> dict[str, Any]:
         """Return what has to agree between stages."""
@@ -282,8 +280,7 @@ class ClaraLM(CausalLM):
         if passages.index:
             asked = self.asked(passages.question_ids, passages.question_mask)
             return read_found(self._index(passages.index), asked, passages.reads)
-        vectors, gaps = self._vectors_of(passages)
-        rows = passages.rows
+        (vectors, gaps), rows = self._vectors_of(passages), passages.rows
         count = min(passages.reads, rows.shape[1])
         if not count:
             return read_all(vectors, rows, gaps)

@@ -11,10 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lit_llm.retrieval.base import need
+from lit_llm.retrieval.files import GRAPH, PROJECTION
 from lit_llm.retrieval.search import nearest, nearest_of
-
-GRAPH, PROJECTION = "neighbours.usearch", "projection.npy"
-"""Files of the graph, and of what makes vectors shorter."""
 
 WIDTH, SAMPLE, BLOCK = 128, 4096, 2048
 """Numbers that are kept of a vector; vectors that the projection is taken from; vectors at a time."""

@@ -12,14 +12,18 @@ import torch
 from torch import Tensor
 
 from lit_llm.errors import ConfigError
+from lit_llm.retrieval.files import (
+    ABOUT,
+    FORMAT,
+    GRAPH,
+    NORMS,
+    OFFSETS,
+    PASSAGES,
+    PROGRESS,
+    PROJECTION,
+    VECTORS,
+)
 from lit_llm.retrieval.search import Found, nearest, nearest_of
-
-ABOUT, VECTORS, NORMS, PASSAGES, OFFSETS = "index.json", "vectors.npy", "norms.npy", "passages.jsonl", "offsets.npy"
-"""Files of an index; the first is written last."""
-
-
-FORMAT = "lit_llm index"
-"""What the first file says that it is of."""
 
 
 class Entry(NamedTuple):
@@ -59,7 +63,7 @@ class VectorIndex:
         file = self.folder / ABOUT
         found: Any = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
         if not isinstance(found, dict) or found.get("format") != FORMAT:
-            is_begun = (self.folder / "progress.json").is_file()
+            is_begun = (self.folder / PROGRESS).is_file()
             begun = "; it was begun and not finished: give the command again" if is_begun else ""
             raise ConfigError(
                 f"index: there is no {ABOUT} in {folder}{begun}: make one by python -m lit_llm compress --run RUN "
@@ -67,7 +71,7 @@ class VectorIndex:
             )
         self.about: dict[str, Any] = found
         needed = [VECTORS, NORMS, PASSAGES, OFFSETS]
-        needed += ["neighbours.usearch", "projection.npy"] if found.get("approximate") else []
+        needed += [GRAPH, PROJECTION] if found.get("approximate") else []
         if missing := [name for name in needed if not (self.folder / name).is_file()]:
             raise ConfigError(f"index: {folder} lacks {', '.join(missing)}: copy it whole, or compress it anew")
         try:

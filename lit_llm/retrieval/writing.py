@@ -12,13 +12,24 @@ import torch
 from torch import Tensor
 
 from lit_llm.errors import ConfigError, DataError
-from lit_llm.retrieval.index import ABOUT, FORMAT, NORMS, OFFSETS, PASSAGES, VECTORS, Entry
+from lit_llm.retrieval.files import (
+    ABOUT,
+    FORMAT,
+    GRAPH,
+    NORMS,
+    OFFSETS,
+    PASSAGES,
+    PROGRESS,
+    PROJECTION,
+    VECTORS,
+)
+from lit_llm.retrieval.index import Entry
 from lit_llm.storage import write_atomically
 
-PROGRESS, TOKENS, PLACES = "progress.json", "tokens.npy", "places.npy"
-"""Files that are there until the index is finished."""
+TOKENS, PLACES = "tokens.npy", "places.npy"
+"""Files that are there, as that of the progress, until the index is finished."""
 
-OWN = {ABOUT, VECTORS, NORMS, PASSAGES, OFFSETS, PROGRESS, TOKENS, PLACES, "neighbours.usearch", "projection.npy"}
+OWN = {ABOUT, VECTORS, NORMS, PASSAGES, OFFSETS, PROGRESS, TOKENS, PLACES, GRAPH, PROJECTION}
 OWN |= {f".{name}.new" for name in (ABOUT, PROGRESS)}
 """All files that an index may have."""
 
