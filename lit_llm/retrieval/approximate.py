@@ -48,8 +48,10 @@ class Neighbours:
         self._graph.expansion_search = max(EXPANSION, 2 * count)
         short = _short(questions.float().cpu(), self._mean, self._directions)
         found = self._graph.search(short.numpy(), min(count, len(self._graph)), threads=1)
+        # Of one question, usearch gives only what it found, without how many that are.
+        counts = found.counts if len(short) > 1 else [len(found.keys)]
         keys = torch.from_numpy(np.asarray(found.keys).reshape(len(short), -1).astype(np.int64))
-        known = torch.from_numpy(np.asarray(found.counts).astype(np.int64)).view(-1, 1)
+        known = torch.from_numpy(np.asarray(counts).astype(np.int64)).view(-1, 1)
         return keys.masked_fill(torch.arange(keys.shape[1]) >= known, -1)
 
 

@@ -120,6 +120,8 @@ def test_an_approximate_search_is_measured_and_gives_exact_scores(tmp_path: Path
     same = (some.scores >= exact.scores[:, -1:] - 1e-6).double().mean()
     assert float(same) == pytest.approx(about["recall@10"], abs=1e-4)
     assert torch.allclose(some.scores[:, 0], exact.scores[:, 0], atol=1e-6)
+    alone = [quick.search(question[None], 10) for question in asked[:20]]
+    assert torch.equal(torch.cat([found.numbers for found in alone]), some.numbers[:20])
     before = content(index.folder)
     approximate.build(index.folder, index.flat, index.norms)
     assert content(index.folder) == before

@@ -24,7 +24,9 @@ TINY = ["--width", "128", "--layers", "1", "--vocabulary", "1024", "--steps", "3
 def printed(script: str, *options: str) -> str:
     command = [sys.executable, str(ROOT / "scripts/benchmarks" / script), *options]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, capture_output=True, text=True, env=environment, check=True).stdout
+    ended = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
 
 
 @pytest.mark.slow
