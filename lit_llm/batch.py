@@ -77,6 +77,7 @@ class Passages(_Movable):
         reads: how many of its passages an answer is read from; 0 for all.
         keys: a name for the content of each of the ``N``.
         index: folder of an index in which the passages are looked for; then ``N`` and ``D`` are 0.
+        blank: whether their vectors are to be zeros, to see what an answer owes to them.
     """
 
     input_ids: Tensor
@@ -88,6 +89,7 @@ class Passages(_Movable):
     reads: int = 0
     keys: list[str] = field(default_factory=list)
     index: str = ""
+    blank: bool = False
 
 
 @dataclass

@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from lit_llm.__main__ import main
+from tests import short_runs
 from tests.clara_rows import WORDS, among, fit, logged, run_file, single, write
 
 ADAM = {"class_path": "torch.optim.AdamW", "init_args": {"lr": 1e-2, "weight_decay": 0.0}}
@@ -243,6 +244,11 @@ def compressor(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_questions_are_answered_from_unseen_passages(compressor: Path) -> None:
     assert max(logged(compressor, "val/em")) >= 0.9
     assert max(logged(compressor, "val/rolled/em")) <= 0.15
+    rows = str(compressor.parent / "valid.jsonl")
+    for how in ("rolled", "zeroed"):
+        options = ["--data.corrupt", how, "--data.init_args.test", json.dumps({how: rows})]
+        assert main(["test", "--config", str(compressor / "config.yaml"), *options]) == 0
+        assert short_runs.logged(compressor)[f"test/{how}/em"] <= 0.15
 
 
 @pytest.mark.slow

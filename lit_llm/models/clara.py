@@ -300,12 +300,12 @@ class ClaraLM(CausalLM):
 
     def _vectors_of(self, passages: Passages) -> tuple[Tensor, Tensor | None]:
         """Return the vectors ``[N, l, H]`` of passages, and their distances where those are learned from."""
+        ids, mask = passages.input_ids, passages.attention_mask
         if self.training and self.stage != "end_to_end":
-            vectors, gaps = self.compress(passages.input_ids, passages.attention_mask)
-            return vectors, gaps
-        if self.stage != "end_to_end":
-            return self.compress_frozen(passages.input_ids, passages.attention_mask), None
-        return self._kept.of(passages, self.compress_frozen), None
+            return self.compress(ids, mask)
+        is_kept = self.stage == "end_to_end"
+        vectors = self._kept.of(passages, self.compress_frozen) if is_kept else self.compress_frozen(ids, mask)
+        return vectors * (not passages.blank), None
 
     def _filled(self, ids: Tensor, slots: Tensor, reading: Reading) -> Tensor:
         words: Tensor = self.language_model.get_input_embeddings()(ids)

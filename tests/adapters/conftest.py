@@ -65,8 +65,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test that takes ``name`` for each adapter, and one that takes ``base`` too on each architecture."""
     if "base" in metafunc.fixturenames:
         cases: list[Any] = [("qwen3", name) for name in ADAPTERS]
-        cases += [("qwen2", name) for name in SOME]
-        cases += [pytest.param("llama", name, marks=[] if name == "lora" else pytest.mark.slow) for name in SOME]
+        for other in ("qwen2", "llama"):
+            cases += [pytest.param(other, name, marks=[] if name == "lora" else pytest.mark.slow) for name in SOME]
         cases += [("qwen2", name) for name in WITH_BIAS] + [("untied", name) for name in WITH_MODULES]
         metafunc.parametrize(("base", "name"), cases)
     elif "name" in metafunc.fixturenames and not any("name" in m.args[0] for m in metafunc.definition.own_markers):

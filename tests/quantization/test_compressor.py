@@ -129,12 +129,12 @@ def test_one_table_gives_each_layer_its_bits(method: str, run: Path, tmp_path: P
 def test_what_is_missing_is_said(
     options: list[str],
     message: str,
-    run: Path,
+    short_runs: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv(ENVIRONMENT, str(tmp_path / "none"))
-    assert main(["quantize", "--run", str(run), "--output", str(tmp_path / "out"), *options]) == 1
+    assert main(["quantize", "--run", str(short_runs / "plain"), "--output", str(tmp_path / "out"), *options]) == 1
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

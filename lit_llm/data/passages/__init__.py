@@ -4,7 +4,7 @@ from lit_llm.data.passages.chunking import Chunk, chunks
 from lit_llm.data.passages.encoding import PassageEncoder, Shown
 from lit_llm.data.passages.finding import Finder, finder_of
 from lit_llm.data.passages.layouts import Fields, examples_of
-from lit_llm.data.passages.rows import Passage, PassageExample, PassageRow, PassageSplit, Source, joined
+from lit_llm.data.passages.rows import Passage, PassageExample, PassageRow, PassageSplit, Source, joined, rolled
 
 __all__ = [
     "Chunk",
@@ -21,4 +21,5 @@ __all__ = [
     "examples_of",
     "finder_of",
     "joined",
+    "rolled",
 ]

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from lit_llm.batch import Passages
 from lit_llm.data.batches.collating import padded
 from lit_llm.data.tokens.dataset import Example, Row, Split
+from lit_llm.errors import DataError
 from lit_llm.retrieval import Entry
 
 
@@ -77,10 +78,12 @@ class PassageRow(Row):
     Attributes:
         passages: what it may be answered from.
         question: tokens of the question alone.
+        blank: whether the vectors of its passages are to be zeros.
     """
 
     passages: tuple[Passage, ...] = ()
     question: tuple[int, ...] = ()
+    blank: bool = False
 
 
 class PassageSplit(Split):
@@ -103,6 +106,25 @@ class PassageSplit(Split):
         return row if key[1] >= 0 else replace(row, example=None)
 
 
+def rolled(examples: Sequence[Example]) -> list[Example]:
+    """Return questions with the documents of the next one that has other ones, of which none is known to be right.
+
+    Raises:
+        DataError: if there is no such question.
+    """
+    whole = [one for one in examples if isinstance(one, PassageExample) and not one.error]
+    following: dict[str, PassageExample] = {}
+    for at, example in enumerate(whole):
+        after = (whole[(at + step) % len(whole)] for step in range(1, len(whole)))
+        other = next((one for one in after if not set(one.documents) & set(example.documents)), None)
+        if other is None:
+            raise DataError(
+                f"{example.place}: no other row has other passages, and corrupt is rolled: use zeroed, or more rows"
+            )
+        following[example.id] = replace(example, documents=other.documents, positives=frozenset(), named=frozenset())
+    return [following.get(example.id, example) for example in examples]
+
+
 def joined(rows: Sequence[Row], reads: int, pad: int, index: str = "") -> Passages:
     """Join the passages of rows, each of equal ones once.
 
@@ -110,7 +132,7 @@ def joined(rows: Sequence[Row], reads: int, pad: int, index: str = "") -> Passag
         rows: of ``PassageRow``.
         reads: how many passages an answer is read from; 0 for all.
         pad: id of the padding token.
-        index: folder in which they are looked for, where rows have none of their own.
+        index: folder in which they are looked for where rows have none of their own.
     """
     own = [row for row in rows if isinstance(row, PassageRow)]
     places: dict[str, int] = {}
@@ -133,5 +155,6 @@ def joined(rows: Sequence[Row], reads: int, pad: int, index: str = "") -> Passag
         question_mask=padded([[1] * len(question) for question in questions], asked, 0),
         reads=reads,
         keys=list(places),
-        index=index,
+        index="" if most else index,
+        blank=any(row.blank for row in own),
     )

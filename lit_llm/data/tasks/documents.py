@@ -6,12 +6,13 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lit_llm.batch import Batch
 from lit_llm.data.base import LMData
 from lit_llm.data.passages import (
     Fields,
+    Finder,
     PassageEncoder,
     PassageExample,
     PassageRow,
@@ -20,6 +21,7 @@ from lit_llm.data.passages import (
     examples_of,
     finder_of,
     joined,
+    rolled,
 )
 from lit_llm.data.passages.layouts import Pairs
 from lit_llm.data.records.reading import Record
@@ -34,6 +36,12 @@ INSTRUCTION = "Background:\n{passages}\n\nQuestion: {question}\nAnswer briefly."
 
 WITHOUT = "Question: {question}\nAnswer briefly."
 """The same where no passages are shown."""
+
+LEARNED = ("train", "valid")
+"""The splits that a run learns from or is chosen by."""
+
+Corruption = Literal["none", "rolled", "zeroed"]
+"""How passages may be spoiled."""
 
 
 class DocumentsData(LMData):
@@ -61,6 +69,8 @@ class DocumentsData(LMData):
         retriever: finds passages by their text: in ``corpus``, or else among those of a row.
         corpus: file or folder of texts, in which the passages of all rows are found.
         candidates: how many passages the retriever gives to each row; by default ``reads``.
+        corrupt: spoils what is tested or answered, to see that a score falls: ``rolled`` gives each row the passages of
+            the next one, ``zeroed`` makes their vectors zeros.
         **kwargs: as for ``LMData``; ``instruction`` has places for ``{passages}`` and ``{question}``, and ``overflow``
             may be ``error`` or ``drop``.
 
@@ -86,6 +96,7 @@ class DocumentsData(LMData):
         retriever: Retriever | None = None,
         corpus: str | None = None,
         candidates: int | None = None,
+        corrupt: Corruption = "none",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -109,10 +120,13 @@ class DocumentsData(LMData):
                     "stand there once: it is the place of what differs between rows"
                 )
         self.vectors = 0
+        self.corrupt: Corruption = corrupt
+        self._finder: Finder | None = None
         self.index = index
         if index:
             self.use_index(index)
         self._finder = finder_of(retriever, corpus, candidates, reads, has_texts=passages == "text", index=index)
+        self._refuse_corrupt()
 
     def use_index(self, folder: str) -> None:
         """Answer questions from the passages of an index.
@@ -132,6 +146,7 @@ class DocumentsData(LMData):
         if len(found) < self.reads:
             raise ConfigError(f"data.init_args.index: {folder} has {len(found)} passages, and reads is {self.reads}")
         self.index = folder
+        self._refuse_corrupt()
 
     def read(self, path: Path) -> list[Example]:
         """Return the questions of a file.
@@ -163,7 +178,8 @@ class DocumentsData(LMData):
         """
         self._refuse_overlap()
         rows, dropped = [], 0
-        for example in self._found(examples):
+        spoiled = self.corrupt == "rolled" and name not in LEARNED
+        for example in self._found(rolled(examples) if spoiled else examples):
             row = self._row(example, name)
             if row is None:
                 dropped += 1
@@ -178,8 +194,7 @@ class DocumentsData(LMData):
         batch = super().collate(rows, split, generate=generate)
         if self.passages != "vectors" or batch.failed:
             return batch
-        index = self.index if self.index and split not in ("train", "valid") else ""
-        return replace(batch, passages=joined(rows, self.reads or 0, self.pad_id(), index))
+        return replace(batch, passages=joined(rows, self.reads or 0, self.pad_id(), self.index or ""))
 
     def fingerprint(self) -> dict[str, str]:
         """Return what decides the rows of ``predict``, their passages among it."""
@@ -189,7 +204,7 @@ class DocumentsData(LMData):
             for row in self.splits[name].rows
             if isinstance(row, PassageRow)
         ]
-        shown: list[Any] = [read, self.passages, self.reads, self.vectors]
+        shown: list[Any] = [read, self.passages, self.reads, self.vectors, self.corrupt]
         if self.index:
             shown.append(VectorIndex(self.index).about)
         return super().fingerprint() | {"passages": hashlib.sha256(repr(shown).encode()).hexdigest()[:16]}
@@ -264,6 +279,18 @@ class DocumentsData(LMData):
         if self._finder is not None:
             self._finder.open(self.tokenizer, size, self.overlap)
 
+    def _refuse_corrupt(self) -> None:
+        if self.corrupt != "none" and (self.index or (self._finder is not None and self._finder.corpus is not None)):
+            raise ConfigError(
+                f"data.init_args.corrupt: {self.corrupt} spoils passages of rows, and here they are found elsewhere: "
+                "leave out index and corpus"
+            )
+        if self.corrupt == "zeroed" and self.passages != "vectors":
+            raise ConfigError(
+                "data.init_args.corrupt: zeroed makes vectors zeros, and the prompt shows none: use rolled, or set "
+                "passages to none"
+            )
+
     def _refuse_overlap(self) -> None:
         size = self.passage_tokens or 256
         if self.overlap >= size:
@@ -290,13 +317,14 @@ class DocumentsData(LMData):
 
     def _encoded(self, example: PassageExample, name: str) -> PassageRow | None:
         trains = name == "train"
-        if self.index and name not in ("train", "valid"):
+        if self.index and name not in LEARNED:
             row = self._encoder.searching(example)
         else:
             row = self._encoder.row(example, trains=trains)
+            row = replace(row, blank=self.corrupt == "zeroed" and name not in LEARNED)
         if self.lenient:
             self.refuse_beyond_context(row.encoded)
-        if len(row.encoded.input_ids) > self.max_length and name in ("train", "valid"):
+        if len(row.encoded.input_ids) > self.max_length and name in LEARNED:
             if trains and self.overflow == "drop":
                 return None
             if self.overflow == "error":

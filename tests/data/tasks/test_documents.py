@@ -16,6 +16,7 @@ from lit_llm.data import DocumentsData
 from lit_llm.data.passages import PassageRow, chunks
 from lit_llm.data.passages.layouts import PAIRS, RETELL
 from lit_llm.errors import ConfigError, DataError
+from lit_llm.retrieval import BM25
 
 TEXT = "El río Balsas nace en Tlaxcala; su cuenca — ¿cuál? — mide 117 406 km². 😀 Ōtlācat."
 
@@ -280,3 +281,38 @@ def test_published_rows_are_read_as_they_are(name, read, real_data):
     found = read(rows, passage_tokens=256, max_length=8192).splits["train"].examples
     assert len(found) == len(rows)
     assert all(example.answer for example in found)
+
+
+def test_spoiled_rows_have_the_passages_of_others(read):
+    rows = [{"question": f"q{k}", "answer": "a", "docs": [f"d{k // 2}"], "pos_index": [0]} for k in range(5)]
+    own = read(rows, "test").splits["test"].rows
+    spoiled = read(rows, "test", corrupt="rolled").splits["test"].rows
+    place = {row.passages[0].ids: at // 2 for at, row in enumerate(own)}
+    assert [place[row.passages[0].ids] for row in spoiled] == [1, 1, 2, 2, 0]
+    assert not any(passage.positive for row in spoiled for passage in row.passages)
+    assert [row.encoded for row in spoiled] == [row.encoded for row in own]
+    # What is learned from stays as it is.
+    assert [row.passages for row in read(rows, corrupt="rolled").splits["train"].rows] == [r.passages for r in own]
+    data = read(rows, "test", corrupt="zeroed")
+    assert data.collate(data.splits["test"].rows, "test", generate=True).passages.blank
+    data = read(rows, corrupt="zeroed")
+    assert not data.collate(data.splits["train"].rows, "train", generate=False).passages.blank
+    with pytest.raises(DataError, match=r"test.jsonl.*no other row has other passages.*zeroed"):
+        read(rows[:2], "test", corrupt="rolled")
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"corrupt": "zeroed", "passages": "text"}, "the prompt shows none"),
+        ({"corrupt": "zeroed", "passages": "none"}, "the prompt shows none"),
+        ({"corrupt": "rolled", "corpus": "CORPUS", "candidates": 2, "passages": "text"}, "leave out index and corpus"),
+    ],
+)
+def test_what_cannot_be_spoiled_is_said(settings, said, tmp_path):
+    if "corpus" in settings:
+        pytest.importorskip("bm25s")
+        (tmp_path / "corpus.jsonl").write_text('{"text": "a"}\n{"text": "b"}\n')
+        settings = settings | {"corpus": str(tmp_path / "corpus.jsonl"), "retriever": BM25()}
+    with pytest.raises(ConfigError, match=said):
+        DocumentsData(**settings)
