@@ -13,6 +13,9 @@ PIP := $(PY) -m pip --disable-pip-version-check
 PINNED := $(shell grep '^torch==' constraints.txt)
 STAMP := $(VENV)/.installed
 
+# Two processes share the cores; commands that tests start find the package compiled.
+TESTED := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
+
 .PHONY: help install demo test test-slow lint
 .DEFAULT_GOAL := help
 
@@ -25,10 +28,10 @@ demo: $(STAMP)
 	PYTHON=$(PY) scripts/demo.sh
 
 test: $(STAMP)
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2
+	$(TESTED) $(PY) -m pytest -n 2
 
 test-slow: $(STAMP)
-	OMP_NUM_THREADS=1 $(PY) -m pytest -m "slow and not gpu" -n 2 --dist loadfile --no-loadscope-reorder --durations=10
+	$(TESTED) $(PY) -m pytest -m "slow and not gpu" -n 2 --dist loadfile --no-loadscope-reorder --durations=10
 
 lint: $(STAMP)
 	$(VENV)/bin/ruff check .

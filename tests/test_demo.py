@@ -53,9 +53,9 @@ def test_demo_from_end_to_end(demo: Path) -> None:
 
 @pytest.fixture(scope="module")
 def rounded(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
-    """The folder of a run of a tenth of the demo on llama.cpp's blocks Q4_0."""
+    """The folder of a run of a fifteenth of the demo on llama.cpp's blocks Q4_0."""
     run = tmp_path_factory.mktemp("rounded") / "q4_0"
-    options = ["--trainer.default_root_dir", str(run), "--trainer.max_steps", "150", "--trainer.limit_val_batches", "1"]
+    options = ["--trainer.default_root_dir", str(run), "--trainer.max_steps", "100", "--trainer.limit_val_batches", "1"]
     command = [sys.executable, "-m", "lit_llm", "fit", "--config", "configs/run/extraction_tiny_qat_q4_0.yaml"]
     subprocess.run([*command, *options], cwd=root, check=True, timeout=1500)
     return run

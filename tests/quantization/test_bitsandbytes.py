@@ -129,7 +129,10 @@ def quick(adapter: str, base: str) -> bool:
 
 
 PAIRS = [
-    pytest.param(*pair, marks=[] if quick(*pair) else pytest.mark.slow) for pair in itertools.product(ADAPTERS, BASES)
+    pytest.param(*pair, marks=[] if quick(*pair) else pytest.mark.slow)
+    for pair in itertools.product(ADAPTERS, BASES)
+    # DoRA's other starts differ where the base is rounded, and the round trips of adapters try them on one that is not.
+    if not pair[0].startswith("dora ") or pair[1] == "nf4"
 ]
 
 
