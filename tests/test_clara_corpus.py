@@ -170,6 +170,12 @@ def test_an_index_of_other_weights_is_refused(found: Path, tmp_path: Path, capsy
     assert main(["compress", "--run", str(found / "first"), *given]) == 0
     assert (tmp_path / "first/vectors.npy").read_bytes() == (found / "index/vectors.npy").read_bytes()
     assert main(["ask", "--run", str(found / "run"), "--index", str(tmp_path / "first"), "pan"]) == 0
+    # A run of the first stage reads all passages of a row, and of an index as many as are asked for.
+    earlier = ["ask", "--run", str(found / "first"), "--index", str(tmp_path / "first"), "pan"]
+    assert main(earlier) == 1
+    assert "ask --reads" in capsys.readouterr().err
+    assert main([*earlier, "--reads", "3"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 4
 
 
 def test_a_finished_index_is_left_as_it_is(found: Path, capsys: pytest.CaptureFixture[str]) -> None:

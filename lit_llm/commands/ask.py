@@ -47,13 +47,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--run", required=True, help="run folder, such as checkpoints/extraction_tiny")
     parser.add_argument("--checkpoint", default="best", choices=["best", "last", "none"], help="which weights (best)")
     parser.add_argument("--index", help="folder of an index (see compress), from whose passages a ClaraLM answers")
+    parser.add_argument("--reads", type=int, help="how many of them an answer is read from (as the run)")
     parser.add_argument("--json", action="store_true", help="print a JSON object per text, for scripts")
     for name, text in FACTS.items():
         parser.add_argument(f"--{name}", help=text)
     options = parser.parse_args(argv)
+    if options.reads is not None and options.index is None:
+        parser.error("--reads: it is of an index: give --index too")
     from lit_llm.report.answering import Answerer
 
-    answerer = Answerer(options.run, options.checkpoint, options.index)
+    answerer = Answerer(options.run, options.checkpoint, options.index, options.reads)
     facts = {name: getattr(options, name) for name in FACTS if getattr(options, name) is not None}
     # What does not fit the run is said before a line is waited for.
     answerer.answer([], **facts)

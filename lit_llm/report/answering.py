@@ -28,13 +28,16 @@ class Answerer:
         run: folder of the run.
         checkpoint: ``best``, ``last``, or ``none`` for the base as it is.
         index: folder of an index that the run has made of a corpus, from which it answers.
+        reads: how many of its passages an answer is read from; by default as the run does.
 
     Raises:
         ConfigError: if the folder holds no run, its checkpoint does not fit, its model writes no text, or the index is
             not of its making.
     """
 
-    def __init__(self, run: str | Path, checkpoint: str = "best", index: str | None = None) -> None:
+    def __init__(
+        self, run: str | Path, checkpoint: str = "best", index: str | None = None, reads: int | None = None
+    ) -> None:
         quiet()
         if checkpoint not in ("best", "last", "none"):
             raise ConfigError(f"checkpoint: {checkpoint!r} is none of best, last and none")
@@ -46,7 +49,7 @@ class Answerer:
         if index is not None:
             if not hasattr(self.data, "use_index"):
                 raise ConfigError(f"index: {run} reads no passages: name a run of lit_llm.data.DocumentsData")
-            self.data.use_index(index)
+            self.data.use_index(index, reads)
         adaptor = getattr(self.model, "adaptor", None)
         if not getattr(self.model, "writes_text", False) or (hasattr(self.model, "adaptor") and adaptor is None):
             raise ConfigError(f"run: {run} is a {type(self.model).__name__} that cannot answer: name a run that can")

@@ -4,8 +4,11 @@
 
 A passage introduces a person and tells twelve things about them, in one of three wordings each: some 220 tokens of the
 tiny base. Names, and the numbers among the answers, differ between training, validation and test, and the test has a
-fourth wording of its own for each thing. Writes a file for each stage, with passages that no other stage has,
-and for validation and test the question with its passage (``gold``), and among 20 passages (``among``).
+fourth wording of its own for each thing. Writes a file for each stage, with people that no other stage has, and for
+validation and test the question with its passage (``gold``), and among 20 passages (``among``).
+
+Most passages of the first stage tell fewer things: from long ones alone a small model learns nothing in hours, from
+short ones it learns to read in minutes, and then reads longer ones. Several things are asked at once.
 """
 
 from __future__ import annotations
@@ -107,16 +110,22 @@ THINGS = [
         "¿De cuántos pesos se habla de {}?",
     ),
 ]
+WHO = "¿De quién se habla?"
+LENGTHS = (1, 1, 2, 2, 3, 3, 4, 6, 8, 12)
+"""How many things passages of the first stage tell, one as often as another."""
+
+AT_ONCE = 6
+"""Most questions about such a passage in a row."""
+
 CANDIDATES = 20
 SPLITS = ("train", "valid", "test")
 
 
 class Passage(NamedTuple):
-    """A passage, the same in other words, and what can be asked about it with the answers."""
+    """A passage about someone, and what can be asked about it with the answers."""
 
     name: str
     text: str
-    retold: str
     pairs: list[tuple[str, str]]
 
 
@@ -133,19 +142,17 @@ def number(split: str, rng: random.Random) -> str:
     return str(100 + 9 * rng.randrange(100) + {"train": rng.randrange(7), "valid": 7, "test": 8}[split])
 
 
-def passages(split: str, rng: random.Random, among: Sequence[str]) -> Iterator[Passage]:
-    """Yield a passage for each name."""
+def passages(split: str, rng: random.Random, among: Sequence[str], lengths: Sequence[int]) -> Iterator[Passage]:
+    """Yield a passage for each name, of as many things as one of the lengths."""
     for name in among:
-        told = rng.sample(THINGS, len(THINGS))
-        lines, retold, pairs = [], [], []
+        told = rng.sample(THINGS, rng.choice(lengths))
+        lines, pairs = [], []
         for thing in told:
             value = number(split, rng) if thing.values is NUMBER else rng.choice(thing.values)
             wording = thing.wordings[-1] if split == "test" and rng.random() < 0.5 else rng.choice(thing.wordings[:-1])
             lines.append(wording.format(value))
-            retold.append(rng.choice([other for other in thing.wordings[:-1] if other != wording]).format(value))
             pairs.append((thing.question.format(name), value))
-        opening = f"{name} es mi vecina. "
-        yield Passage(name, opening + " ".join(lines), opening + " ".join(retold), pairs)
+        yield Passage(name, f"{name} es mi vecina. " + " ".join(lines), pairs)
 
 
 def rows_of(kind: str, given: Sequence[Passage], rng: random.Random) -> Iterator[dict[str, Any]]:
@@ -155,13 +162,9 @@ def rows_of(kind: str, given: Sequence[Passage], rng: random.Random) -> Iterator
         row: dict[str, Any] = {"id": f"{kind}-{at}", "question": question, "answer": answer, "docs": [passage.text]}
         row["pos_name"] = [passage.name]
         if kind == "pretrain":
-            # All of a passage at once teaches the compressor most: every pair, or the passage in other words.
-            if at % 4 == 1:
-                asked, said = zip(*passage.pairs, strict=True)
-                row |= {"data_type": "qa", "question": list(asked), "answers": list(said)}
-                del row["answer"]
-            elif at % 4 > 1:
-                row |= {"data_type": "paraphrase", "question": "", "answer": passage.retold}
+            every = [*passage.pairs, (WHO, passage.name)]
+            asked = rng.sample(every, rng.randint(1, min(len(every), AT_ONCE)))
+            row |= {"question": " ".join(one for one, _ in asked), "answer": ", ".join(said for _, said in asked)}
         elif kind != "gold":
             count = 2 if kind == "instruct" else CANDIDATES
             others = rng.sample(range(len(given)), count)
@@ -176,18 +179,20 @@ def make_facts(folder: Path, sizes: dict[str, int], seed: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for split in SPLITS:
         rng = random.Random(f"{seed}/{split}")
-        kinds = ("pretrain", "instruct", "search") if split == "train" else ("gold", "among")
+        # The first stage comes last: it may tell of one person twice, each time something else.
+        kinds = ("instruct", "search", "pretrain") if split == "train" else ("gold", "among")
         own = names(split)
         rng.shuffle(own)
-        start, wanted = 0, sum(sizes[kind] for kind in kinds) if split == "train" else sizes[split]
+        start, wanted = 0, sizes["instruct"] + sizes["search"] + 1 if split == "train" else sizes[split]
         if wanted > len(own):
             raise SystemExit(f"{wanted} people are wanted for {split}, and there are {len(own)} names: ask for fewer")
         for kind in kinds:
             size = sizes[kind if split == "train" else split]
             # The same people are asked about alone and among others; stages have people of their own.
-            some = own[start : start + size]
+            some = rng.choices(own[start:], k=size) if kind == "pretrain" else own[start : start + size]
             start += size if split == "train" else 0
-            given = list(passages(split, random.Random(f"{seed}/{split}/{start}"), some))
+            lengths = LENGTHS if kind == "pretrain" else (len(THINGS),)
+            given = list(passages(split, random.Random(f"{seed}/{split}/{start}"), some, lengths))
             name = kind if split == "train" else f"{split}_{kind}"
             lines = [json.dumps(row, ensure_ascii=False) for row in rows_of(kind, given, rng)]
             (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -198,16 +203,19 @@ def make_facts(folder: Path, sizes: dict[str, int], seed: int) -> None:
                 (folder / "corpus.jsonl").write_text("\n".join(texts) + "\n", encoding="utf-8")
 
 
+SIZES = {"pretrain": 32000, "instruct": 4000, "search": 2000, "valid": 200, "test": 400}
+"""Rows of each file by default."""
+
+
 def main() -> None:
     """Write the files that the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seed", type=int, default=0)
-    for name, size in {"pretrain": 3000, "instruct": 2000, "search": 1000, "valid": 200, "test": 400}.items():
+    for name, size in SIZES.items():
         parser.add_argument(f"--{name}", type=int, default=size, help=f"rows of it ({size})")
     args = parser.parse_args()
-    sizes = {name: getattr(args, name) for name in ("pretrain", "instruct", "search", "valid", "test")}
-    make_facts(args.folder, sizes, args.seed)
+    make_facts(args.folder, {name: getattr(args, name) for name in SIZES}, args.seed)
 
 
 if __name__ == "__main__":

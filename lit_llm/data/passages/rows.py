@@ -100,14 +100,29 @@ class PassageSplit(Split):
         said = [[e.id, e.text, e.answer, str(e.context or "")] for e in self.examples]
         return hashlib.sha256(repr([said, read]).encode()).hexdigest()[:16]
 
+    def lengths(self, *, prompt: bool = False) -> Sequence[int]:
+        """Return the tokens of each row, and of its longest passage where that becomes vectors.
+
+        Batches are of rows of like length, and most of the work is in passages.
+        """
+        own = super().lengths(prompt=prompt)
+        return [length + _longest(row) for length, row in zip(own, self.rows, strict=True)]
+
     def __getitem__(self, key: tuple[int, int]) -> Row:
         row = self.rows[max(0, key[1])]
         # One that only fills a batch has passages too, because the model asks for them.
         return row if key[1] >= 0 else replace(row, example=None)
 
 
+def _longest(row: Row) -> int:
+    passages = row.passages if isinstance(row, PassageRow) and row.encoded.slots else ()
+    return max((len(passage.ids) for passage in passages), default=0)
+
+
 def rolled(examples: Sequence[Example]) -> list[Example]:
-    """Return questions with the documents of the next one that has other ones, of which none is known to be right.
+    """Return questions with the documents of the next one, of which none is known to be right.
+
+    The next one is that which has none of the documents that hold the answer, or none in common where nothing is known.
 
     Raises:
         DataError: if there is no such question.
@@ -116,7 +131,8 @@ def rolled(examples: Sequence[Example]) -> list[Example]:
     following: dict[str, PassageExample] = {}
     for at, example in enumerate(whole):
         after = (whole[(at + step) % len(whole)] for step in range(1, len(whole)))
-        other = next((one for one in after if not set(one.documents) & set(example.documents)), None)
+        right = {example.documents[place] for place in example.positives} or set(example.documents)
+        other = next((one for one in after if not set(one.documents) & right), None)
         if other is None:
             raise DataError(
                 f"{example.place}: no other row has other passages, and corrupt is rolled: use zeroed, or more rows"

@@ -128,19 +128,22 @@ class DocumentsData(LMData):
         self._finder = finder_of(retriever, corpus, candidates, reads, has_texts=passages == "text", index=index)
         self._refuse_corrupt()
 
-    def use_index(self, folder: str) -> None:
+    def use_index(self, folder: str, reads: int | None = None) -> None:
         """Answer questions from the passages of an index.
 
         Args:
             folder: of the index.
+            reads: how many of them an answer is read from; by default ``reads``.
 
         Raises:
             ConfigError: if there is none, it has too few passages, or the prompt shows no vectors.
         """
+        if reads is not None:
+            self.reads = positive("reads", reads)
         if self.passages != "vectors" or self.reads is None:
             raise ConfigError(
                 "data.init_args.index: vectors are found there: leave passages as it is, and say by reads how many of "
-                "the passages an answer is read from"
+                "the passages an answer is read from (ask --reads)"
             )
         found = VectorIndex(folder)
         if len(found) < self.reads:

@@ -1,0 +1,103 @@
+"""Make the table of docs/clara.md: what each stage adds on generated passages, and the text of passages beside it.
+
+    python scripts/tables/clara_table.py --seeds 0 1 2
+
+Trains the three stages of ``configs/run/clara_tiny_*.yaml`` for each seed, and the same base with the text of passages
+in the prompt, on the rows of the first two stages. Each is asked about people whom no training names: from the passage
+that holds the answer (``gold``), from that of another row (``rolled``), and from the likest of 20 (``among``), which
+BM25 finds for the text. A run that is finished is not made again; one that was stopped goes on. Hours on a core.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from results import ROOT, cell, lit_llm, metrics, train, write
+
+sys.path.insert(0, str(ROOT))
+
+from scripts.demo_data.make_facts import SIZES, make_facts
+
+FOLDER = ROOT / "checkpoints" / "clara_table"
+PAGE = ROOT / "docs" / "clara.md"
+TITLES = {"1": "`compress`", "2": "`instruct`", "3": "`end_to_end`", "text": "text of the passages"}
+COLUMNS = {
+    "test/gold/em": "exact match",
+    "test/gold/f1": "F1",
+    "test/rolled/em": "passages of others",
+    "test/among/recall@1": "recall@1 of 20",
+    "test/among/em": "exact match of 20",
+}
+
+
+def run(name: str, options: list[str], folder: Path, facts: Path, threads: int) -> None:
+    """Train a system and ask it, in what is not done yet."""
+    target = folder / name
+    train(target, [*options, "--trainer.default_root_dir", str(target)], threads)
+    own = ["--data.retriever", "lit_llm.retrieval.BM25", "--data.candidates", "1"] if name == "text" else []
+    asked: dict[str, tuple[str, list[str]]] = {
+        "gold": ("test_gold", []),
+        "rolled": ("test_gold", ["--data.corrupt", "rolled"]),
+        "among": ("test_among", own or ["--data.reads", "1"]),
+    }
+    for test, (file, more) in asked.items():
+        if f"test/{test}/em" not in metrics(target):
+            files = ["--data.test", json.dumps({test: str(facts / f"{file}.jsonl")})]
+            lit_llm("test", ["--config", str(target / "config.yaml"), *files, *more], target / f"{test}.log", threads)
+
+
+def options_of(name: str, folder: Path, facts: Path) -> list[str]:
+    """Return the options that train a system."""
+    files = ["--data.valid", str(facts / "valid_gold.jsonl"), "--data.train"]
+    if name == "text":
+        shown = ["--model", "lit_llm.models.CausalLM", "--data.passages", "text"]
+        return ["--config", "configs/run/clara_tiny_1.yaml", *shown, *files, str(facts / "text.jsonl")]
+    if name == "3":
+        files[1] = str(facts / "valid_among.jsonl")
+    rows = {"1": "pretrain", "2": "instruct", "3": "search"}[name]
+    earlier = [] if name == "1" else ["--model.start_from", str(folder / str(int(name) - 1))]
+    return ["--config", f"configs/run/clara_tiny_{name}.yaml", *earlier, *files, str(facts / f"{rows}.jsonl")]
+
+
+def table(folders: Sequence[Path]) -> str:
+    """Return a Markdown table of means over seeds, with standard deviations."""
+    lines = ["| | " + " | ".join(COLUMNS.values()) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
+    for name, title in TITLES.items():
+        found = [metrics(folder / name) for folder in folders if (folder / name).exists()]
+        cells = [
+            cell([one[key] for one in found]) if found and all(key in one for one in found) else "" for key in COLUMNS
+        ]
+        lines.append(f"| {title} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Make what is missing and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--only", nargs="+", choices=list(TITLES), default=list(TITLES), help="systems to make (all)")
+    parser.add_argument("--work", type=Path, default=FOLDER)
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    facts = options.work / "facts"
+    if not (facts / "text.jsonl").exists():
+        make_facts(facts, SIZES, 0)
+        both = "".join((facts / f"{name}.jsonl").read_text(encoding="utf-8") for name in ("pretrain", "instruct"))
+        (facts / "text.jsonl").write_text(both, encoding="utf-8")
+    folders = [options.work / f"seed{seed}" for seed in options.seeds]
+    for seed, folder in zip(options.seeds, folders, strict=True):
+        for name in options.only:
+            run(
+                name, [*options_of(name, folder, facts), "--seed_everything", str(seed)], folder, facts, options.threads
+            )
+    print(table(folders))
+    if options.only == list(TITLES):
+        write("clara", table(folders), PAGE)
+
+
+if __name__ == "__main__":
+    main()
