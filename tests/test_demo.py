@@ -91,6 +91,7 @@ def test_llama_cpp_answers_as_a_run_does(
 @pytest.mark.slow
 def test_untuned_base_does_not_know_the_task(tmp_path: Path, root: Path) -> None:
     options = ["--trainer.default_root_dir", str(tmp_path), "--ckpt_path", "none", "--trainer.limit_test_batches", "1"]
+    options += ["--data.eval_batch_size", "16"]
     command = [sys.executable, "-m", "lit_llm", "test", "--config", "configs/run/extraction_tiny.yaml", *options]
     subprocess.run(command, cwd=root, check=True, timeout=600)
     found = field_f1(tmp_path)

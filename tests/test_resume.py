@@ -124,22 +124,31 @@ def test_a_run_that_failed_is_continued(adapter: str, tmp_path: Path, root: Path
     assert_same_end(tmp_path / "whole", folder, before)
 
 
+def started(root: Path, config: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Fit in a process of its own."""
+    command = [sys.executable, "-m", "lit_llm", "fit", "--config", str(config), *options]
+    environment = os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def whole(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that was left alone."""
+    folder = tmp_path_factory.mktemp("left") / "whole"
+    assert started(root, run_file(folder, root, "lora", None)).returncode == 0
+    return folder
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("how", "batch"), [("SIGKILL", 5), ("SIGKILL", 16), ("SIGINT", 7)])
-def test_a_run_that_was_killed_is_continued(how: str, batch: int, tmp_path: Path, root: Path) -> None:
-    def fit(config: Path, *options: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "lit_llm", "fit", "--config", str(config), *options]
-        environment = os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
-        return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=300)
-
-    assert fit(run_file(tmp_path / "whole", root, "lora", None)).returncode == 0
+def test_a_run_that_was_killed_is_continued(how: str, batch: int, whole: Path, tmp_path: Path, root: Path) -> None:
     folder = tmp_path / "stopped"
-    done = fit(run_file(folder, root, "lora", {"batch": batch, "how": how}))
+    done = started(root, run_file(folder, root, "lora", {"batch": batch, "how": how}))
     assert done.returncode == (-9 if how == "SIGKILL" else 130), done.stderr[-2000:]
     if how == "SIGINT":
         assert "--ckpt_path last" in done.stderr
         assert len(batches(folder)) <= batch + 2, "the run goes on for no more than the step under way"
     before = len(batches(folder))
-    again = fit(run_file(folder, root, "lora", None), "--ckpt_path", "last")
+    again = started(root, run_file(folder, root, "lora", None), "--ckpt_path", "last")
     assert again.returncode == 0, again.stderr[-2000:]
-    assert_same_end(tmp_path / "whole", folder, before)
+    assert_same_end(whole, folder, before)

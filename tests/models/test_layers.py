@@ -133,16 +133,16 @@ def test_each_way_keeps_less_than_the_one_before(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_compiled_layers_compute_the_same(tmp_path: Path) -> None:
-    base = families.folder(tmp_path / "base", "qwen3")
+    base = families.folder(tmp_path / "base", "qwen3", num_hidden_layers=2)
     batches = [batch(ROWS), batch(ROWS[:2]), batch(ROWS[1:])]
     without = LoRA(dropout=0.0)
     plain = opened(base, without, "float32")
     compiled = opened(base, LoRA(dropout=0.0), "float32", compile=True, gradient_checkpointing=0.5)
     counters.clear()
     expected, found = step(plain, *batches), step(compiled, *batches)
-    # A layer is one graph, for rows of any length; each of the four is compiled for itself.
+    # A layer is one graph, for rows of any length; each of the two is compiled for itself.
     assert not counters["graph_break"]
-    assert counters["stats"]["unique_graphs"] <= 8
+    assert counters["stats"]["unique_graphs"] <= 4
     assert found[0] == pytest.approx(expected[0], rel=1e-5)
     assert (found[1] - expected[1]).norm() / expected[1].norm() < 1e-5
     answers = [

@@ -14,7 +14,7 @@ import torch
 from scripts.endurance.folder_checker import Known, faults
 from scripts.endurance.run_folders import World, one_order
 
-ORDERS = 20
+ORDERS = 10
 
 pytestmark = pytest.mark.slow
 

@@ -85,7 +85,6 @@ def ends_of(folder: Path) -> tuple[Any, ...]:
     ("kind", "named"),
     [
         ("tiny", [TEXT_END]),
-        pytest.param("real", [TEXT_END], marks=pytest.mark.slow),
         pytest.param("real", [END, TEXT_END], marks=pytest.mark.slow),
     ],
 )

@@ -54,8 +54,8 @@ def test_no_edit_changes_what_a_text_states() -> None:
 
 
 @pytest.mark.slow
-def test_no_edit_changes_what_a_text_states_with_forty_seeds() -> None:
-    found, varied = tried(list(range(40)))
+def test_no_edit_changes_what_a_text_states_with_fifteen_seeds() -> None:
+    found, varied = tried(list(range(15)))
     print(f"{len(TEXTS)} texts, varied by strategy: {dict(varied)}")
     assert not found, found[:5]
 
