@@ -67,10 +67,11 @@ def parts(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
-        pytest.param(["--help=all"], id="help", marks=pytest.mark.slow),
+        pytest.param(["--help=all"], id="help"),
         pytest.param(["--config", DEMO, "--config", "PARTS", "--print_config"], id="print_config"),
     ],
 )

@@ -87,10 +87,10 @@ def test_predictions_name_what_was_read(short: Path, tmp_path: Path) -> None:
     ("harm", "model", "said"),
     [
         ("compressor/adapter_model.safetensors", {}, "lacks its compressor"),
-        ("memory.safetensors", {}, "lacks its memory"),
+        pytest.param("memory.safetensors", {}, "lacks its memory", marks=pytest.mark.slow),
         ("clara.json", {}, "there is no clara.json"),
         ("", {"rate": 8}, "was trained with rate 4, and this run has 8"),
-        ("", {"passage_tokens": 32}, "was trained with passage_tokens 16"),
+        pytest.param("", {"passage_tokens": 32}, "was trained with passage_tokens 16", marks=pytest.mark.slow),
         (
             "",
             {"reasoner": {"class_path": "lit_llm.adapters.LoRA", "init_args": {"r": 2}}},
@@ -103,7 +103,7 @@ def test_predictions_name_what_was_read(short: Path, tmp_path: Path) -> None:
         ),
         ("", {"loading": {"random_init": True, "config_overrides": {"num_hidden_layers": 1}}}, "trained with base"),
         ("", {"start_from": None}, "start_from: the stage end_to_end goes on from a run"),
-        ("", {"start_from": "nowhere"}, "there is no clara.json in nowhere"),
+        pytest.param("", {"start_from": "nowhere"}, "there is no clara.json in nowhere", marks=pytest.mark.slow),
     ],
 )
 def test_parts_that_are_missing_or_foreign_are_named(

@@ -108,6 +108,7 @@ def test_the_examples_keep_the_style(folder: Path):
         assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_the_examples_keep_the_layers(folder: Path, tmp_path: Path):
     package = tmp_path / "lit_llm"
     shutil.copytree(ROOT / "lit_llm", package, ignore=shutil.ignore_patterns("__pycache__"))

@@ -63,6 +63,7 @@ def bare(short_runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
+@pytest.mark.slow
 def test_a_run_file_without_callbacks_makes_a_whole_run(bare: Path, tmp_path: Path) -> None:
     present = {path.name for path in bare.iterdir()}
     assert {"config.yaml", "best.ckpt", "last.ckpt", "adapter", "metrics.csv"} <= present

@@ -92,6 +92,7 @@ def test_losses_and_answers_are_those_of_test_and_predict(short_runs: Path, tmp_
     assert float(row["loss"]) == pytest.approx(logged(tmp_path / "test")["test/one/loss"], rel=1e-6)
 
 
+@pytest.mark.slow
 def test_a_stored_folder_is_opened_as_the_run_is(short_runs: Path, tmp_path: Path, root: Path) -> None:
     config = json.loads((short_runs / "plain.yaml").read_text())
     config["model"]["init_args"]["loading"] = {"tokenizer": str(root / "checkpoints/qwen3-tiny")}

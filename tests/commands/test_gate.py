@@ -138,8 +138,8 @@ def run(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("limit", "status"),
     [
         (["--most_p95", "1000", "--least_rate", "0"], 0),
-        (["--most_p95", "0", "--least_rate", "0"], 1),
-        (["--most_p95", "1000", "--least_rate", "1e9"], 1),
+        pytest.param(["--most_p95", "0", "--least_rate", "0"], 1, marks=pytest.mark.slow),
+        pytest.param(["--most_p95", "1000", "--least_rate", "1e9"], 1, marks=pytest.mark.slow),
     ],
 )
 def test_latency(tmp_path: Path, run: Path, limit: list[str], status: int) -> None:

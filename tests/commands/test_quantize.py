@@ -72,6 +72,11 @@ def merged(run: Path) -> Any:
     return open_run(run).model.merge_adapter().eval()
 
 
+def seldom(cases: dict[str, Any]) -> list[Any]:
+    """Return the names of cases, of which the fast tier tries the first."""
+    return [pytest.param(name, marks=[pytest.mark.slow] * (at > 0)) for at, name in enumerate(cases)]
+
+
 FORMATS = {
     "rtn": (["--method", "rtn"], IntFormat(4, 32)),
     "three": (["--method", "rtn", "--bits", "3", "--group_size", "64"], IntFormat(3, 64)),
@@ -81,7 +86,7 @@ FORMATS = {
 }
 
 
-@pytest.mark.parametrize("case", FORMATS)
+@pytest.mark.parametrize("case", seldom(FORMATS))
 def test_integers_are_read_back_as_they_were_computed(
     case: str, short_runs: Path, stored: Stored, plain_logits: torch.Tensor
 ) -> None:
@@ -101,7 +106,7 @@ FOLDERS = {
 }
 
 
-@pytest.mark.parametrize("case", FOLDERS)
+@pytest.mark.parametrize("case", seldom(FOLDERS))
 def test_a_stored_folder_is_a_backbone_that_learns_and_merges(case: str, stored: Stored) -> None:
     folder = stored(*FOLDERS[case])
     built = CausalLM(backbone=str(folder), merge=True)

@@ -117,6 +117,7 @@ def scaled(**more: Any) -> dict[str, Any]:
     return {"plugins": [plugin | {"init_args": {"precision": "16-mixed", "device": "cpu"}}]} | more
 
 
+@pytest.mark.slow
 def test_a_scaler_leaves_out_what_overflows_and_the_run_goes_on(tmp_path: Path, root: Path) -> None:
     assert fit(tmp_path / "run", root, spoil={"batches": [1, 4]}, **scaled()) == 0
     state = saved(tmp_path / "run")

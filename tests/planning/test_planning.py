@@ -77,7 +77,7 @@ def ways():
         name = f"{type(adapter).__name__}-{attention}-{autocast}-{'kept' if not checkpointing else 'again'}"
         if kind in QUICK | OTHERS:
             # Of the quick ones that which is computed again says more.
-            quick = kind in QUICK and checkpointing
+            quick = kind == (LoRA, 0.1, torch.bfloat16, "sdpa") and checkpointing
             found.append(pytest.param(*way, id=name, marks=[] if quick else pytest.mark.slow))
     return found
 

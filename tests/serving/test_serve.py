@@ -99,6 +99,7 @@ def answer(front: Front, text: str, **more: Any) -> str:
     return str(found["choices"][0]["message"]["content"])
 
 
+@pytest.mark.slow
 def test_many_at_a_time_get_the_answers_of_predict(served: tuple[Front, Engine], run: Path) -> None:
     front, _ = served
     with ThreadPoolExecutor(32) as pool:

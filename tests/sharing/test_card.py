@@ -54,6 +54,7 @@ def run_code(body: str, text: str = TEXT) -> str:
     return out.getvalue().removesuffix("\n")
 
 
+@pytest.mark.slow
 def test_the_code_of_an_adapter_and_of_its_exports_answers_as_predict_does(
     tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

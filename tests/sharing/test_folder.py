@@ -160,7 +160,7 @@ def test_the_end_of_a_turn_is_read_from_the_template(root: Path) -> None:
     [
         {"rope_type": "default", "rope_theta": 5e5},
         {"rope_type": "yarn", "factor": 2.0, "original_max_position_embeddings": 64, "rope_theta": 3e4},
-        {"rope_type": "linear", "factor": 3.0, "rope_theta": 2e4},
+        pytest.param({"rope_type": "linear", "factor": 3.0, "rope_theta": 2e4}, marks=pytest.mark.slow),
     ],
 )
 def test_rotary_sizes_are_found_by_old_readers_and_new_ones(rope: dict[str, Any], tmp_path: Path, root: Path) -> None:

@@ -74,7 +74,8 @@ def stored_split(data: RowSource, name: str, path: Path) -> StoredSplit | None:
     if reason and data.cache:
         raise ConfigError(f"data.init_args.cache: {reason}")
     if reason:
-        rank_zero_info(f"{path}: {reason}; its rows are all in memory")
+        # Nobody asked for it, so there is nothing to leave out.
+        rank_zero_info(f"{path}: {reason.removesuffix(': leave it out')}; its rows are all in memory")
     return None
 
 

@@ -109,7 +109,7 @@ def mixed(tmp_path: Path, **settings: Any) -> LMData:
 
 
 KINDS = [extraction, with_schema, with_bad_rows, cut, dropped, translation, parallel, mixed]
-SELDOM = [extraction, translation, cut]
+SELDOM = [extraction, with_schema, translation, cut, dropped]
 
 
 def set_up(data: LMData, root: Path, stage: str = "fit") -> LMData:
@@ -447,7 +447,8 @@ def test_processes_that_need_the_same_rows_write_them_once(tmp_path: Path, root:
     assert len([path for path in folder.iterdir() if path.is_dir()]) == 1
 
 
-@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 2])
 def test_a_run_over_kept_rows_is_the_same_run(workers: int, tmp_path: Path, root: Path) -> None:
     train = orders(tmp_path / "t.jsonl")
     augmenter = {"class_path": "lit_llm.data.Augmenter"}
