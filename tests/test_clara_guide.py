@@ -41,6 +41,15 @@ def test_passages_of_a_split_are_of_people_whom_no_other_names(tmp_path: Path) -
     assert again == {path.name: path.read_bytes() for path in tmp_path.glob("*.jsonl")}
 
 
+def test_passages_may_be_shorter(tmp_path: Path) -> None:
+    make_facts.make_facts(tmp_path, SIZES, 0, most=2)
+    told: dict[str, set[int]] = {}
+    for path in tmp_path.glob("*_gold.jsonl"), tmp_path.glob("pretrain.jsonl"):
+        for row in (json.loads(line) for file in path for line in file.read_text(encoding="utf-8").splitlines()):
+            told.setdefault(row["id"].partition("-")[0], set()).add(row["docs"][0].count(".") - 1)
+    assert told == {"pretrain": {1, 2}, "gold": {2}}
+
+
 def test_more_people_than_there_are_names_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="20033 people are wanted for train, and there are 16000 names"):
         make_facts.make_facts(tmp_path, SIZES | {"instruct": 20_000}, 0)

@@ -188,22 +188,29 @@ def test_two_processes_give_the_gradients_of_one(stage: str, short: Path, tmp_pa
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", ["compress", "end_to_end"])
-def test_a_run_that_was_stopped_goes_on_to_the_same_weights(stage: str, short: Path, tmp_path: Path) -> None:
-    model = {"adapter": {"class_path": "lit_llm.adapters.LoRA", "init_args": {"r": 4, "dropout": 0.1}}}
+@pytest.mark.parametrize("stage", ["compress", "instruct", "end_to_end"])
+def test_a_run_that_was_killed_goes_on_to_the_same_weights(stage: str, short: Path, tmp_path: Path, root: Path) -> None:
+    model: dict[str, Any] = {"adapter": {"class_path": "lit_llm.adapters.LoRA", "init_args": {"r": 4, "dropout": 0.1}}}
     rows, data = write(tmp_path / "rows.jsonl", single(8, 0)), {"batch_size": 2}
-    if stage == "end_to_end":
+    if stage != "compress":
         first = fit(run_file(tmp_path, "first", rows, rows, model, trainer={"max_epochs": 1}))
-        rows, data = str(short / "three.jsonl"), {"batch_size": 2, "reads": 1}
-        model |= THREE | {"start_from": str(first)}
-    whole, parts = (
-        run_file(tmp_path, name, rows, rows, model, data=data, trainer={"max_epochs": 3}) for name in ("whole", "parts")
-    )
-    fit(whole)
-    fit(parts, "--trainer.max_epochs", "2")
-    if stage == "end_to_end":
+        rows = write(tmp_path / "two.jsonl", among(8, 2, 0)) if stage == "instruct" else str(short / "three.jsonl")
+        data |= {} if stage == "instruct" else {"reads": 1}
+        model |= {"stage": stage, "start_from": str(first)}
+    kept = {"class_path": "lit_llm.callbacks.RunCheckpoint", "init_args": {"every_n_steps": 2}}
+    stop = {"class_path": "tests.recording.StopAt", "init_args": {"batch": 7, "how": "SIGKILL"}}
+
+    def written(name: str, *others: dict[str, Any]) -> Path:
+        trainer = {"max_epochs": 3, "callbacks": [kept, *others]}
+        return run_file(tmp_path, name, rows, rows, model, data=data, trainer=trainer)
+
+    fit(written("whole"))
+    command = [sys.executable, "-m", "lit_llm", "fit", "--config", str(written("parts", stop))]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)}
+    assert subprocess.run(command, cwd=root, env=environment, capture_output=True, timeout=300).returncode == -9
+    if stage != "compress":
         shutil.rmtree(tmp_path / "first")  # a run that goes on has parts of its own
-    fit(parts, "--ckpt_path", "last")
+    fit(written("parts"), "--ckpt_path", "last")
     states = [torch.load(tmp_path / name / "last.ckpt", weights_only=True)["state_dict"] for name in ("whole", "parts")]
     assert states[0].keys() == states[1].keys()
     assert any("compressor" in key for key in states[0]) and "memory" in states[0]
@@ -253,10 +260,10 @@ def test_questions_are_answered_from_unseen_passages(compressor: Path) -> None:
 
 @pytest.mark.slow
 def test_passages_are_found_by_the_loss_of_the_answer_alone(compressor: Path, tmp_path: Path) -> None:
-    train, valid = write(tmp_path / "train.jsonl", among(6400, 4, 0)), write(tmp_path / "valid.jsonl", among(256, 4, 1))
+    train, valid = write(tmp_path / "train.jsonl", among(9600, 4, 0)), write(tmp_path / "valid.jsonl", among(256, 4, 1))
     optimizer = ADAM | {"init_args": {"lr": 2e-3, "weight_decay": 0.0}}
     model = THREE | {"start_from": str(compressor), "optimizer": optimizer}
-    trainer = {"max_epochs": 2, "val_check_interval": 200}
+    trainer = {"max_epochs": 2, "val_check_interval": 300}
     run = fit(run_file(tmp_path, "three", train, valid, model, data={"reads": 1}, trainer=trainer))
     # By chance it would be a quarter.
     assert logged(run, "val/recall@1")[-1] >= 0.4

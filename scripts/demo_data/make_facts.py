@@ -174,8 +174,8 @@ def rows_of(kind: str, given: Sequence[Passage], rng: random.Random) -> Iterator
         yield row
 
 
-def make_facts(folder: Path, sizes: dict[str, int], seed: int) -> None:
-    """Write the files of all stages."""
+def make_facts(folder: Path, sizes: dict[str, int], seed: int, most: int = len(THINGS)) -> None:
+    """Write the files of all stages, of passages that tell ``most`` things; those of the first stage fewer as well."""
     folder.mkdir(parents=True, exist_ok=True)
     for split in SPLITS:
         rng = random.Random(f"{seed}/{split}")
@@ -191,7 +191,7 @@ def make_facts(folder: Path, sizes: dict[str, int], seed: int) -> None:
             # The same people are asked about alone and among others; stages have people of their own.
             some = rng.choices(own[start:], k=size) if kind == "pretrain" else own[start : start + size]
             start += size if split == "train" else 0
-            lengths = LENGTHS if kind == "pretrain" else (len(THINGS),)
+            lengths = [length for length in LENGTHS if length <= most] if kind == "pretrain" else [most]
             given = list(passages(split, random.Random(f"{seed}/{split}/{start}"), some, lengths))
             name = kind if split == "train" else f"{split}_{kind}"
             lines = [json.dumps(row, ensure_ascii=False) for row in rows_of(kind, given, rng)]
@@ -212,10 +212,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seed", type=int, default=0)
+    every = len(THINGS)
+    parser.add_argument("--most", type=int, default=every, choices=range(1, every + 1), help=f"things told ({every})")
     for name, size in SIZES.items():
         parser.add_argument(f"--{name}", type=int, default=size, help=f"rows of it ({size})")
     args = parser.parse_args()
-    make_facts(args.folder, {name: getattr(args, name) for name in SIZES}, args.seed)
+    make_facts(args.folder, {name: getattr(args, name) for name in SIZES}, args.seed, args.most)
 
 
 if __name__ == "__main__":

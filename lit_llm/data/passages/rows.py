@@ -87,7 +87,13 @@ class PassageRow(Row):
 
 
 class PassageSplit(Split):
-    """Questions with their passages."""
+    """Questions with their passages.
+
+    Attributes:
+        reads_all: whether all passages of a row are read, and none is chosen.
+    """
+
+    reads_all = True
 
     @cached_property
     def content(self) -> str:
@@ -101,12 +107,12 @@ class PassageSplit(Split):
         return hashlib.sha256(repr([said, read]).encode()).hexdigest()[:16]
 
     def lengths(self, *, prompt: bool = False) -> Sequence[int]:
-        """Return the tokens of each row, and of its longest passage where that becomes vectors.
+        """Return the tokens of each row, and of its longest passage where all become vectors that are learned.
 
-        Batches are of rows of like length, and most of the work is in passages.
+        Batches are of rows of like length, and there most of the work is in passages.
         """
         own = super().lengths(prompt=prompt)
-        return [length + _longest(row) for length, row in zip(own, self.rows, strict=True)]
+        return [length + _longest(row) for length, row in zip(own, self.rows, strict=True)] if self.reads_all else own
 
     def __getitem__(self, key: tuple[int, int]) -> Row:
         row = self.rows[max(0, key[1])]

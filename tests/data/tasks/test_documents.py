@@ -325,5 +325,7 @@ def test_rows_with_passages_of_like_length_stand_together(read):
         widths = batch.passages.attention_mask.sum(1)
         assert int(widths.min()) == int(widths.max())
     assert len(set(data.splits["train"].lengths())) == 2
+    # Where some are chosen, they are made into vectors once.
+    assert len(set(read(rows, reads=1, passage_tokens=64).splits["train"].lengths())) == 1
     text = read(rows, passages="text").splits["train"]
     assert list(text.lengths()) == [len(row.encoded.input_ids) for row in text.rows]
