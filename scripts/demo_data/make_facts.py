@@ -8,7 +8,7 @@ fourth wording of its own for each thing. Writes a file for each stage, with peo
 validation and test the question with its passage (``gold``), and among 20 passages (``among``).
 
 Most passages of the first stage tell fewer things: from long ones alone a small model learns nothing in hours, from
-short ones it learns to read in minutes, and then reads longer ones. Several things are asked at once.
+short ones it learns to read in minutes. Several things are asked at once.
 """
 
 from __future__ import annotations

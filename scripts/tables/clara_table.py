@@ -1,4 +1,4 @@
-"""Make the table of docs/clara.md: what each stage adds on generated passages, and the text of passages beside it.
+"""Print what each stage of CLaRa adds on generated passages, and the text of passages beside it.
 
     python scripts/tables/clara_table.py --seeds 0 1 2
 
@@ -16,14 +16,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from results import ROOT, cell, lit_llm, metrics, train, write
+from results import ROOT, cell, lit_llm, metrics, train
 
 sys.path.insert(0, str(ROOT))
 
 from scripts.demo_data.make_facts import SIZES, make_facts
 
 FOLDER = ROOT / "checkpoints" / "clara_table"
-PAGE = ROOT / "docs" / "clara.md"
 TITLES = {"1": "`compress`", "2": "`instruct`", "3": "`end_to_end`", "text": "text of the passages"}
 COLUMNS = {
     "test/gold/em": "exact match",
@@ -76,7 +75,7 @@ def table(folders: Sequence[Path]) -> str:
 
 
 def main() -> None:
-    """Make what is missing and write the table."""
+    """Make what is missing and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--only", nargs="+", choices=list(TITLES), default=list(TITLES), help="systems to make (all)")
@@ -95,8 +94,6 @@ def main() -> None:
                 name, [*options_of(name, folder, facts), "--seed_everything", str(seed)], folder, facts, options.threads
             )
     print(table(folders))
-    if options.only == list(TITLES):
-        write("clara", table(folders), PAGE)
 
 
 if __name__ == "__main__":
