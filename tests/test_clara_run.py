@@ -260,10 +260,10 @@ def test_questions_are_answered_from_unseen_passages(compressor: Path) -> None:
 
 @pytest.mark.slow
 def test_passages_are_found_by_the_loss_of_the_answer_alone(compressor: Path, tmp_path: Path) -> None:
-    train, valid = write(tmp_path / "train.jsonl", among(9600, 4, 0)), write(tmp_path / "valid.jsonl", among(256, 4, 1))
+    train, valid = write(tmp_path / "train.jsonl", among(6400, 4, 0)), write(tmp_path / "valid.jsonl", among(256, 4, 1))
     optimizer = ADAM | {"init_args": {"lr": 2e-3, "weight_decay": 0.0}}
     model = THREE | {"start_from": str(compressor), "optimizer": optimizer}
-    trainer = {"max_epochs": 2, "val_check_interval": 300}
+    trainer = {"max_epochs": 2, "val_check_interval": 200}
     run = fit(run_file(tmp_path, "three", train, valid, model, data={"reads": 1}, trainer=trainer))
     # By chance it would be a quarter.
     assert logged(run, "val/recall@1")[-1] >= 0.4

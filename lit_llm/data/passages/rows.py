@@ -87,13 +87,7 @@ class PassageRow(Row):
 
 
 class PassageSplit(Split):
-    """Questions with their passages.
-
-    Attributes:
-        reads_all: whether all passages of a row are read, and none is chosen.
-    """
-
-    reads_all = True
+    """Questions with their passages."""
 
     @cached_property
     def content(self) -> str:
@@ -106,23 +100,10 @@ class PassageSplit(Split):
         said = [[e.id, e.text, e.answer, str(e.context or "")] for e in self.examples]
         return hashlib.sha256(repr([said, read]).encode()).hexdigest()[:16]
 
-    def lengths(self, *, prompt: bool = False) -> Sequence[int]:
-        """Return the tokens of each row, and of its longest passage where all become vectors that are learned.
-
-        Batches are of rows of like length, and there most of the work is in passages.
-        """
-        own = super().lengths(prompt=prompt)
-        return [length + _longest(row) for length, row in zip(own, self.rows, strict=True)] if self.reads_all else own
-
     def __getitem__(self, key: tuple[int, int]) -> Row:
         row = self.rows[max(0, key[1])]
         # One that only fills a batch has passages too, because the model asks for them.
         return row if key[1] >= 0 else replace(row, example=None)
-
-
-def _longest(row: Row) -> int:
-    passages = row.passages if isinstance(row, PassageRow) and row.encoded.slots else ()
-    return max((len(passage.ids) for passage in passages), default=0)
 
 
 def rolled(examples: Sequence[Example]) -> list[Example]:

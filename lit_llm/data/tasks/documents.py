@@ -190,7 +190,6 @@ class DocumentsData(LMData):
                 rows.append(row)
         split = PassageSplit(name, rows)
         split.dropped = dropped
-        split.reads_all = self.reads is None
         return split
 
     def collate(self, rows: list[Row], split: str, *, generate: bool) -> Batch:

@@ -316,16 +316,3 @@ def test_what_cannot_be_spoiled_is_said(settings, said, tmp_path):
         settings = settings | {"corpus": str(tmp_path / "corpus.jsonl"), "retriever": BM25()}
     with pytest.raises(ConfigError, match=said):
         DocumentsData(**settings)
-
-
-def test_rows_with_passages_of_like_length_stand_together(read):
-    rows = [{"question": "q", "answer": "a", "docs": ["pan " * (1 + 9 * (k % 2))]} for k in range(64)]
-    data = read(rows, batch_size=8, passage_tokens=64)
-    for batch in data.train_dataloader():
-        widths = batch.passages.attention_mask.sum(1)
-        assert int(widths.min()) == int(widths.max())
-    assert len(set(data.splits["train"].lengths())) == 2
-    # Where some are chosen, they are made into vectors once.
-    assert len(set(read(rows, reads=1, passage_tokens=64).splits["train"].lengths())) == 1
-    text = read(rows, passages="text").splits["train"]
-    assert list(text.lengths()) == [len(row.encoded.input_ids) for row in text.rows]
