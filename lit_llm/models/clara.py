@@ -305,7 +305,7 @@ class ClaraLM(CausalLM):
             return self.compress(ids, mask)
         is_kept = self.stage == "end_to_end"
         vectors = self._kept.of(passages, self.compress_frozen) if is_kept else self.compress_frozen(ids, mask)
-        return vectors * (not passages.blank), None
+        return (torch.zeros_like(vectors) if passages.blank else vectors), None
 
     def _filled(self, ids: Tensor, slots: Tensor, reading: Reading) -> Tensor:
         words: Tensor = self.language_model.get_input_embeddings()(ids)
