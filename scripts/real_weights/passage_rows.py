@@ -16,13 +16,13 @@ are left out and counted. Of the training contexts every tenth is for validation
 from __future__ import annotations
 
 import argparse
-import json
 import random
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from english_rows import read
+
+from lit_llm.report.files import write_jsonl
 
 Rows = list[dict[str, Any]]
 
@@ -80,11 +80,10 @@ def in_company(rows: Rows, seed: int = 0) -> Rows:
     return found
 
 
-def write(rows: Iterable[dict[str, Any]], file: Path) -> None:
+def write(rows: Rows, file: Path) -> None:
     """Write rows as JSONL and say how many."""
-    lines = [json.dumps(row, ensure_ascii=False) for row in rows]
-    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    print(f"{file}: {len(lines)} rows")
+    write_jsonl(file, rows)
+    print(f"{file}: {len(rows)} rows")
 
 
 def main() -> None:
@@ -115,7 +114,7 @@ def main() -> None:
     write(in_company(made["train"]), options.output / "instruct.jsonl")
     trained = {row["context"] for row in splits["train"]}
     corpus = [{"id": name, "text": context} for context, name in names.items()]
-    write((entry for entry in corpus if entry["text"] in trained), options.output / "train_corpus.jsonl")
+    write([entry for entry in corpus if entry["text"] in trained], options.output / "train_corpus.jsonl")
     write(corpus, options.output / "test_corpus.jsonl")
 
 
