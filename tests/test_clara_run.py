@@ -160,9 +160,12 @@ def test_another_model_makes_no_vectors(short: Path, tmp_path: Path, capsys: pyt
     assert main(["fit", "--config", str(path), *options]) == 0
 
 
-def one_process(path: Path, devices: int, root: Path, size: int) -> None:
+def on_processes(path: Path, devices: int, root: Path, size: int) -> None:
     options = [f"--trainer.devices={devices}", f"--data.init_args.batch_size={size}", "--trainer.precision=64-true"]
     options += [f"--trainer.strategy={'ddp' if devices > 1 else 'auto'}", "--trainer.logger=false"]
+    if devices == 1:
+        fit(path, *options)
+        return
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)}
     command = [sys.executable, "-m", "lit_llm", "fit", "--config", str(path), *options]
     done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=300)
@@ -181,7 +184,7 @@ def test_two_processes_give_the_gradients_of_one(stage: str, short: Path, tmp_pa
         model = {"optimizer": optimizer} | (THREE | {"start_from": str(short / "first")} if stage != "compress" else {})
         data = {"reads": 2} if stage != "compress" else {}
         path = run_file(tmp_path, f"run{devices}", train, train, model, data=data, trainer={"max_steps": 1})
-        one_process(path, devices, root, 8 // devices)
+        on_processes(path, devices, root, 8 // devices)
         file = sorted((tmp_path / f"gradients{devices}").glob("*.pt"))[0]
         found.append(torch.cat([g.flatten() for g in torch.load(file, weights_only=True)]).double())
     torch.testing.assert_close(found[1], found[0], rtol=1e-6, atol=1e-6 * float(found[0].abs().max()))

@@ -1,4 +1,4 @@
-"""The demo, as ``make demo`` runs it, from training to predictions.csv."""
+"""The demo, as ``make demo`` runs it on fewer variants of each order, from training to predictions.csv."""
 
 from __future__ import annotations
 
@@ -18,8 +18,14 @@ from lit_llm.llama_cpp import Engine
 from lit_llm.report import open_run
 from tests.short_runs import logged
 
-LEAST = {"known": 0.97, "noisy": 0.92, "phrasings": 0.87, "products": 0.94}
-"""Floors under the figures of docs/results.md, which scatter so far where rounding alone differs."""
+LEAST = {"known": 0.965, "noisy": 0.915, "phrasings": 0.87, "products": 0.92}
+"""Floors under 0.981, 0.940, 0.897 and 0.944, which scatter so far where rounding alone differs.
+
+The figures of docs/results.md are of all variants, and up to 0.025 higher.
+"""
+
+SHORTER = ["--data.augmentation_factor", "3", "--trainer.enable_progress_bar", "false"]
+"""900 of the 1,500 steps."""
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +33,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
     """The folder of a run of the demo from end to end."""
     run = tmp_path_factory.mktemp("demo") / "extraction_tiny"
     environment = os.environ | {"PYTHON": sys.executable, "RUN": str(run)}
-    options = ["--trainer.enable_progress_bar", "false"]
-    subprocess.run([root / "scripts/demo.sh", *options], cwd=root, env=environment, check=True, timeout=3000)
+    subprocess.run([root / "scripts/demo.sh", *SHORTER], cwd=root, env=environment, check=True, timeout=3000)
     return run
 
 
@@ -53,9 +58,9 @@ def test_demo_from_end_to_end(demo: Path) -> None:
 
 @pytest.fixture(scope="module")
 def rounded(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
-    """The folder of a run of a fifteenth of the demo on llama.cpp's blocks Q4_0."""
+    """The folder of a run of a few steps of the demo on llama.cpp's blocks Q4_0."""
     run = tmp_path_factory.mktemp("rounded") / "q4_0"
-    options = ["--trainer.default_root_dir", str(run), "--trainer.max_steps", "100", "--trainer.limit_val_batches", "1"]
+    options = ["--trainer.default_root_dir", str(run), "--trainer.max_steps", "60", "--trainer.limit_val_batches", "1"]
     command = [sys.executable, "-m", "lit_llm", "fit", "--config", "configs/run/extraction_tiny_qat_q4_0.yaml"]
     subprocess.run([*command, *options], cwd=root, check=True, timeout=1500)
     return run

@@ -12,6 +12,7 @@ import pytest
 import torch
 import yaml
 
+from lit_llm.__main__ import main
 from tests.test_gradients import gradients
 from tests.test_sign_run import run_file
 
@@ -34,6 +35,9 @@ def fit(folder: Path, root: Path, model: str, processes: int) -> Path:
     config["data"]["init_args"] |= {"batch_size": 8 // processes, "eval_batch_size": 2}
     config["trainer"] |= {"max_epochs": 1, "devices": processes, "strategy": "ddp" if processes > 1 else "auto"}
     path.write_text(yaml.safe_dump(config))
+    if processes == 1:
+        assert main(["fit", "--config", str(path)]) == 0
+        return run
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)}
     command = [sys.executable, "-m", "lit_llm", "fit", "--config", str(path)]
     done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=300)

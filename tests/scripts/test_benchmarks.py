@@ -42,12 +42,12 @@ def test_a_profile_accounts_for_the_whole_step() -> None:
 
 @pytest.mark.slow
 def test_steps_are_timed_beside_another_checkout() -> None:
-    options = ["--batch", "2", "--rounds", "1", "--threads", "1", "--switches", "packed", "selective"]
+    options = ["--batch", "2", "--rounds", "1", "--threads", "1", "--switches", "packed"]
     text = printed("step.py", *TINY, *options, "--also", str(ROOT))
     assert re.search(r"^other lit_llm 32-true / lit_llm 32-true: [\d.]+× the time", text, re.MULTILINE)
-    assert len(re.findall(r"^round 1: ", text, re.MULTILINE)) == 4
+    assert len(re.findall(r"^round 1: ", text, re.MULTILINE)) == 3
     differ = re.findall(r"losses of the same batches differ by (\S+) at most", text)
-    assert len(differ) == 2
+    assert len(differ) == 1
     assert all(float(number) < 1e-4 for number in differ)
 
 
