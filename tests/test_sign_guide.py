@@ -18,7 +18,7 @@ from lit_llm.data.clips.skeleton import BODY, HAND
 from scripts.demo_data import make_signs, make_spelling
 from tests.short_runs import logged
 
-FEWER = {"sign_tiny_align": "8", "sign_tiny": "3", "sign_spelling_align": "8", "sign_spelling": "4"}
+FEWER = {"sign_tiny_align": "8", "sign_spelling_align": "8", "sign_spelling": "4"}
 """Epochs in which the adaptor learns alone, of 16, and in which all does, of 6."""
 
 

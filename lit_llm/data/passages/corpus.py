@@ -155,11 +155,10 @@ def _golds(value: Any, place: str) -> list[str]:
 def _nested(path: Path) -> Iterator[tuple[dict[str, Any], str, Any]]:
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
-        for article in content["data"]:
-            for paragraph in article["paragraphs"]:
-                for question in paragraph["qas"]:
-                    row = {"id": str(question["id"]), "question": question["question"]}
-                    yield row, paragraph["context"], question.get("answers")
+        for paragraph in (paragraph for article in content["data"] for paragraph in article["paragraphs"]):
+            for question in paragraph["qas"]:
+                row = {"id": str(question["id"]), "question": question["question"]}
+                yield row, paragraph["context"], question.get("answers")
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"{path}: it is not as SQuAD publishes its files (data, paragraphs, context, qas, question): {error!r}"
