@@ -298,6 +298,14 @@ def test_what_cannot_be_read_is_named(name: str, content: bytes, said: str, tmp_
         list(documents(tmp_path / name))
 
 
+def test_a_file_whose_name_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"a\xf1o.txt")).write_text("hola")
+    with pytest.raises(DataError, match=r"the name of a file, 'a.udcf1o\.txt', is not UTF-8: rename it"):
+        list(documents(tmp_path))
+    (tmp_path / os.fsdecode(b"a\xf1o.txt")).rename(tmp_path / "an\u0303o\u202f.txt")
+    assert [entry.id for entry in documents(tmp_path)] == ["an\u0303o\u202f.txt"]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "places"),
     [

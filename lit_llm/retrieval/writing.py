@@ -102,7 +102,7 @@ class IndexWriter:
                 if entry.id in names:
                     raise DataError(f"--corpus: two passages are named {entry.id!r}: give each a name of its own")
                 names.add(entry.id)
-                file.write(json.dumps(entry._asdict(), ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n")
+                file.write(json.dumps(entry._asdict(), ensure_ascii=False).encode() + b"\n")
                 tokens.append(np.array(ids, dtype=np.int32))
                 offsets.append(file.tell())
                 places.append(places[-1] + len(ids))

@@ -32,7 +32,7 @@ def documents(source: Path) -> Iterator[Entry]:
     """Yield the documents of a folder of texts, of one such file, or of a table with one, or a passage of one, a row.
 
     Raises:
-        DataError: if there is nothing to read, or a file is not UTF-8.
+        DataError: if there is nothing to read, or a file or its name is not UTF-8.
     """
     if source.is_file() and source.suffix.lower() not in TEXTS:
         for record in stream_records(source, COLUMNS):
@@ -48,6 +48,8 @@ def documents(source: Path) -> Iterator[Entry]:
         except UnicodeDecodeError as error:
             raise DataError(f"{path}: it is not UTF-8 at byte {error.start}: save it anew as UTF-8") from error
         name = path.relative_to(source if source.is_dir() else source.parent).as_posix()
+        if name.encode(errors="ignore").decode() != name:
+            raise DataError(f"{source}: the name of a file, {name!r}, is not UTF-8: rename it")
         yield Entry(name, name, 0, len(text), text)
 
 
