@@ -29,8 +29,11 @@ from lit_llm.storage import write_atomically
 TOKENS, PLACES = "tokens.npy", "places.npy"
 """Files that are there, as that of the progress, until the index is finished."""
 
+LISTED = f".{PASSAGES}.new"
+"""The passages, until all of them are known to be readable."""
+
 OWN = {ABOUT, VECTORS, NORMS, PASSAGES, OFFSETS, PROGRESS, TOKENS, PLACES, GRAPH, PROJECTION}
-OWN |= {f".{name}.new" for name in (ABOUT, PROGRESS)}
+OWN |= {LISTED, *(f".{name}.new" for name in (ABOUT, PROGRESS))}
 """All files that an index may have."""
 
 WINDOW = 256
@@ -46,7 +49,7 @@ class IndexWriter:
     Args:
         folder: of the index.
         about: ``model``, ``vectors`` and ``width``, and whatever else decides its content.
-        overwrite: begin anew where there is another.
+        overwrite: begin anew where there is another, once the passages of the new one are known.
 
     Attributes:
         is_finished: whether all vectors are there.
@@ -74,11 +77,8 @@ class IndexWriter:
                 f"--output: {folder} holds an index whose {', '.join(differing)} "
                 f"{'are' if len(differing) > 1 else 'is'} another: name another folder, or add --overwrite"
             )
-        if overwrite:
-            # What says that it is an index goes last.
-            for name in sorted(present, key=lambda name: name in (ABOUT, PROGRESS)):
-                (folder / name).unlink()
-        self.is_finished = (folder / ABOUT).exists()
+        self._anew = overwrite
+        self.is_finished = (folder / ABOUT).exists() and not overwrite
         self.has_approximate = self.is_finished and bool((found or {}).get("approximate"))
 
     def begin(self, passages: Iterable[tuple[Entry, list[int]]]) -> int:
@@ -91,31 +91,37 @@ class IndexWriter:
             DataError: if there is none, or two have one name.
         """
         known = self._read(ABOUT) or self._read(PROGRESS) or {}
-        if known.get("passages"):
+        if known.get("passages") and not self._anew:
             return int(known["passages"])
+        is_new = not self.folder.exists()
         self.folder.mkdir(parents=True, exist_ok=True)
+        if not known:
+            self._note(0, 0)
+        try:
+            offsets, places, tokens = _list(self.folder / LISTED, passages)
+        except Exception:
+            # A corpus that is refused leaves everything as it was.
+            (self.folder / LISTED).unlink(missing_ok=True)
+            if not known:
+                (self.folder / PROGRESS).unlink()
+            if is_new:
+                self.folder.rmdir()
+            raise
         self._note(0, 0)
-        names: set[str] = set()
-        offsets, places, tokens = [0], [0], []
-        with (self.folder / PASSAGES).open("wb") as file:
-            for entry, ids in passages:
-                if entry.id in names:
-                    raise DataError(f"--corpus: two passages are named {entry.id!r}: give each a name of its own")
-                names.add(entry.id)
-                file.write(json.dumps(entry._asdict(), ensure_ascii=False).encode() + b"\n")
-                tokens.append(np.array(ids, dtype=np.int32))
-                offsets.append(file.tell())
-                places.append(places[-1] + len(ids))
-        if not names:
-            raise DataError("--corpus: it holds no passage")
+        # What says that an index is whole goes first.
+        for name in (ABOUT, *(OWN - {ABOUT, PROGRESS, LISTED})):
+            (self.folder / name).unlink(missing_ok=True)
+        self._anew = False
+        (self.folder / LISTED).replace(self.folder / PASSAGES)
+        count = len(tokens)
         np.save(self.folder / OFFSETS, np.array(offsets, dtype=np.int64))
         np.save(self.folder / PLACES, np.array(places, dtype=np.int64))
         np.save(self.folder / TOKENS, np.concatenate(tokens))
         size = int(self.about["vectors"]) * int(self.about["width"])
-        np.lib.format.open_memmap(self.folder / VECTORS, mode="w+", dtype=np.float16, shape=(len(names), size)).flush()
-        np.lib.format.open_memmap(self.folder / NORMS, mode="w+", dtype=np.float32, shape=(len(names),)).flush()
-        self._note(len(names), 0)
-        return len(names)
+        np.lib.format.open_memmap(self.folder / VECTORS, mode="w+", dtype=np.float16, shape=(count, size)).flush()
+        np.lib.format.open_memmap(self.folder / NORMS, mode="w+", dtype=np.float32, shape=(count,)).flush()
+        self._note(count, 0)
+        return count
 
     def windows(self) -> Iterator[tuple[int, int]]:
         """Yield where each window that is still to be done begins and ends."""
@@ -176,3 +182,23 @@ class IndexWriter:
         except ValueError:
             return None
         return found if isinstance(found, dict) and found.get("format") == FORMAT else None
+
+
+def _list(
+    path: Path, passages: Iterable[tuple[Entry, list[int]]]
+) -> tuple[list[int], list[int], list[np.ndarray[Any, Any]]]:
+    """Write passages to a file; return where each begins in it, where its tokens begin among all, and its tokens."""
+    names: set[str] = set()
+    offsets, places, tokens = [0], [0], []
+    with path.open("wb") as file:
+        for entry, ids in passages:
+            if entry.id in names:
+                raise DataError(f"--corpus: two passages are named {entry.id!r}: give each a name of its own")
+            names.add(entry.id)
+            file.write(json.dumps(entry._asdict(), ensure_ascii=False).encode() + b"\n")
+            tokens.append(np.array(ids, dtype=np.int32))
+            offsets.append(file.tell())
+            places.append(places[-1] + len(ids))
+    if not names:
+        raise DataError("--corpus: it holds no passage")
+    return offsets, places, tokens

@@ -5,18 +5,23 @@
 
 ``--published`` holds passages with lists of questions and answers; the others have the columns ``context``,
 ``question`` and ``answer``, and of one with a column ``lang`` the English rows are taken. Questions without an answer
-are left out and counted. Of the training contexts every tenth is for validation. Written are
+are left out and counted; their contexts stay. Of the training contexts every tenth is for validation. Written are
 
-- ``pretrain.jsonl``: the published passages, and each training context with all its questions;
+- ``pretrain.jsonl``: the published passages, and each training context, with all their questions;
+- ``again.jsonl``: each of those passages once more, to be written down as it is;
 - ``instruct.jsonl``: each training question with its context and another one, in any order;
 - ``train.jsonl``, ``valid.jsonl``, ``test.jsonl``: each question with its context;
-- ``train_corpus.jsonl``, ``test_corpus.jsonl``: the contexts of training; and those of all splits.
+- ``train_corpus.jsonl``, ``test_corpus.jsonl``: the contexts of training and validation; and those of all splits.
+
+A test context of which eight words in a row stand in a passage to learn from is refused.
 """
 
 from __future__ import annotations
 
 import argparse
 import random
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +31,25 @@ from lit_llm.report.files import write_jsonl
 
 Rows = list[dict[str, Any]]
 
+ALIKE = 8
+"""Words in a row that two texts do not share by chance."""
 
-def answered(file: Path) -> Rows:
-    """Return the English questions of a file that have an answer, each with its context."""
+
+def answered(file: Path) -> tuple[Rows, list[str]]:
+    """Return the English questions of a file that have an answer, and the contexts of all, each once."""
     rows = [row for row in read(file) if row.get("lang", "en") == "en"]
     kept = [row for row in rows if str(row["answer"] or "").strip()]
-    contexts = {row["context"] for row in kept}
-    print(f"{file}: {len(kept)} questions of {len(contexts)} contexts; {len(rows) - len(kept)} left out")
-    return kept
+    contexts = list(dict.fromkeys(row["context"] for row in rows))
+    print(
+        f"{file}: {len(contexts)} contexts, {len(kept)} questions; {len(rows) - len(kept)} without an answer left out"
+    )
+    return kept, contexts
+
+
+def shingles(text: str) -> set[tuple[str, ...]]:
+    """Return every run of words of a text that tells it from others."""
+    words = re.findall(r"\w+", text.lower())
+    return {tuple(words[at : at + ALIKE]) for at in range(len(words) - ALIKE + 1)}
 
 
 def rows_of(asked: Rows, names: dict[str, str], split: str) -> Rows:
@@ -67,6 +83,14 @@ def together(rows: Rows) -> Rows:
     ]
 
 
+def retold(passages: Iterable[str]) -> Rows:
+    """Return a row for each passage, whose answer is the passage."""
+    return [
+        {"id": f"again-{at}", "data_type": "paraphrase", "question": [], "answers": [passage], "docs": [passage]}
+        for at, passage in enumerate(passages)
+    ]
+
+
 def in_company(rows: Rows, seed: int = 0) -> Rows:
     """Return rows with one more passage, of another row, before or behind their own."""
     rng = random.Random(seed)
@@ -94,13 +118,14 @@ def main() -> None:
     parser.add_argument("--test", type=Path, required=True, help="questions to be asked, JSONL or Parquet")
     parser.add_argument("--output", type=Path, required=True, help="folder to write to")
     options = parser.parse_args()
-    published, train, test = read(options.published), answered(options.train), answered(options.test)
-    contexts = {row["context"]: None for row in [*train, *test]}
-    learned = {row["context"] for row in train} | {passage for row in published for passage in row["docs"]}
-    if shared := learned & {row["context"] for row in test}:
-        parser.error(f"{len(shared)} contexts are in training and test, such as {min(shared)[:60]!r}")
-    names = {context: f"context {place}" for place, context in enumerate(contexts)}
-    tenth = {context for place, context in enumerate(dict.fromkeys(row["context"] for row in train)) if not place % 10}
+    published = read(options.published)
+    (train, learned), (test, asked) = answered(options.train), answered(options.test)
+    told = [passage for row in published for passage in row["docs"]]
+    known = set().union(*map(shingles, [*learned, *told]))
+    if shared := [context for context in asked if shingles(context) & known]:
+        parser.error(f"{len(shared)} contexts of the test are in training, such as {shared[0][:60]!r}")
+    names = {context: f"context {place}" for place, context in enumerate([*learned, *asked])}
+    tenth = set(learned[::10])
     splits = {
         "train": [row for row in train if row["context"] not in tenth],
         "valid": [row for row in train if row["context"] in tenth],
@@ -111,10 +136,11 @@ def main() -> None:
     for split, rows in made.items():
         write(rows, options.output / f"{split}.jsonl")
     write([*published, *together(made["train"])], options.output / "pretrain.jsonl")
+    again = [*told, *(context for context in learned if context not in tenth)]
+    write(retold(again), options.output / "again.jsonl")
     write(in_company(made["train"]), options.output / "instruct.jsonl")
-    trained = {row["context"] for row in splits["train"]}
     corpus = [{"id": name, "text": context} for context, name in names.items()]
-    write([entry for entry in corpus if entry["text"] in trained], options.output / "train_corpus.jsonl")
+    write(corpus[: len(learned)], options.output / "train_corpus.jsonl")
     write(corpus, options.output / "test_corpus.jsonl")
 
 

@@ -135,7 +135,27 @@ def test_another_content_is_refused_unless_it_is_to_be_replaced(tmp_path: Path) 
         index.refuse_foreign({"rate": 16, "compressor": "xyz"})
     index.refuse_foreign(ABOUT["model"])
     writer = IndexWriter(index.folder, ABOUT | {"width": 16}, overwrite=True)
-    assert not writer.is_finished and not list(index.folder.iterdir())
+    assert not writer.is_finished and writer.begin(corpus(5)) == 5
+    with pytest.raises(ConfigError, match="was begun and not finished"):
+        VectorIndex(index.folder)
+
+
+@pytest.mark.parametrize("before", ["nothing", "a folder", "another", "the same", "a beginning"])
+def test_a_corpus_that_is_refused_leaves_everything_as_it_was(before: str, tmp_path: Path) -> None:
+    folder = tmp_path / "index"
+    if before in ("another", "the same"):
+        written(folder, 30)
+    elif before == "a beginning":
+        begun(folder, 30)
+    elif before == "a folder":
+        folder.mkdir()
+    known = content(folder) if folder.exists() else None
+    about = ABOUT | ({"width": 16} if before == "another" else {})
+    writer = IndexWriter(folder, about, overwrite=known is not None)
+    with pytest.raises(DataError, match="two passages are named 'd0/0'"):
+        writer.begin([*corpus(3), *corpus(1)])
+    assert (content(folder) if folder.exists() else None) == known
+    assert writer.begin(corpus(3)) == 3
 
 
 @pytest.mark.parametrize("names", [["mine.txt"], ["passages.jsonl", "train.jsonl"], ["index.json", "mine.txt"]])
