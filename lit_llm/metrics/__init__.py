@@ -9,6 +9,7 @@ from lit_llm.metrics.json_leaves import Rules
 from lit_llm.metrics.json_text import Parsed, parse_json
 from lit_llm.metrics.sign import SignMetrics
 from lit_llm.metrics.translation import TranslationMetrics
+from lit_llm.metrics.weighted import WeightedF1
 
 __all__ = [
     "AnswerMetrics",
@@ -19,6 +20,7 @@ __all__ = [
     "SignMetrics",
     "TextMetric",
     "TranslationMetrics",
+    "WeightedF1",
     "differing_paths",
     "field_table",
     "parse_json",
