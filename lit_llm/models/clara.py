@@ -33,8 +33,17 @@ from lit_llm.models.choosing import (
     rolled,
     with_ranking,
 )
-from lit_llm.models.compressing import KeptVectors, compress, compress_frozen
-from lit_llm.models.stages import MEMORY, Stage, digest, refuse_reads, refuse_values, take_over, write_parts
+from lit_llm.models.compressing import KeptVectors, compress, compress_frozen, filled
+from lit_llm.models.stages import (
+    MEMORY,
+    Stage,
+    digest,
+    refuse_of_one,
+    refuse_reads,
+    refuse_values,
+    take_over,
+    write_parts,
+)
 from lit_llm.quantization import refusal
 from lit_llm.retrieval import VectorIndex
 from lit_llm.seeding import derive, global_seed
@@ -48,10 +57,9 @@ class ClaraLM(CausalLM):
     ``adapter``, reads those in the place of the passage's text. The **reasoner** turns a question into vectors that are
     like those of the passages that answer it.
 
-    Stages are runs of their own, each started from the one before. ``compress`` and ``instruct`` train compressor,
-    generator and memory, and differ in their rows alone. ``end_to_end`` trains reasoner and generator; what passages
-    become stays as it is. There the passages to read are chosen by the cosine between vectors, and that choice learns
-    through a straight-through estimator, from the loss of the answer alone.
+    Stages are runs, each started from the one before. ``compress`` and ``instruct`` train compressor, generator and
+    memory, and differ in their rows alone. ``end_to_end`` trains reasoner and generator; passages stay as they are,
+    and are chosen by the cosine of vectors, which learns straight-through, from the loss of the answer alone.
 
     Args:
         stage: what is trained.
@@ -63,6 +71,7 @@ class ClaraLM(CausalLM):
         gap_weight: weight of the squared distance between the means of a passage's hidden states and of its vectors.
         temperature: of the choice among passages in training.
         rolled: answer with other rows' passages too, in validation.
+        levelled: make vectors as large as word embeddings before they are read, with which tiny models learn sooner.
         **kwargs: as for ``CausalLM``.
 
     Raises:
@@ -82,14 +91,14 @@ class ClaraLM(CausalLM):
         gap_weight: float = 0.1,
         temperature: float = 0.02,
         rolled: bool = True,
+        levelled: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         refuse_values(stage, rate, passage_tokens, temperature, gap_weight)
         self.stage, self.rate, self.passage_tokens = stage, rate, passage_tokens
         self.vectors = passage_tokens // rate
-        compressor = compressor or self.adapter
-        reasoner = reasoner or compressor
+        compressor, reasoner = compressor or self.adapter, reasoner or compressor or self.adapter
         refuse_together({"adapter": self.adapter, "compressor": compressor, "reasoner": reasoner})
         self.adapter = self.adapter.named("generator")
         self.compressor = cast(PeftAdapter, compressor.named("compressor"))
@@ -97,9 +106,9 @@ class ClaraLM(CausalLM):
         for key, adapter in {"compressor": self.compressor, "reasoner": self.reasoner}.items():
             if refused := refusal(adapter, self.quantizer):
                 raise ConfigError(f"model.init_args.{key}: {refused.reason}; use {refused.instead}")
-        self._refuse_settings()
+        refuse_of_one({"qat": self.qat, "merge": self.merge, "compile": self.compiled})
         self.start_from = start_from
-        self.gap_weight, self.temperature, self.rolled = gap_weight, temperature, rolled
+        self.gap_weight, self.temperature, self.rolled, self.levelled = gap_weight, temperature, rolled, levelled
         self.memory: nn.Parameter | None = None
         self._has_own_parts = False
         self._kept = KeptVectors()
@@ -240,17 +249,8 @@ class ClaraLM(CausalLM):
 
     def _sizes(self) -> dict[str, Any]:
         """Return what has to agree between stages."""
-        return {"rate": self.rate, "passage_tokens": self.passage_tokens, "base": self.base_fingerprint()}
-
-    def _refuse_settings(self) -> None:
-        refused = {
-            "qat": (self.qat, "weights are rounded with one adapter, and there are several"),
-            "merge": (self.merge, "the adapters share one backbone, so none can be merged into it"),
-            "compile": (self.compiled, "layers compute under several adapters in turns"),
-        }
-        for key, (value, reason) in refused.items():
-            if value:
-                raise ConfigError(f"model.init_args.{key}: {reason}: leave it out")
+        own = {"rate": self.rate, "passage_tokens": self.passage_tokens, "levelled": self.levelled}
+        return own | {"base": self.base_fingerprint()}
 
     def _learned(self) -> set[str]:
         # What does not learn in this stage has learned in an earlier one, and is part of the run.
@@ -308,8 +308,8 @@ class ClaraLM(CausalLM):
         return (torch.zeros_like(vectors) if passages.blank else vectors), None
 
     def _filled(self, ids: Tensor, slots: Tensor, reading: Reading) -> Tensor:
-        words: Tensor = self.language_model.get_input_embeddings()(ids)
-        return words.masked_scatter(slots[..., None], reading.vectors.to(words.dtype))
+        words = cast(nn.Embedding, self.language_model.get_input_embeddings())
+        return filled(words, ids, slots, reading.vectors, self.levelled)
 
     def _evaluate(self, batch: Batch, *, generate: bool) -> list[Prediction]:
         if batch.passages is None:

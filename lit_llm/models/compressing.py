@@ -49,6 +49,26 @@ def compress(network: nn.Module, memory: Tensor, ids: Tensor, mask: Tensor, adap
     return vectors, (mean - wide[slots].view(vectors.shape).mean(1)).pow(2).mean(-1)
 
 
+def filled(words: nn.Embedding, ids: Tensor, slots: Tensor, vectors: Tensor, level: bool) -> Tensor:
+    """Return the embeddings ``[B, T, H]`` of tokens, with vectors in their slots.
+
+    Args:
+        words: the embeddings of the backbone.
+        ids: ``[B, T]`` int64.
+        slots: ``[B, T]`` bool, as many as there are vectors.
+        vectors: ``[…, H]``, in the order of the slots.
+        level: whether vectors are made as large as embeddings are: with the root of their mean square. Hidden states
+            of a last layer are many times as large, and what the layers below add to them hardly shows then.
+    """
+    if level:
+        wide = vectors.to(torch.promote_types(vectors.dtype, torch.float32))
+        size = words.weight.detach().to(wide.dtype).pow(2).mean().sqrt()
+        # Vectors of zeros stay what they are.
+        vectors = wide * size * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + 1e-12)
+    embeds: Tensor = words(ids)
+    return embeds.masked_scatter(slots[..., None], vectors.to(embeds.dtype))
+
+
 def compress_frozen(network: nn.Module, memory: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
     """Turn texts into vectors ``[N, l, H]``, without gradients, the same for a text whatever stands beside it.
 

@@ -41,6 +41,18 @@ def refuse_values(stage: str, rate: int, passage_tokens: int, temperature: float
         raise ConfigError(f"model.init_args.{name} is {value}: use more than 0" + ", or 0" * (name == "gap_weight"))
 
 
+def refuse_of_one(settings: Mapping[str, Any]) -> None:
+    """Refuse settings that are for a backbone with one adapter, where they are set, with a ConfigError."""
+    reasons = {
+        "qat": "weights are rounded with one adapter, and there are several",
+        "merge": "the adapters share one backbone, so none can be merged into it",
+        "compile": "layers compute under several adapters in turns",
+    }
+    for key, value in settings.items():
+        if value:
+            raise ConfigError(f"model.init_args.{key}: {reasons[key]}: leave it out")
+
+
 def refuse_reads(stage: Stage, reads: int | None, *, has_start: bool) -> None:
     """Refuse to train a stage on data that says otherwise what is read, or without the stage before it.
 
