@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # From the bottom up; a room imports only from rows above its own, and from itself.
 LAYERS = [
     {"errors", "seeding", "strict_json", "quiet", "tensors", "terminal", "storage", "thoughts", "version", "wording"},
-    {"batch", "schemas", "results", "paths"},
+    {"batch", "catalogues", "schemas", "results", "paths"},
     {"adapters", "metrics", "generation"},
     {"quantization", "retrieval", "sharing"},
     {"data", "models"},
@@ -29,7 +29,7 @@ DATA_LAYERS = [
     {"settings"},
     {"records", "tokens", "variants"},
     {"asking", "batches", "clips", "hygiene", "stored"},
-    {"loaders", "passages", "table"},
+    {"catalogues", "loaders", "passages", "table"},
     {"base"},
     {"tasks"},
 ]

@@ -56,12 +56,12 @@ OURS = _table(
         "tokens ngram positions rate passage_tokens reads candidates recall_at",
         ">= 0": "num_workers seed projection_seed top_k no_repeat_ngram_size count most samples worst_fields "
         "most_characters every_n_steps ratio_from seconds number_tolerance threshold orthogonality warmup start freeze "
-        "k1 rotation noise shift patience overlap gap_weight",
+        "k1 rotation noise shift patience overlap gap_weight key_weight value_weight",
         "> 0": "alpha alpha_pattern plus_ratio d_initial adaptor_learning_rate per_source temperature "
         "repetition_penalty multipliers weights TemporalAdaptor.scale",
         ">= 0 < 1": "dropout adaptor_dropout label_smoothing initial_share final_share speed drop scale mask",
         ">= 0 <= 1": "final settled least_match probability probabilities gradient_checkpointing b",
-        "> 0 <= 1": "decay top_p caps Lookup.share",
+        "> 0 <= 1": "most_distance decay top_p caps Lookup.share",
         "": "length_penalty",
     }
 )

@@ -97,6 +97,10 @@ def _show(answer: Prediction, *, as_json: bool) -> None:
         return
     # What is cut or no JSON is shown as it came, so that a person sees what the model does.
     print(answer.prediction or answer.raw, flush=True)
+    for where, note in answer.meta.get("catalogue", {}).items():
+        near = f"; the nearest name is {note['nearest']!r}, distance {note['distance']}" if note["nearest"] else ""
+        if not note["known"]:
+            print(f"{where}: {note['written']!r} is in no catalogue{near}", file=sys.stderr, flush=True)
     if answer.status != "ok":
         print(f"{answer.status}: {answer.error}", file=sys.stderr, flush=True)
 

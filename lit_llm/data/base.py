@@ -153,6 +153,10 @@ class LMData(Asking, Loaders, TableData):
         """Return a generated text as ``(prediction, status, error)``."""
         return raw, "ok", ""
 
+    def settled(self, raw: str, meta: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        """Return a generated text as it counts from here on, and what is noted of the change in the row's meta."""
+        return raw, {}
+
     def restated(self, example: Example, text: str, reference: Any) -> Example:
         """Return a variant of a training example from what the augmenter made of its text and reference."""
         return replace(example, text=text)

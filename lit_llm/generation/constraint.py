@@ -8,11 +8,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import lru_cache
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 
+from lit_llm.catalogues import Node, Vocabulary, names_at, rules_of
 from lit_llm.errors import ConfigError, DataError
+from lit_llm.generation.names import Names
+from lit_llm.generation.places import Place
 from lit_llm.schemas import Schema, compiled, read_schema
 from lit_llm.schemas.explaining import explain
 from lit_llm.strict_json import loads
@@ -79,7 +82,8 @@ class JsonSchemaConstraint(Constraint):
     """Holds every row to its own JSON schema, ``meta["schema"]``, written without white space.
 
     Needs the extra ``constrained`` (llguidance). Properties come in the order of the schema. Strings and arrays
-    without ``maxLength`` and ``maxItems`` can still run into the token limit.
+    without ``maxLength`` and ``maxItems`` can still run into the token limit. Where data name ``catalogues``, whose
+    ``missing`` is not ``keep``, values of those fields can only be names of them.
 
     Args:
         schema: JSON file with the schema of rows that bring none; without it such rows may be any JSON value.
@@ -98,6 +102,7 @@ class JsonSchemaConstraint(Constraint):
         self._vocabulary: tuple[Any, ...] = ()
         self._matchers: dict[str, Any] = {}
         self._spelling: dict[str, Any] = {}
+        self._names: dict[str, Names] = {}
 
     def start(
         self, tokenizer: PreTrainedTokenizerBase, meta: list[dict[str, Any]], end_ids: list[int], vocab_size: int
@@ -109,7 +114,8 @@ class JsonSchemaConstraint(Constraint):
             ConfigError: if the tokenizer is not a fast one.
         """
         vocabulary = self._wrap(tokenizer, end_ids, vocab_size)
-        return _Matchers([self._kept(self._matchers, vocabulary, self._schema(row)) for row in meta])
+        fresh = [self._kept(self._matchers, vocabulary, self._schema(row)) for row in meta]
+        return _Matchers(fresh, [self._names_of(row, vocabulary) for row in meta])
 
     def fault(self, answer: str | None, meta: dict[str, Any]) -> str | None:
         """Run an answer through the grammar of its row; see ``Constraint.fault``."""
@@ -122,14 +128,14 @@ class JsonSchemaConstraint(Constraint):
         written = good == len(letters) and matcher.consume_tokens(letters) and matcher.is_accepting()
         matcher.reset()
         if written:
-            return None
+            return _stranger(answer, meta)
         # A text that stops short of its end is wrong in its last part.
         offset = len(bytes(letters[: min(good, len(letters) - 1)]).decode(errors="ignore"))
         return explain(loads(answer), offset, self._schema(meta))
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what lives in llguidance and cannot travel between processes."""
-        return {**self.__dict__, "_vocabulary": (), "_matchers": {}, "_spelling": {}}
+        return {**self.__dict__, "_vocabulary": (), "_matchers": {}, "_spelling": {}, "_names": {}}
 
     def _schema(self, meta: dict[str, Any]) -> Schema:
         own: Schema | None = meta.get("schema")
@@ -150,7 +156,7 @@ class JsonSchemaConstraint(Constraint):
                     f"model.init_args.generator.init_args.constraint: the tokenizer {tokenizer.name_or_path!r} "
                     f"cannot be used by llguidance ({error}): take a fast tokenizer (tokenizer.json)"
                 ) from error
-            self._vocabulary, self._matchers = (tokenizer, vocab_size, wrapped), {}
+            self._vocabulary, self._matchers, self._names = (tokenizer, vocab_size, wrapped), {}, {}
         return self._vocabulary[2]
 
     def _kept(self, made: dict[str, Any], vocabulary: Any, schema: Schema) -> Any:
@@ -161,6 +167,34 @@ class JsonSchemaConstraint(Constraint):
                 made.clear()
             made[text] = _matcher(vocabulary, schema)
         return made[text]
+
+    def _names_of(self, row: dict[str, Any], wrapped: Any) -> Names | None:
+        """Return what holds the names of a row to their catalogues; None where it has none."""
+        roots = {rule.path: Node.root(rule.catalogue) for rule in rules_of(row) if rule.missing != "keep"}
+        if not roots:
+            return None
+        key = json.dumps(row["catalogues"])
+        if key not in self._names:
+            known = next((names.vocabulary for names in self._names.values()), None)
+            self._names[key] = Names(known or Vocabulary(_letters(wrapped)), roots)
+        return self._names[key]
+
+
+def _letters(wrapped: Any) -> list[bytes]:
+    """Return the bytes of each token, none of those that control."""
+    return [b"" if wrapped.is_special_token(n) else wrapped.decode_bytes([n]) for n in range(wrapped.vocab_size)]
+
+
+def _stranger(answer: str, meta: dict[str, Any]) -> str | None:
+    """Say which name of an answer its catalogue has not, where answers are held to it; None where there is none."""
+    held = [rule for rule in rules_of(meta) if rule.missing != "keep"]
+    value = loads(answer) if held else None
+    for rule in held:
+        for name in names_at(value, rule.path):
+            if name not in rule.catalogue:
+                near = rule.catalogue.nearest(name)
+                return f"$: {name!r} is not in its catalogue{f'; the nearest name is {near.name!r}' if near else ''}"
+    return None
 
 
 @lru_cache(maxsize=1)
@@ -197,12 +231,20 @@ def _quoted(node: Any) -> Any:
     return quoted
 
 
-class _Matchers:
-    """One grammar state per row and text so far, so that beams may be reordered and rows dropped."""
+class _State(NamedTuple):
+    """Where a text stands: in the grammar, and among names; None for the latter where nothing is held to them."""
 
-    def __init__(self, fresh: list[Any]) -> None:
-        self.fresh = fresh
-        self.states: dict[int, dict[tuple[int, ...], Any]] = {}
+    grammar: Any
+    place: Place | None
+
+
+class _Matchers:
+    """One state per row and text so far, so that beams may be reordered and rows dropped."""
+
+    def __init__(self, fresh: list[Any], names: list[Names | None]) -> None:
+        self.fresh = [_State(grammar, Place() if held else None) for grammar, held in zip(fresh, names, strict=True)]
+        self.names = names
+        self.states: dict[int, dict[tuple[int, ...], _State]] = {}
 
     def __call__(self, rows: Sequence[int], texts: Texts, logits: Tensor) -> Tensor:
         # A row's states of the call before are enough: every text is one of theirs and a token more.
@@ -211,7 +253,8 @@ class _Matchers:
         for row, text in zip(rows, map(tuple, texts), strict=True):
             state = self._advance(before[row], row, text)
             self.states.setdefault(row, {})[text] = state
-            bits += state.compute_bitmask()
+            allowed, names = state.grammar.compute_bitmask(), self.names[row]
+            bits += names.narrowed(state.place, allowed) if names and state.place else allowed
         allowed = torch.frombuffer(bits, dtype=torch.int32).view(len(rows), -1).to(logits.device)
         shifts = torch.arange(32, dtype=torch.int32, device=logits.device)
         forbidden = ((allowed[:, :, None] >> shifts) & 1).flatten(1)[:, : logits.shape[1]] == 0
@@ -221,18 +264,20 @@ class _Matchers:
         """See ``Steering``."""
         state = self._advance(self.states.get(row, {}), row, tuple(text))
         self.states[row] = {tuple(text): state}
-        forced: list[int] = state.compute_ff_tokens()
+        forced: list[int] = state.grammar.compute_ff_tokens()
         if len(forced) > len(guess) or forced != guess[: len(forced)]:
             return forced
-        return guess[: state.validate_tokens(guess)]
+        return guess[: state.grammar.validate_tokens(guess)]
 
-    def _advance(self, before: dict[tuple[int, ...], Any], row: int, text: tuple[int, ...]) -> Any:
+    def _advance(self, before: dict[tuple[int, ...], _State], row: int, text: tuple[int, ...]) -> _State:
         if text in before:
             return before[text]
         known = before.get(text[:-1]) if text else None
-        state = (known or self.fresh[row]).deep_copy()
-        state.consume_tokens(list(text[-1:] if known else text))
-        return state
+        grammar, place = known or self.fresh[row]
+        grammar, more = grammar.deep_copy(), list(text[-1:] if known else text)
+        grammar.consume_tokens(more)
+        names = self.names[row]
+        return _State(grammar, names.after(place, more) if names else None)
 
 
 def _read_schema(path: str) -> Schema:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -40,12 +40,14 @@ class Generation:
         new_tokens: generated tokens, the end token included.
         score: their mean log-probability under the unconstrained model.
         finished: False where the token limit came before the end.
+        notes: what data noted when they settled the text, for the row's meta.
     """
 
     text: str
     new_tokens: int
     score: float
     finished: bool
+    notes: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from lit_llm.metrics.answers import AnswerMetrics
 from lit_llm.metrics.base import FieldScore, TextMetric
+from lit_llm.metrics.catalogues import CatalogueMetrics
 from lit_llm.metrics.extraction import ExtractionMetrics
 from lit_llm.metrics.field_table import field_table
 from lit_llm.metrics.json_fields import differing_paths, score_pair
@@ -13,6 +14,7 @@ from lit_llm.metrics.weighted import WeightedF1
 
 __all__ = [
     "AnswerMetrics",
+    "CatalogueMetrics",
     "ExtractionMetrics",
     "FieldScore",
     "Parsed",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +50,15 @@ def parse_json(text: str) -> Parsed:
     if begin is not None:
         rest, reason = rest[:begin], "the thought does not end, so there is no answer"
     return _recovered(rest, reason)
+
+
+def behind_thoughts(text: str) -> str | None:
+    """Return what ``parse_json`` reads strictly: a whole text, or what stands behind its thoughts; else None."""
+    for rest in (text, *after_thoughts(text)):
+        with suppress(JSONError):
+            loads(rest)
+            return rest
+    return None
 
 
 def _recovered(text: str, reason: str) -> Parsed:

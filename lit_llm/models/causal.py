@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any, cast
 
 import torch
@@ -186,7 +187,8 @@ class CausalLM(LitLM):
             return []
         self._teach(generator)
         facts = [meta | {"source": text} for meta, text in zip(batch.meta, batch.texts, strict=True)]
-        return generator.generate(self.network, self.tokenizer, batch.prompt, facts)
+        given = generator.generate(self.network, self.tokenizer, batch.prompt, facts)
+        return [self._settled(answer, meta) for answer, meta in zip(given, batch.meta, strict=True)]
 
     def predictions(self, batch: Batch, answers: list[Generation]) -> list[Prediction]:
         """Return the rows of predictions.csv for generated answers; rows that only fill a batch are left out."""
@@ -194,7 +196,7 @@ class CausalLM(LitLM):
         for i, (row_id, answer) in enumerate(zip(batch.ids, answers, strict=True)):
             if row_id == FILLER:
                 continue
-            final, status, error = self._postprocess(answer.text, batch.meta[i])
+            final, status, error = self._postprocess(answer.text, batch.meta[i] | answer.notes)
             if not answer.finished:
                 status, error = "length", f"stopped at {answer.new_tokens} tokens"
             rows.append(
@@ -208,8 +210,7 @@ class CausalLM(LitLM):
                     raw=answer.text,
                     new_tokens=answer.new_tokens,
                     score=answer.score,
-                    # A schema says nothing about the row that its status does not, and would fill the file.
-                    meta={"split": batch.split} | {k: value for k, value in batch.meta[i].items() if k != "schema"},
+                    meta={"split": batch.split} | _shown(batch.meta[i]) | answer.notes,
                 )
             )
         return rows
@@ -239,7 +240,9 @@ class CausalLM(LitLM):
         real = [i for i, row_id in enumerate(batch.ids) if row_id != FILLER]
         texts, references = [answers[i].text for i in real], [batch.references[i] for i in real]
         meta = [
-            batch.meta[i] | {"id": batch.ids[i], "source": batch.texts[i], "finished": answers[i].finished}
+            batch.meta[i]
+            | answers[i].notes
+            | {"id": batch.ids[i], "source": batch.texts[i], "finished": answers[i].finished}
             for i in real
         ]
         for metric in self._metrics_of(key, batch.task):
@@ -274,6 +277,13 @@ class CausalLM(LitLM):
                     shown = name == "field_f1" and prefix == "val"
                     self.log("/".join([*place(prefix, split), *way, name]), float(value), prog_bar=shown)
 
+    def _settled(self, answer: Generation, meta: dict[str, Any]) -> Generation:
+        datamodule: Any = getattr(self._trainer, "datamodule", None)
+        if not hasattr(datamodule, "settled"):
+            return answer
+        text, notes = datamodule.settled(answer.text, meta)
+        return replace(answer, text=text, notes=notes)
+
     def _postprocess(self, raw: str, meta: dict[str, Any]) -> tuple[str, str, str]:
         datamodule: Any = getattr(self.trainer, "datamodule", None)
         return datamodule.postprocess(raw, meta) if datamodule is not None else (raw, "ok", "")
@@ -290,11 +300,16 @@ def _failures(batch: Batch) -> list[Prediction]:
             reference=as_text(reference),
             status="error",
             error=reason,
-            meta={"split": batch.split} | {k: value for k, value in meta.items() if k != "schema"},
+            meta={"split": batch.split} | _shown(meta),
         )
         for row_id, text, reference, reason, meta in rows
         if row_id != FILLER
     ]
+
+
+def _shown(meta: dict[str, Any]) -> dict[str, Any]:
+    """Return a row's meta without what says nothing about the row that its status does not, and would fill the file."""
+    return {name: value for name, value in meta.items() if name not in ("schema", "catalogues")}
 
 
 def _where_they_differ(scores: dict[str, dict[str, str]]) -> dict[str, str]:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from lit_llm.batch import as_text
+from lit_llm.catalogues import rules_of, settle
 from lit_llm.data.base import LMData
+from lit_llm.data.catalogues import FieldCatalogue, catalogue_meta, offered
 from lit_llm.data.records.reading import MAX_LINE_BYTES, Column, Record
 from lit_llm.data.settings import refuse_unknown
 from lit_llm.data.tokens.dataset import Example
+from lit_llm.data.tokens.prompting import Context
 from lit_llm.errors import ConfigError, DataError
 from lit_llm.generation import Constraint
 from lit_llm.metrics import parse_json
+from lit_llm.metrics.json_text import behind_thoughts
 from lit_llm.schemas import Schema, cleaned, first_fault, in_schema_form, read_schema
+from lit_llm.strict_json import loads
 
 
 class ExtractionData(LMData):
@@ -29,6 +34,8 @@ class ExtractionData(LMData):
         json_field: column of the JSON value; needed in every file but ``predict``.
         schema_field: column of a JSON schema per record, where they differ.
         schema: file of the JSON schema that every value must satisfy.
+        catalogues: what the values of fields are taken from, by the name of the field, such as
+            ``purchases[].product_name``.
         max_line_bytes: longest line of a text file, so that one forgotten newline does not fill the memory.
         **kwargs: as for ``LMData``.
     """
@@ -42,6 +49,7 @@ class ExtractionData(LMData):
         json_field: str = "json",
         schema_field: str | None = None,
         schema: str | None = None,
+        catalogues: dict[str, FieldCatalogue] | None = None,
         max_line_bytes: int = MAX_LINE_BYTES,
         **kwargs: Any,
     ) -> None:
@@ -50,6 +58,9 @@ class ExtractionData(LMData):
         self.max_line_bytes = max_line_bytes
         self.schema_file = schema
         self.schema = _read_schema(schema) if schema else None
+        self.catalogues = catalogues or {}
+        self._offers = any(field.candidates for field in self.catalogues.values())
+        self._rows_meta = {"catalogues": catalogue_meta(self.catalogues)} if self.catalogues else {}
 
     def setup(self, stage: str) -> None:
         """Read and encode the files that a stage needs.
@@ -95,7 +106,7 @@ class ExtractionData(LMData):
         """
         refuse_unknown(self.task, facts, ("schema",))
         schema = _read_schema(facts["schema"]) if facts.get("schema") else self.schema
-        return replace(super().question(text), meta={} if schema is None else {"schema": schema})
+        return self._asked(replace(super().question(text), meta=self._meta(schema)))
 
     def postprocess(self, raw: str, meta: Mapping[str, Any]) -> tuple[str, str, str]:
         """Return the JSON value in compact form, or why the text is none."""
@@ -105,20 +116,32 @@ class ExtractionData(LMData):
         schema = meta.get("schema")
         fault = first_fault(parsed.value, schema) if schema is not None else None
         if fault:
-            return "", "invalid", fault
+            emptied = [f"{where}: {note['written']!r}" for where, note in strangers(meta) if note["name"] is None]
+            return "", "invalid", fault + (f"; in no catalogue: {', '.join(emptied)}" if emptied else "")
         return as_text(parsed.value), "ok", ""
+
+    def settled(self, raw: str, meta: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        """Return a text whose names are those of their catalogues; ``catalogue`` notes what was none, by path."""
+        rules = rules_of(meta)
+        answer = behind_thoughts(raw) if rules else None
+        if answer is None:
+            return raw, {}
+        value, changed = settle(loads(answer), rules)
+        if not changed:
+            return raw, {}
+        return raw.removesuffix(answer) + as_text(value), {"catalogue": {each.where: each.note() for each in changed}}
 
     def restated(self, example: Example, text: str, reference: Any) -> Example:
         """Return a variant of an example; its strings keep their form where the schema refuses that of the text."""
         schema = example.meta.get("schema")
         refused = schema is not None and first_fault(reference, schema)
         if reference == example.reference or refused:
-            return replace(example, text=text)
-        return replace(example, text=text, answer=as_text(reference), reference=reference)
+            return self._asked(replace(example, text=text))
+        return self._asked(replace(example, text=text, answer=as_text(reference), reference=reference))
 
     def row_facts(self) -> dict[str, Any]:
-        """Return what decides the rows of a file: also the grammars that have to be able to write them."""
-        return dict(self._constraints)
+        """Return what decides the rows of a file: grammars that have to be able to write them, and catalogues."""
+        return dict(self._constraints) | self._rows_meta
 
     def _example(self, record: Record) -> Example:
         value, schema = record.values["json"], self._schema(record)
@@ -130,8 +153,18 @@ class ExtractionData(LMData):
                 record.notes.append(f"field '{self.json_field}' {fault}")
             value = None if fault else in_schema_form(value, schema)
         answer = as_text(value) if value is not None else None
-        meta = {} if schema is None else {"schema": schema}
-        return Example(record.id, record.values["text"], answer, value, record.place, meta)
+        return self._asked(Example(record.id, record.values["text"], answer, value, record.place, self._meta(schema)))
+
+    def _meta(self, schema: Schema | None) -> dict[str, Any]:
+        return ({} if schema is None else {"schema": schema}) | self._rows_meta
+
+    def _asked(self, example: Example) -> Example:
+        """Return an example whose text is asked with the names that it may mean."""
+        if not self._offers:
+            return example
+        names = offered(example.text, self.catalogues, self._rows_meta["catalogues"])
+        asked = Context(self.system, self.instruction).asked("{text}")
+        return replace(example, context=Context(self.system, f"{asked}{names}"))
 
     @property
     def _constraints(self) -> dict[str, Constraint]:
@@ -158,6 +191,11 @@ class ExtractionData(LMData):
             return cleaned(own)
         except DataError as error:
             raise DataError(f"{record.place}: field '{self.schema_field}' is no JSON schema: {_said(error)}") from error
+
+
+def strangers(meta: Mapping[str, Any]) -> Iterable[tuple[str, dict[str, Any]]]:
+    """Return what was noted of names that are in no catalogue, with their places."""
+    return ((where, note) for where, note in meta.get("catalogue", {}).items() if not note["known"])
 
 
 def _read_schema(path: str) -> Schema:

@@ -207,6 +207,10 @@ class MixedData(LMData):
         """Return what the row's own source makes of a generated text."""
         return self.parts[meta[PART]].postprocess(raw, meta)
 
+    def settled(self, raw: str, meta: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        """Return a generated text as the row's own source settles it."""
+        return self.parts[meta[PART]].settled(raw, meta)
+
     def conversations(self) -> dict[str, list[dict[str, str]]]:
         """Return the turns before an answer by part, and by what its rows differ in."""
         return {

@@ -1,0 +1,113 @@
+"""Catalogues as people bring them: a table or a list of names becomes what answers are held to."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from lightning.pytorch.utilities import rank_zero_info
+
+from lit_llm.catalogues import Catalogue, Missing, field_path, write_catalogue
+from lit_llm.catalogues.catalogue import FORMAT
+from lit_llm.data.records.reading import Column, Reader, stream_records
+from lit_llm.data.stored.cache import cache_folder
+from lit_llm.errors import ConfigError, DataError
+from lit_llm.paths import similar
+
+SETTING = "data.init_args.catalogues"
+
+
+@dataclass
+class FieldCatalogue:
+    """The names that the values of a field are taken from.
+
+    Attributes:
+        file: a table (CSV, TSV, JSONL, JSON, Parquet) with a name a row, or a ``.txt`` file with one a line.
+        column: of the names, in a table; it may be left out where there is one column.
+        missing: what becomes of a value that is no name of the catalogue: null (by default), the ``nearest`` name, or
+            ``keep``. Decoding with ``JsonSchemaConstraint`` writes names of the catalogue alone unless it is ``keep``.
+        most_distance: from which ``nearest`` takes a name, from 0 (the same but for accents and order of words) to 1
+            (nothing in common); beyond it, null.
+        candidates: how many names that the text may mean are added to what is asked; by default none.
+    """
+
+    file: str
+    column: str | None = None
+    missing: Missing = None
+    most_distance: float = 1.0
+    candidates: int | None = None
+
+
+def catalogue_meta(fields: Mapping[str, FieldCatalogue]) -> dict[str, dict[str, Any]]:
+    """Make the catalogues of fields, where they are not kept yet, and return what rows carry of them.
+
+    Raises:
+        ConfigError: if a field has no such name, or its file cannot be read as a catalogue.
+    """
+    found = {}
+    for name, field in fields.items():
+        setting = f"{SETTING}.{name}"
+        field_path(name, SETTING)
+        path = Path(field.file)
+        if not path.is_file():
+            raise ConfigError(f"{setting}.file: there is no {path}{similar(path)}")
+        try:
+            folder = str(_kept(path, field.column))
+        except DataError as error:
+            raise ConfigError(f"{setting}: {error}") from error
+        found[name] = {"folder": folder, "missing": field.missing, "most_distance": field.most_distance}
+    return found
+
+
+def offered(text: str, fields: Mapping[str, FieldCatalogue], meta: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return what stands behind a text: names that it may mean, by the last key of their field; empty without any."""
+    lines = []
+    for name, field in fields.items():
+        names = Catalogue.opened(meta[name]["folder"]).mentioned(text, field.candidates or 0)
+        key = next((part for part in reversed(field_path(name, SETTING)) if part is not None), name)
+        lines += [f"{key}: {' | '.join(names)}"] if names else []
+    return "".join(f"\n{line}" for line in lines)
+
+
+def _kept(path: Path, column: str | None) -> Path:
+    """Return the folder of a file's catalogue, made once for all runs and processes."""
+    with path.open("rb") as file:
+        content = hashlib.file_digest(file, "sha256").hexdigest()
+    key = hashlib.sha256(repr([FORMAT, content, path.suffix.lower(), column]).encode()).hexdigest()[:32]
+    folder = cache_folder().parent / "catalogues" / key
+    if folder.is_dir():
+        return folder
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_name(f"{key}.lock")):
+            if not folder.is_dir():
+                count = write_catalogue(_names(path, column), folder)
+                rank_zero_info(f"{path}: a catalogue of {count:,} names")
+    except OSError as error:
+        raise ConfigError(f"{path}: its catalogue cannot be kept in {folder.parent}: {error}") from error
+    return folder
+
+
+def _names(path: Path, column: str | None) -> Iterator[str]:
+    if path.suffix.lower() == ".txt":
+        try:
+            yield from path.read_text(encoding="utf-8-sig").split("\n")
+        except UnicodeDecodeError as error:
+            raise DataError(f"{path}: it is not UTF-8 at byte {error.start}: save it anew as UTF-8") from error
+        return
+    name = column or _only_column(path)
+    for record in stream_records(path, {"name": Column(name)}):
+        yield record.values["name"]
+
+
+def _only_column(path: Path) -> str:
+    reader = Reader()
+    stream_records(path, {}, reader=reader)
+    first, *others = reader.seen[path]
+    if others:
+        raise DataError(f"{path}: it has the columns {', '.join([first, *others])}: name one in column")
+    return first
