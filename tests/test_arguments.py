@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -103,6 +104,26 @@ def test_a_printed_configuration_runs(
     printed.parent.mkdir()
     printed.write_text(capsys.readouterr().out)
     assert main(["fit", "--config", str(printed), "--trainer.fast_dev_run", "1"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "taken_back"),
+    [
+        ("--model.generator.per_source 3", "--model.generator.per_source null"),
+        ("--model.generator.constraint lit_llm.generation.JsonSchemaConstraint", "--model.generator.constraint null"),
+        ("--data.augmenter.seed 3", "--data.augmenter.seed=null"),
+        ("--data.instruction hola", "--data.instruction null"),
+    ],
+)
+def test_null_takes_back_what_a_run_file_says_at_any_depth(
+    given: str, taken_back: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["fit", "--config", "configs/run/extraction_tiny.yaml", *given.split(), *taken_back.split()]
+    with pytest.raises(SystemExit) as end:
+        main([*options, "--print_config"])
+    assert end.value.code == 0
+    name = taken_back.replace("=", " ").split()[0].rpartition(".")[2]
+    assert re.search(rf"^ +{name}: null$", capsys.readouterr().out, re.MULTILINE)
 
 
 def test_only_noise_is_silenced() -> None:

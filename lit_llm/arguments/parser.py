@@ -55,6 +55,12 @@ class Parser(LightningArgumentParser):
         added: list[str] = super().add_class_arguments(theclass, nested_key, *args, **kwargs)
         return added
 
+    def parse_args(self, args: Any = None, *others: Any, **kwargs: Any) -> Any:
+        """Parse options; of a class within a class, jsonargparse hands on a null as the text ``None``."""
+        if self.owner is not None and args:
+            args = [re.sub(r"=None$", "=null", argument) for argument in args]
+        return super().parse_args(args, *others, **kwargs)
+
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise a ConfigError, or in the parser of one class a part of one."""
         if isinstance(ex, Refused) and ex.parser is self:

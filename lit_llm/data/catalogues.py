@@ -13,6 +13,7 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from lit_llm.catalogues import Catalogue, Missing, field_path, write_catalogue
 from lit_llm.catalogues.catalogue import FORMAT
+from lit_llm.data.records.layout import Layout, Quoting
 from lit_llm.data.records.reading import Column, Reader, stream_records
 from lit_llm.data.stored.cache import cache_folder
 from lit_llm.errors import ConfigError, DataError
@@ -28,6 +29,9 @@ class FieldCatalogue:
     Attributes:
         file: a table (CSV, TSV, JSONL, JSON, Parquet) with a name a row, or a ``.txt`` file with one a line.
         column: of the names, in a table; it may be left out where there is one column.
+        delimiter: what separates the cells of a table, as in ``data``.
+        encoding: how its letters are written as bytes, as in ``data``.
+        quoting: what quotes in it mean, as in ``data``.
         missing: what becomes of a value that is no name of the catalogue: null (by default), the ``nearest`` name, or
             ``keep``. Decoding with ``JsonSchemaConstraint`` writes names of the catalogue alone unless it is ``keep``.
         most_distance: from which ``nearest`` takes a name, from 0 (the same but for accents and order of words) to 1
@@ -37,6 +41,9 @@ class FieldCatalogue:
 
     file: str
     column: str | None = None
+    delimiter: str | None = None
+    encoding: str = "utf-8"
+    quoting: Quoting = "auto"
     missing: Missing = None
     most_distance: float = 1.0
     candidates: int | None = None
@@ -56,9 +63,10 @@ def catalogue_meta(fields: Mapping[str, FieldCatalogue]) -> dict[str, dict[str, 
         if not path.is_file():
             raise ConfigError(f"{setting}.file: there is no {path}{similar(path)}")
         try:
-            folder = str(_kept(path, field.column))
-        except DataError as error:
-            raise ConfigError(f"{setting}: {error}") from error
+            folder = str(_kept(path, field))
+        except (ConfigError, DataError) as error:
+            # Whoever reads a table names the settings of the data's own.
+            raise ConfigError(str(error).replace("data.init_args.", f"{setting}.")) from error
         found[name] = {"folder": folder, "missing": field.missing, "most_distance": field.most_distance}
     return found
 
@@ -73,11 +81,13 @@ def offered(text: str, fields: Mapping[str, FieldCatalogue], meta: Mapping[str, 
     return "".join(f"\n{line}" for line in lines)
 
 
-def _kept(path: Path, column: str | None) -> Path:
+def _kept(path: Path, field: FieldCatalogue) -> Path:
     """Return the folder of a file's catalogue, made once for all runs and processes."""
     with path.open("rb") as file:
         content = hashlib.file_digest(file, "sha256").hexdigest()
-    key = hashlib.sha256(repr([FORMAT, content, path.suffix.lower(), column]).encode()).hexdigest()[:32]
+    key = hashlib.sha256(
+        repr([FORMAT, content, path.suffix.lower(), field.column, *_layout(field)]).encode()
+    ).hexdigest()[:32]
     folder = cache_folder().parent / "catalogues" / key
     if folder.is_dir():
         return folder
@@ -85,29 +95,35 @@ def _kept(path: Path, column: str | None) -> Path:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.with_name(f"{key}.lock")):
             if not folder.is_dir():
-                count = write_catalogue(_names(path, column), folder)
+                count = write_catalogue(_names(path, field), folder)
                 rank_zero_info(f"{path}: a catalogue of {count:,} names")
     except OSError as error:
         raise ConfigError(f"{path}: its catalogue cannot be kept in {folder.parent}: {error}") from error
     return folder
 
 
-def _names(path: Path, column: str | None) -> Iterator[str]:
+def _layout(field: FieldCatalogue) -> tuple[str | None, str, Quoting]:
+    return field.delimiter, field.encoding, field.quoting
+
+
+def _names(path: Path, field: FieldCatalogue) -> Iterator[str]:
+    reader = Reader(Layout(*_layout(field)))
     if path.suffix.lower() == ".txt":
         try:
-            yield from path.read_text(encoding="utf-8-sig").split("\n")
+            yield from path.read_text(encoding=field.encoding).removeprefix("\ufeff").split("\n")
         except UnicodeDecodeError as error:
-            raise DataError(f"{path}: it is not UTF-8 at byte {error.start}: save it anew as UTF-8") from error
+            raise DataError(
+                f"{path}: it is not {field.encoding} at byte {error.start}: set data.init_args.encoding"
+            ) from error
         return
-    name = column or _only_column(path)
-    for record in stream_records(path, {"name": Column(name)}):
+    name = field.column or _only_column(path, reader)
+    for record in stream_records(path, {"name": Column(name)}, reader=reader):
         yield record.values["name"]
 
 
-def _only_column(path: Path) -> str:
-    reader = Reader()
+def _only_column(path: Path, reader: Reader) -> str:
     stream_records(path, {}, reader=reader)
     first, *others = reader.seen[path]
     if others:
-        raise DataError(f"{path}: it has the columns {', '.join([first, *others])}: name one in column")
+        raise DataError(f"{path}: it has the columns {', '.join([first, *others])}: name one in data.init_args.column")
     return first
