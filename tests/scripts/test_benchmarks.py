@@ -104,3 +104,12 @@ def test_vectors_are_timed_beside_the_text_of_passages() -> None:
     # Two vectors stand for 32 tokens of each passage.
     tokens = re.search(r"prompt tokens: text (\d+) .*vectors (\d+) ", text)
     assert tokens and 50 < int(tokens[1]) - int(tokens[2]) <= 64
+
+
+@pytest.mark.slow
+def test_names_are_held_to_a_catalogue() -> None:
+    text = printed("catalogue.py", "--names", "2000", "--rows", "4", "--rounds", "1", "--cpu")
+    assert re.search(r"^2,000 names laid out in ", text, re.MULTILINE)
+    assert "(found: True)" in text
+    assert len(re.findall(r"^(?:free|schema|catalogue): [\d.]+ ms a token, [\d.]+x free$", text, re.MULTILINE)) == 3
+    assert re.search(r"^\d+ names written in \d+ whole answers, 0 of them not in the catalogue$", text, re.MULTILINE)
