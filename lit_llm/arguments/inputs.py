@@ -14,6 +14,7 @@ from lit_llm.arguments.run_files import SUFFIXES, compose
 from lit_llm.arguments.yaml_text import whole
 from lit_llm.errors import ConfigError, DataError
 from lit_llm.paths import at_home, missing_base, no_base, similar
+from lit_llm.schemas.classes import names_class
 
 TYPED = "on the command line"
 STAGES = {
@@ -67,7 +68,8 @@ def check(verb: str, tree: Mapping[str, Any]) -> None:
     for part in ("data", "model"):
         for key, leaf in _leaves(tree.get(part), ALWAYS):
             path = Path(leaf.value or "")
-            if leaf.value and _is_plain(leaf.value) and not path.exists():
+            is_class = key.endswith("schema") and names_class(leaf.value or "")
+            if leaf.value and _is_plain(leaf.value) and not is_class and not path.exists():
                 raise ConfigError(f"{part}.{key} ({leaf.place}): there is no {path}{similar(path)}")
     for key, leaf in _leaves(tree.get("model"), ("backbone",)):
         if leaf.value and (wrong := missing_base(leaf.value) or no_base(leaf.value)):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
 
 from lit_llm.errors import DataError
+from lit_llm.schemas.classes import names_class, schema_of
 from lit_llm.schemas.keywords import EXACT
 from lit_llm.schemas.patterns import check_patterns
 from lit_llm.strict_json import JSONError, excerpt, json_type, loads
@@ -57,11 +58,13 @@ class Compiled:
 
 
 def read_schema(path: str | Path) -> Schema:
-    """Return the schema of a JSON file, unwrapped and checked.
+    """Return the schema of a JSON file, or of a class ``module:Class``, unwrapped and checked.
 
     Raises:
-        DataError: the file cannot be read, or is no JSON schema.
+        DataError: the file or class cannot be read, or is no JSON schema.
     """
+    if names_class(str(path)):
+        return cleaned(schema_of(str(path)))
     try:
         return cleaned(loads(Path(path).read_text(encoding="utf-8-sig")))
     except (OSError, UnicodeDecodeError, JSONError) as error:

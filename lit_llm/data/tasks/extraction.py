@@ -33,7 +33,8 @@ class ExtractionData(LMData):
         text_field: column of the text.
         json_field: column of the JSON value; needed in every file but ``predict``.
         schema_field: column of a JSON schema per record, where they differ.
-        schema: file of the JSON schema that every value must satisfy.
+        schema: file of the JSON schema that every value must satisfy, or a class that Pydantic knows, as
+            ``module:Class``.
         catalogues: what the values of fields are taken from, by the name of the field, such as
             ``purchases[].product_name``.
         max_line_bytes: longest line of a text file, so that one forgotten newline does not fill the memory.
