@@ -4,6 +4,7 @@ from lit_llm.data.base import LMData
 from lit_llm.data.clips import ClipChanges
 from lit_llm.data.hygiene.cleaning import Cleaner
 from lit_llm.data.hygiene.orthography import NahuatlOrthography
+from lit_llm.data.hygiene.saltillo import Saltillo
 from lit_llm.data.tasks.documents import DocumentsData
 from lit_llm.data.tasks.extraction import ExtractionData
 from lit_llm.data.tasks.mixing import MixedData
@@ -22,6 +23,7 @@ __all__ = [
     "LMData",
     "MixedData",
     "NahuatlOrthography",
+    "Saltillo",
     "SignData",
     "TranslationData",
 ]

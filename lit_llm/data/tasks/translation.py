@@ -14,6 +14,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from lit_llm.data.base import LMData
 from lit_llm.data.hygiene.cleaning import Cleaner
 from lit_llm.data.hygiene.orthography import NahuatlOrthography
+from lit_llm.data.hygiene.saltillo import Saltillo
 from lit_llm.data.records.reading import MAX_LINE_BYTES, Column, Record
 from lit_llm.data.settings import refuse_unknown
 from lit_llm.data.tokens.dataset import Example
@@ -45,6 +46,8 @@ class TranslationData(LMData):
         shots: worked examples by direction, each a text and its translation.
         cleaner: cleans training pairs; by default with all of its steps.
         orthography: one spelling for training targets in the ``varied`` language; none by default.
+        saltillo: one mark for the saltillo of the ``varied`` language, in all that is learned and asked; by default
+            each text has its own.
         max_line_bytes: longest line of a text file.
         **kwargs: as for ``LMData``.
 
@@ -68,6 +71,7 @@ class TranslationData(LMData):
         shots: dict[str, list[list[str]]] | None = None,
         cleaner: Cleaner | None = None,
         orthography: NahuatlOrthography | None = None,
+        saltillo: Saltillo | None = None,
         max_line_bytes: int = MAX_LINE_BYTES,
         **kwargs: Any,
     ) -> None:
@@ -94,7 +98,7 @@ class TranslationData(LMData):
             raise ConfigError(f"data.init_args.shots: {wrong[0]} is not a text and its translation")
         self.facts = {"dialect": dialect_field, "origin": origin_field, "document": document_field}
         self.cleaner = cleaner or Cleaner()
-        self.orthography = orthography
+        self.orthography, self.saltillo = orthography, saltillo
         self.max_line_bytes = max_line_bytes
 
     def read(self, path: Path) -> list[Example]:
@@ -145,11 +149,12 @@ class TranslationData(LMData):
     def read_splits(self) -> dict[str, list[Example]]:
         """Return the examples of all splits, their targets in the spelling of the files."""
         # A spelling that only training targets are given would hide that a reference stands among them.
-        spelling, self.orthography = self.orthography, None
+        spelling = self.orthography, self.saltillo
+        self.orthography = self.saltillo = None
         try:
             return super().read_splits()
         finally:
-            self.orthography = spelling
+            self.orthography, self.saltillo = spelling
 
     def sides(self, example: Example) -> dict[str, str]:
         """Return both texts of a pair by language; each pair is looked at once, whatever its directions."""
@@ -181,11 +186,13 @@ class TranslationData(LMData):
             raise ConfigError(f"direction {asked}: this run answers {', '.join(self.directions)}; name one of them")
         dialect = facts.get("dialect")
         meta = {"direction": direction} | ({"dialect": dialect} if dialect else {})
-        return replace(super().question(text), meta=meta, context=self.context(direction, dialect))
+        asked = self._asked(text, direction)
+        return replace(super().question(asked), meta=meta, context=self.context(direction, dialect))
 
     def ask(self, text: str) -> list[int]:
         """Return the prompt of a text in the first direction, as token ids."""
-        return self.format.encode(text, None, context=self.context(self.directions[0], None)).input_ids
+        asked = self._asked(text, self.directions[0])
+        return self.format.encode(asked, None, context=self.context(self.directions[0], None)).input_ids
 
     def template_fingerprint(self) -> str:
         """Return a hash of how conversations are written, every direction's prompt included."""
@@ -196,6 +203,11 @@ class TranslationData(LMData):
     def postprocess(self, raw: str, meta: Mapping[str, Any]) -> tuple[str, str, str]:
         """Return the translation without the white space around it."""
         return raw.strip(), "ok", ""
+
+    def settled(self, raw: str, meta: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        """Return a translation with the saltillo that answers are written with."""
+        to_varied = self.sides_of[meta["direction"]][1] == self.varied
+        return (self.saltillo.answered(raw) if self.saltillo and to_varied else raw), {}
 
     def context(self, direction: str, dialect: str | None) -> Context:
         """Return what stands before a text of a direction and, where it is known, a variety."""
@@ -222,8 +234,13 @@ class TranslationData(LMData):
             row_id = record.id if len(self.directions) == 1 else f"{record.id}/{direction}"
             meta = {"direction": direction, "pair": record.id, **facts}
             context = self.context(direction, facts.get("dialect"))
-            found.append(Example(row_id, text or "", answer, answer, record.place, meta, context))
+            asked = self._asked(text or "", direction)
+            found.append(Example(row_id, asked, answer, answer, record.place, meta, context))
         return found
+
+    def _asked(self, text: str, direction: str) -> str:
+        from_varied = self.sides_of[direction][0] == self.varied
+        return self.saltillo.asked(text) if self.saltillo and from_varied else text
 
     def _clean(self, examples: Iterable[Example]) -> Iterator[Example]:
         """Yield the examples of pairs that are worth learning from, cleaned; each pair is counted once."""
@@ -256,9 +273,10 @@ class TranslationData(LMData):
         return found
 
     def _written(self, example: Example, text: str, answer: str) -> Example:
-        if self.orthography and self.sides_of[example.meta["direction"]][1] == self.varied:
-            answer = self.orthography.write(answer)
-        return replace(example, text=text, answer=answer, reference=answer)
+        if self.sides_of[example.meta["direction"]][1] == self.varied:
+            answer = self.orthography.write(answer) if self.orthography else answer
+            answer = self.saltillo.asked(answer) if self.saltillo else answer
+        return replace(example, text=self._asked(text, example.meta["direction"]), answer=answer, reference=answer)
 
     def _expected(self, path: Path) -> list[list[str]]:
         """Return groups of columns, of which a file needs one: all to train, a pair to measure, a source to answer."""
