@@ -29,7 +29,7 @@ DATA_LAYERS = [
     {"settings"},
     {"records", "tokens", "variants"},
     {"asking", "batches", "clips", "hygiene", "stored"},
-    {"catalogues", "loaders", "passages", "table"},
+    {"catalogues", "loaders", "passages", "shots", "table"},
     {"base"},
     {"tasks"},
 ]

@@ -53,7 +53,7 @@ OURS = _table(
         ">= 1": "batch_size eval_batch_size max_length augmentation_factor pad_to_multiple_of max_batch_tokens "
         "max_line_bytes max_frames downsample r initial_r rank_pattern interval eva_batches eva_rho max_new_tokens "
         "num_beams generate_every hidden strides longest ratio most_tokens frames group_size MixedData.temperature "
-        "tokens ngram positions rate passage_tokens reads candidates recall_at",
+        "tokens ngram positions rate passage_tokens reads candidates recall_at Shots.n",
         ">= 0": "num_workers seed projection_seed top_k no_repeat_ngram_size count most samples worst_fields "
         "most_characters every_n_steps ratio_from seconds number_tolerance threshold orthogonality warmup start freeze "
         "k1 rotation noise shift patience overlap gap_weight key_weight value_weight",
@@ -62,6 +62,7 @@ OURS = _table(
         ">= 0 < 1": "dropout adaptor_dropout label_smoothing initial_share final_share speed drop scale mask",
         ">= 0 <= 1": "final settled least_match probability probabilities gradient_checkpointing b",
         "> 0 <= 1": "most_distance decay top_p caps Lookup.share",
+        ">= 0.6 <= 1": "near",
         "": "length_penalty",
     }
 )

@@ -5,6 +5,7 @@ from lit_llm.data.clips import ClipChanges
 from lit_llm.data.hygiene.cleaning import Cleaner
 from lit_llm.data.hygiene.orthography import NahuatlOrthography
 from lit_llm.data.hygiene.saltillo import Saltillo
+from lit_llm.data.shots import Shots
 from lit_llm.data.tasks.documents import DocumentsData
 from lit_llm.data.tasks.extraction import ExtractionData
 from lit_llm.data.tasks.mixing import MixedData
@@ -24,6 +25,7 @@ __all__ = [
     "MixedData",
     "NahuatlOrthography",
     "Saltillo",
+    "Shots",
     "SignData",
     "TranslationData",
 ]

@@ -79,6 +79,15 @@ class Neighbours:
             found += self._likeness(some).argmax(1).tolist()
         return found
 
+    def ranked(self, texts: Sequence[str], count: int) -> list[list[tuple[int, float]]]:
+        """Return the nearest training texts of each text with their likeness, the nearest first; ties in order."""
+        found: list[list[tuple[int, float]]] = []
+        for some in _blocks(texts, CELLS // max(1, len(self.sizes))):
+            for likeness in self._likeness(some):
+                best = np.argsort(-likeness, kind="stable")[:count]
+                found.append([(int(place), float(likeness[place])) for place in best])
+        return found
+
     def _likeness(self, texts: Sequence[str]) -> NDArray[np.float64]:
         matrix = self._counts(texts)
         sizes = _row_sums(matrix, matrix.data)

@@ -17,7 +17,7 @@ WITHOUT_EFFECT = {
     *("trainer", "tokenizer", "_tokenizer", "format", "files", "test_files", "splits", "finished_ids", "progress"),
     *("batch_size", "eval_batch_size", "pad_to_multiple_of", "max_batch_tokens", "packing", "num_workers"),
     *("seed", "cache", "augmenter", "augmentation_factor", "counts", "skipped", "lenient", "_told"),
-    "_log_hyperparams",
+    *("_log_hyperparams", "_pools"),
 }
 """Attributes of a data module that change none of its encoded rows. All others are taken to, known or not."""
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from lightning.pytorch.utilities import rank_zero_info
 
@@ -17,6 +17,8 @@ from lit_llm.data.hygiene.orthography import NahuatlOrthography
 from lit_llm.data.hygiene.saltillo import Saltillo
 from lit_llm.data.records.reading import MAX_LINE_BYTES, Column, Record
 from lit_llm.data.settings import refuse_unknown
+from lit_llm.data.shots import Pool, Shots, with_shots
+from lit_llm.data.stored.cache import apart
 from lit_llm.data.tokens.dataset import Example
 from lit_llm.data.tokens.prompting import Context
 from lit_llm.errors import ConfigError, DataError
@@ -43,7 +45,8 @@ class TranslationData(LMData):
         prompts: system turn by direction; ``{source}`` and ``{target}`` become the languages' names, the varied one
             with its variety: ``náhuatl (huasteca)``. It takes the place of ``system``.
         instructions: what is asked, by direction, put before the text; elsewhere ``instruction``.
-        shots: worked examples by direction, each a text and its translation.
+        shots: worked examples before a text: some by direction, each a text and its translation, the same for all rows;
+            or how they are chosen for each row (``Shots``).
         cleaner: cleans training pairs; by default with all of its steps.
         orthography: one spelling for training targets in the ``varied`` language; none by default.
         saltillo: one mark for the saltillo of the ``varied`` language, in all that is learned and asked; by default
@@ -68,7 +71,7 @@ class TranslationData(LMData):
         document_field: str = "document",
         prompts: dict[str, str] | None = None,
         instructions: dict[str, str] | None = None,
-        shots: dict[str, list[list[str]]] | None = None,
+        shots: dict[str, list[list[str]]] | Shots | None = None,
         cleaner: Cleaner | None = None,
         orthography: NahuatlOrthography | None = None,
         saltillo: Saltillo | None = None,
@@ -88,18 +91,20 @@ class TranslationData(LMData):
         if self.varied not in self.languages:
             raise ConfigError(f"data.init_args.varied: {self.varied!r} is none of {', '.join(self.languages)}")
         self._check("prompts", prompts or {})
-        self._check("shots", shots or {})
+        self.chosen_shots = shots if isinstance(shots, Shots) else None
+        self.shots = shots if shots and not isinstance(shots, Shots) else {}
+        self._check("shots", self.shots)
         self._check("instructions", instructions or {})
         # All directions, so that a run may answer in one of those that it was trained in.
         self.prompts = dict.fromkeys(self.sides_of, SYSTEM) | (prompts or {})
         self.instructions = instructions or {}
-        self.shots = shots or {}
         if wrong := [shot for shots in self.shots.values() for shot in shots if len(shot) != 2]:
             raise ConfigError(f"data.init_args.shots: {wrong[0]} is not a text and its translation")
         self.facts = {"dialect": dialect_field, "origin": origin_field, "document": document_field}
         self.cleaner = cleaner or Cleaner()
         self.orthography, self.saltillo = orthography, saltillo
         self.max_line_bytes = max_line_bytes
+        self._pools: dict[str, Pool] = {}
 
     def read(self, path: Path) -> list[Example]:
         """Return an example for every direction of every pair; see ``stream``."""
@@ -146,6 +151,25 @@ class TranslationData(LMData):
         """Yield what ``select`` returns: training pairs one by one."""
         return self._clean(examples) if name == "train" else iter(self.select(name, list(examples)))
 
+    def chosen(self, name: str, path: Path) -> list[Example]:
+        """Return the pairs of a file that a split uses, with examples where they are chosen for each row."""
+        rows = super().chosen(name, path)
+        if not self.chosen_shots:
+            return rows
+        if name == "train":
+            self._fill_pools(rows)
+        return with_shots(self._opened_pools(), rows, learned=name == "train")
+
+    def chosen_one_by_one(self, name: str, path: Path) -> Iterator[Example]:
+        """Yield what ``chosen`` returns; examples of a row may stand behind it, so all rows are read before."""
+        yield from self.chosen(name, path) if self.chosen_shots else super().chosen_one_by_one(name, path)
+
+    def row_facts(self) -> dict[str, Any]:
+        """Return what decides the rows of a file: also the training pairs, where examples come from them."""
+        train = self.files["train"] if self.chosen_shots else None
+        sums = [hashlib.sha256(file.read_bytes()).hexdigest() for file in self.files_at(Path(train))] if train else []
+        return {"shots": sums} if sums else {}
+
     def read_splits(self) -> dict[str, list[Example]]:
         """Return the examples of all splits, their targets in the spelling of the files."""
         # A spelling that only training targets are given would hide that a reference stands among them.
@@ -187,7 +211,8 @@ class TranslationData(LMData):
         dialect = facts.get("dialect")
         meta = {"direction": direction} | ({"dialect": dialect} if dialect else {})
         asked = self._asked(text, direction)
-        return replace(super().question(asked), meta=meta, context=self.context(direction, dialect))
+        example = replace(super().question(asked), meta=meta, context=self.context(direction, dialect))
+        return with_shots(self._opened_pools(), [example], learned=False)[0] if self.chosen_shots else example
 
     def ask(self, text: str) -> list[int]:
         """Return the prompt of a text in the first direction, as token ids."""
@@ -197,7 +222,7 @@ class TranslationData(LMData):
     def template_fingerprint(self) -> str:
         """Return a hash of how conversations are written, every direction's prompt included."""
         by_direction = [sorted(part.items()) for part in (self.prompts, self.instructions, self.shots)]
-        shown = repr([*by_direction, self.languages])
+        shown = repr([*by_direction, self.languages, *([self.chosen_shots] if self.chosen_shots else [])])
         return hashlib.sha256(f"{super().template_fingerprint()}{shown}".encode()).hexdigest()[:16]
 
     def postprocess(self, raw: str, meta: Mapping[str, Any]) -> tuple[str, str, str]:
@@ -237,6 +262,23 @@ class TranslationData(LMData):
             asked = self._asked(text or "", direction)
             found.append(Example(row_id, asked, answer, answer, record.place, meta, context))
         return found
+
+    def _fill_pools(self, rows: Sequence[Example]) -> None:
+        for direction in self.directions:
+            own = [row for row in rows if row.meta["direction"] == direction]
+            self._pools[direction] = Pool(cast(Shots, self.chosen_shots), own, self.seed)
+
+    def _opened_pools(self) -> dict[str, Pool]:
+        if not self._pools:
+            if not self.files["train"]:
+                raise ConfigError("data.init_args.shots: examples are chosen from data.init_args.train: name its file")
+            lenient, self.lenient = self.lenient, False
+            try:
+                with apart(self):
+                    self._fill_pools(super().chosen("train", Path(self.files["train"])))
+            finally:
+                self.lenient = lenient
+        return self._pools
 
     def _asked(self, text: str, direction: str) -> str:
         from_varied = self.sides_of[direction][0] == self.varied
