@@ -7,8 +7,8 @@ tiny base. Names, and the numbers among the answers, differ between training, va
 fourth wording of its own for each thing. Writes a file for each stage, with people that no other stage has, and for
 validation and test the question with its passage (``gold``), and among 20 passages (``among``).
 
-Most passages of the first stage tell fewer things: from long ones alone a small model learns nothing in hours, from
-short ones it learns to read in minutes. Several things are asked at once.
+The first stage has three files, of passages that tell one thing, up to four and up to twelve: from long ones alone a
+small model learns nothing in hours, from short ones it learns to read in minutes, and then reads longer ones.
 """
 
 from __future__ import annotations
@@ -111,11 +111,8 @@ THINGS = [
     ),
 ]
 WHO = "¿De quién se habla?"
-LENGTHS = (1, 1, 2, 2, 3, 3, 4, 6, 8, 12)
-"""How many things passages of the first stage tell, one as often as another."""
-
-AT_ONCE = 6
-"""Most questions about such a passage in a row."""
+LENGTHS = {"pretrain_1": (1,), "pretrain_4": (1, 2, 3, 4), "pretrain_12": (4, 6, 8, 12)}
+"""How many things passages of the first stage tell, one as often as another, by file."""
 
 CANDIDATES = 20
 SPLITS = ("train", "valid", "test")
@@ -156,16 +153,13 @@ def passages(split: str, rng: random.Random, among: Sequence[str], lengths: Sequ
 
 
 def rows_of(kind: str, given: Sequence[Passage], rng: random.Random) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a file: ``pretrain``, ``instruct``, ``search``, ``gold`` or ``among``."""
+    """Yield the rows of a file: one of ``LENGTHS``, ``instruct``, ``search``, ``gold`` or ``among``."""
     for at, passage in enumerate(given):
-        question, answer = rng.choice(passage.pairs)
+        # Whose passage it is can only be asked where it stands alone.
+        question, answer = rng.choice([*passage.pairs, (WHO, passage.name)] if kind in LENGTHS else passage.pairs)
         row: dict[str, Any] = {"id": f"{kind}-{at}", "question": question, "answer": answer, "docs": [passage.text]}
         row["pos_name"] = [passage.name]
-        if kind == "pretrain":
-            every = [*passage.pairs, (WHO, passage.name)]
-            asked = rng.sample(every, rng.randint(1, min(len(every), AT_ONCE)))
-            row |= {"question": " ".join(one for one, _ in asked), "answer": ", ".join(said for _, said in asked)}
-        elif kind != "gold":
+        if kind in ("instruct", "search", "among"):
             count = 2 if kind == "instruct" else CANDIDATES
             others = rng.sample(range(len(given)), count)
             docs = [given[other].text for other in others if other != at][: count - 1]
@@ -180,7 +174,7 @@ def make_facts(folder: Path, sizes: dict[str, int], seed: int, most: int = len(T
     for split in SPLITS:
         rng = random.Random(f"{seed}/{split}")
         # The first stage comes last: it may tell of one person twice, each time something else.
-        kinds = ("instruct", "search", "pretrain") if split == "train" else ("gold", "among")
+        kinds = ("instruct", "search", *LENGTHS) if split == "train" else ("gold", "among")
         own = names(split)
         rng.shuffle(own)
         start, wanted = 0, sizes["instruct"] + sizes["search"] + 1 if split == "train" else sizes[split]
@@ -189,10 +183,12 @@ def make_facts(folder: Path, sizes: dict[str, int], seed: int, most: int = len(T
         for kind in kinds:
             size = sizes[kind if split == "train" else split]
             # The same people are asked about alone and among others; stages have people of their own.
-            some = rng.choices(own[start:], k=size) if kind == "pretrain" else own[start : start + size]
-            start += size if split == "train" else 0
-            lengths = [length for length in LENGTHS if length <= most] if kind == "pretrain" else [most]
-            given = list(passages(split, random.Random(f"{seed}/{split}/{start}"), some, lengths))
+            some = rng.choices(own[start:], k=size) if kind in LENGTHS else own[start : start + size]
+            start += size if kind in ("instruct", "search") else 0
+            lengths = [length for length in LENGTHS.get(kind, ()) if length <= most] or [most]
+            given = list(
+                passages(split, random.Random(f"{seed}/{split}/{kind if kind in LENGTHS else start}"), some, lengths)
+            )
             name = kind if split == "train" else f"{split}_{kind}"
             lines = [json.dumps(row, ensure_ascii=False) for row in rows_of(kind, given, rng)]
             (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -203,7 +199,15 @@ def make_facts(folder: Path, sizes: dict[str, int], seed: int, most: int = len(T
                 (folder / "corpus.jsonl").write_text("\n".join(texts) + "\n", encoding="utf-8")
 
 
-SIZES = {"pretrain": 32000, "instruct": 4000, "search": 2000, "valid": 200, "test": 400}
+SIZES = {
+    "pretrain_1": 7200,
+    "pretrain_4": 12000,
+    "pretrain_12": 24000,
+    "instruct": 4000,
+    "search": 2000,
+    "valid": 200,
+    "test": 400,
+}
 """Rows of each file by default."""
 
 

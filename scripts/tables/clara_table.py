@@ -23,6 +23,11 @@ sys.path.insert(0, str(ROOT))
 from scripts.demo_data.make_facts import SIZES, make_facts
 
 FOLDER = ROOT / "checkpoints" / "clara_table"
+FIRST = {"1a": "pretrain_1", "1b": "pretrain_4", "1": "pretrain_12"}
+"""The runs of the first stage, each going on from the one before, with ever longer passages."""
+
+ROWS = FIRST | {"2": "instruct", "3": "search", "text": "text"}
+BEFORE = {"1b": "1a", "1": "1b", "2": "1", "3": "2"}
 TITLES = {"1": "`compress`", "2": "`instruct`", "3": "`end_to_end`", "text": "text of the passages"}
 COLUMNS = {
     "test/gold/em": "exact match",
@@ -37,6 +42,8 @@ def run(name: str, options: list[str], folder: Path, facts: Path, threads: int) 
     """Train a system and ask it, in what is not done yet."""
     target = folder / name
     train(target, [*options, "--trainer.default_root_dir", str(target)], threads)
+    if name not in TITLES:
+        return
     own = ["--data.retriever", "lit_llm.retrieval.BM25", "--data.candidates", "1"] if name == "text" else []
     asked: dict[str, tuple[str, list[str]]] = {
         "gold": ("test_gold", []),
@@ -52,14 +59,13 @@ def run(name: str, options: list[str], folder: Path, facts: Path, threads: int) 
 def options_of(name: str, folder: Path, facts: Path) -> list[str]:
     """Return the options that train a system."""
     files = ["--data.valid", str(facts / "valid_gold.jsonl"), "--data.train"]
-    if name == "text":
-        shown = ["--model", "lit_llm.models.CausalLM", "--data.passages", "text"]
-        return ["--config", "configs/run/clara_tiny_1.yaml", *shown, *files, str(facts / "text.jsonl")]
     if name == "3":
         files[1] = str(facts / "valid_among.jsonl")
-    rows = {"1": "pretrain", "2": "instruct", "3": "search"}[name]
-    earlier = [] if name == "1" else ["--model.start_from", str(folder / str(int(name) - 1))]
-    return ["--config", f"configs/run/clara_tiny_{name}.yaml", *earlier, *files, str(facts / f"{rows}.jsonl")]
+    shown = ["--model", "lit_llm.models.CausalLM", "--data.passages", "text"] if name == "text" else []
+    earlier = ["--model.start_from", str(folder / BEFORE[name])] if name in BEFORE else []
+    stage = name if name in ("2", "3") else "1"
+    rows = str(facts / f"{ROWS[name]}.jsonl")
+    return ["--config", f"configs/run/clara_tiny_{stage}.yaml", *shown, *earlier, *files, rows]
 
 
 def table(folders: Sequence[Path]) -> str:
@@ -78,15 +84,15 @@ def main() -> None:
     """Make what is missing and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--only", nargs="+", choices=list(TITLES), default=list(TITLES), help="systems to make (all)")
+    parser.add_argument("--only", nargs="+", choices=list(ROWS), default=list(ROWS), help="systems to make (all)")
     parser.add_argument("--work", type=Path, default=FOLDER)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     facts = options.work / "facts"
     if not (facts / "text.jsonl").exists():
         make_facts(facts, SIZES, 0)
-        both = "".join((facts / f"{name}.jsonl").read_text(encoding="utf-8") for name in ("pretrain", "instruct"))
-        (facts / "text.jsonl").write_text(both, encoding="utf-8")
+        learned = [(facts / f"{name}.jsonl").read_text(encoding="utf-8") for name in (*FIRST.values(), "instruct")]
+        (facts / "text.jsonl").write_text("".join(learned), encoding="utf-8")
     folders = [options.work / f"seed{seed}" for seed in options.seeds]
     for seed, folder in zip(options.seeds, folders, strict=True):
         for name in options.only:
