@@ -12,7 +12,19 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # From the bottom up; a room imports only from rows above its own, and from itself.
 LAYERS = [
-    {"errors", "seeding", "strict_json", "quiet", "tensors", "terminal", "storage", "thoughts", "version", "wording"},
+    {
+        "errors",
+        "moments",
+        "seeding",
+        "strict_json",
+        "quiet",
+        "tensors",
+        "terminal",
+        "storage",
+        "thoughts",
+        "version",
+        "wording",
+    },
     {"batch", "catalogues", "schemas", "results", "paths"},
     {"adapters", "metrics", "generation"},
     {"quantization", "retrieval", "sharing"},
@@ -26,7 +38,7 @@ LAYERS = [
 ]
 # The rooms and files inside ``data``, by the same rule.
 DATA_LAYERS = [
-    {"settings"},
+    {"days", "settings"},
     {"records", "tokens", "variants"},
     {"asking", "batches", "clips", "hygiene", "stored"},
     {"catalogues", "loaders", "passages", "shots", "table"},

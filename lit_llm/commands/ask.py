@@ -18,6 +18,7 @@ FACTS = {
     "direction": "of a translation, such as es-nah",
     "dialect": "of a translation: the variety, as the rows of its data name it",
     "schema": "of an extraction: file of the JSON schema that the answer must satisfy",
+    "reference_date": "of an extraction: the day on which the text was written, such as 2024-03-05",
     "lang": "of a clip: the language to answer in",
     "key": "of a clip: its name, in a file that holds several",
 }

@@ -16,6 +16,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from lit_llm.data.asking import Asking
 from lit_llm.data.batches.batching import rounded_up
 from lit_llm.data.batches.resuming import Progress, check_same_rows
+from lit_llm.data.days import written_on
 from lit_llm.data.hygiene.auditing import AuditReport, repeated_texts, row_counts, shown_rows
 from lit_llm.data.loaders import Loaders
 from lit_llm.data.settings import at_least, positive, stage_name
@@ -329,8 +330,9 @@ class LMData(Asking, Loaders, TableData):
     def _vary(self, example: Example, epoch: int, index: int, variant: int) -> Row | None:
         if self.augmenter is None:
             return None
+        day = written_on(example.meta)
         text, reference = self.augmenter.augment(
-            example.text, example.reference, epoch=epoch, index=index, variant=variant
+            example.text, example.reference, epoch=epoch, index=index, variant=variant, day=day
         )
         other = self.restated(example, text, reference)
         # A variant that has grown too long is not worth an error amid training: the example itself is used.

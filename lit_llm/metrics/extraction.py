@@ -6,6 +6,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import date
 from typing import Any, Literal
 
 import torch
@@ -51,7 +52,8 @@ class ExtractionMetrics(LineMetric):
         ignore_null: a field that is null counts as missing.
         number_tolerance: numbers that differ by no more than this are equal.
         date_fields: fields compared as dates, such as ``fecha`` or ``items[].due``, besides those whose format is
-            ``date``, ``date-time`` or ``time`` in the row's schema.
+            ``date``, ``date-time`` or ``time`` in the row's schema. Where meta has a ``reference_date``, ``mañana`` and
+            days without a year are the days that they are meant to be on that one.
         day_first: read 03/05/2024 as the third of May.
     """
 
@@ -98,6 +100,8 @@ class ExtractionMetrics(LineMetric):
         for text, gold, row in zip(predictions, references, meta, strict=True):
             schema = row.get("schema")
             rules = self.rules if schema is None else self._with_dates(schema, gold, parse_json(text).value)
+            if day := row.get("reference_date"):
+                rules = replace(rules, today=date.fromisoformat(day))
             score = score_pair(gold, text, rules, self.parse)
             totals.update(_counts(score, schema))
             fields += score.fields.items()

@@ -13,6 +13,7 @@ from fractions import Fraction
 from typing import Any, NamedTuple, TypeAlias
 
 from lit_llm.errors import DataError
+from lit_llm.moments import resolved
 from lit_llm.strict_json import loads
 
 Path: TypeAlias = tuple[str | int, ...]
@@ -37,6 +38,7 @@ class Rules:
         number_tolerance: largest absolute difference of two equal numbers, in decimal (0.31 − 0.30 is 0.01).
         dates: fields such as ``items[].due`` whose text is compared as a date or time.
         day_first: 03/05/2024 is the third of May.
+        today: the day from which ``mañana`` and days without a year are counted in those fields; None reads none.
         verbatim: texts are compared as written, not by NFC, case folding and collapsed white space.
         type_lenient: ``"50"`` equals 50, and ``"true"`` equals true.
     """
@@ -45,6 +47,7 @@ class Rules:
     number_tolerance: float = 0.0
     dates: frozenset[str] = frozenset()
     day_first: bool = True
+    today: date | None = None
     verbatim: bool = False
     type_lenient: bool = False
 
@@ -134,6 +137,8 @@ def _untyped(leaf: Leaf) -> Leaf:
 def _text_leaf(text: str, rules: Rules, path: Path) -> Leaf:
     if rules.dates and path_name(path, field=True) in rules.dates:
         moment = _moment(text.strip(), rules.day_first)
+        if moment is None and rules.today:
+            moment = resolved(text, rules.today, rules.day_first)
         if moment is not None:
             return Leaf(type(moment).__name__, moment)
     if rules.verbatim:

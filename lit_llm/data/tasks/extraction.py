@@ -11,6 +11,7 @@ from lit_llm.batch import as_text
 from lit_llm.catalogues import rules_of, settle
 from lit_llm.data.base import LMData
 from lit_llm.data.catalogues import FieldCatalogue, catalogue_meta, offered
+from lit_llm.data.days import LINE, day_line, read_day, written_on
 from lit_llm.data.records.reading import MAX_LINE_BYTES, Column, Record
 from lit_llm.data.settings import refuse_unknown
 from lit_llm.data.tokens.dataset import Example
@@ -37,12 +38,16 @@ class ExtractionData(LMData):
             ``module:Class``.
         catalogues: what the values of fields are taken from, by the name of the field, such as
             ``purchases[].product_name``.
+        reference_date: the day on which all texts were written, as 2024-03-05. A text is then asked with it, and days
+            such as ``mañana`` are compared, and written by the augmenter, as they are meant on that day.
+        reference_date_field: column of that day, where rows differ in it.
+        date_line: how a text is asked with its day; ``{date}`` and ``{weekday}`` stand for it.
         max_line_bytes: longest line of a text file, so that one forgotten newline does not fill the memory.
         **kwargs: as for ``LMData``.
     """
 
     task = "extraction"
-    fact_settings = ("schema_field",)
+    fact_settings = ("schema_field", "reference_date_field")
 
     def __init__(
         self,
@@ -51,6 +56,9 @@ class ExtractionData(LMData):
         schema_field: str | None = None,
         schema: str | None = None,
         catalogues: dict[str, FieldCatalogue] | None = None,
+        reference_date: str | None = None,
+        reference_date_field: str | None = None,
+        date_line: str = LINE,
         max_line_bytes: int = MAX_LINE_BYTES,
         **kwargs: Any,
     ) -> None:
@@ -60,6 +68,10 @@ class ExtractionData(LMData):
         self.schema_file = schema
         self.schema = _read_schema(schema) if schema else None
         self.catalogues = catalogues or {}
+        self.reference_date, self.reference_date_field = reference_date, reference_date_field
+        self.date_line = date_line
+        if reference_date is not None:
+            self.reference_date = _day(reference_date, "data.init_args.reference_date")
         self._offers = any(field.candidates for field in self.catalogues.values())
         self._rows_meta = {"catalogues": catalogue_meta(self.catalogues)} if self.catalogues else {}
 
@@ -96,6 +108,8 @@ class ExtractionData(LMData):
         }
         if self.schema_field:
             columns["schema"] = Column(self.schema_field, kind="json", required=False, expected=not to_answer)
+        if self.reference_date_field:
+            columns["day"] = Column(self.reference_date_field, required=False, expected=self.reference_date is None)
         yield from self.stream_table(path, columns, lambda record: [self._writable(self._example(record), learned)])
 
     def question(self, text: str, **facts: Any) -> Example:
@@ -103,11 +117,13 @@ class ExtractionData(LMData):
 
         Args:
             text: what is asked.
-            facts: ``schema``: file of the JSON schema of its answer; by default that of the data.
+            facts: ``schema``: file of the JSON schema of its answer; ``reference_date``: the day on which it was
+                written; by default those of the data.
         """
-        refuse_unknown(self.task, facts, ("schema",))
+        refuse_unknown(self.task, facts, ("schema", "reference_date"))
         schema = _read_schema(facts["schema"]) if facts.get("schema") else self.schema
-        return self._asked(replace(super().question(text), meta=self._meta(schema)))
+        day = _day(facts["reference_date"], "reference_date") if facts.get("reference_date") else self.reference_date
+        return self._asked(replace(super().question(text), meta=self._meta(schema, day)))
 
     def postprocess(self, raw: str, meta: Mapping[str, Any]) -> tuple[str, str, str]:
         """Return the JSON value in compact form, or why the text is none."""
@@ -154,18 +170,33 @@ class ExtractionData(LMData):
                 record.notes.append(f"field '{self.json_field}' {fault}")
             value = None if fault else in_schema_form(value, schema)
         answer = as_text(value) if value is not None else None
-        return self._asked(Example(record.id, record.values["text"], answer, value, record.place, self._meta(schema)))
+        return self._asked(
+            Example(
+                record.id, record.values["text"], answer, value, record.place, self._meta(schema, self._day(record))
+            )
+        )
 
-    def _meta(self, schema: Schema | None) -> dict[str, Any]:
-        return ({} if schema is None else {"schema": schema}) | self._rows_meta
+    def _meta(self, schema: Schema | None, day: str | None) -> dict[str, Any]:
+        own = {"schema": schema, "reference_date": day}
+        return {name: value for name, value in own.items() if value is not None} | self._rows_meta
+
+    def _day(self, record: Record) -> str | None:
+        """Return the record's own day, else that of the data."""
+        own = record.values.get("day")
+        try:
+            return self.reference_date if own is None else read_day(own).isoformat()
+        except ValueError as error:
+            raise DataError(f"{record.place}: field '{self.reference_date_field}': {error}") from None
 
     def _asked(self, example: Example) -> Example:
-        """Return an example whose text is asked with the names that it may mean."""
-        if not self._offers:
+        """Return an example whose text is asked with its day, and with the names that it may mean."""
+        day = written_on(example.meta)
+        if not self._offers and day is None:
             return example
-        names = offered(example.text, self.catalogues, self._rows_meta["catalogues"])
+        names = offered(example.text, self.catalogues, self._rows_meta["catalogues"]) if self._offers else ""
+        told = f"{day_line(self.date_line, day)}\n" if day else ""
         asked = Context(self.system, self.instruction).asked("{text}")
-        return replace(example, context=Context(self.system, f"{asked}{names}"))
+        return replace(example, context=Context(self.system, f"{told}{asked}{names}"))
 
     @property
     def _constraints(self) -> dict[str, Constraint]:
@@ -192,6 +223,13 @@ class ExtractionData(LMData):
             return cleaned(own)
         except DataError as error:
             raise DataError(f"{record.place}: field '{self.schema_field}' is no JSON schema: {_said(error)}") from error
+
+
+def _day(value: str, setting: str) -> str:
+    try:
+        return read_day(value).isoformat()
+    except ValueError as error:
+        raise ConfigError(f"{setting}: {error}") from None
 
 
 def strangers(meta: Mapping[str, Any]) -> Iterable[tuple[str, dict[str, Any]]]:

@@ -1,4 +1,4 @@
-"""Seven ways to write a text differently while it still states every value of its target.
+"""Eight ways to write a text differently while it still states every value of its target.
 
 Each strategy edits outside the places where amounts, signs, comparisons and values stand, then all are read again; an
 edit after which one is missing, or stated a different number of times, is thrown away and counted.
@@ -12,11 +12,13 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from datetime import date
 from functools import cached_property
 from typing import Any
 
 from lit_llm.data.variants.amounts import facts, symbols
 from lit_llm.data.variants.clauses import reordered
+from lit_llm.data.variants.dating import redated
 from lit_llm.data.variants.figures import reformatted
 from lit_llm.data.variants.pauses import repunctuated
 from lit_llm.data.variants.slips import mistyped
@@ -24,8 +26,14 @@ from lit_llm.data.variants.spans import SEPARATORS, Stated, as_written, merged, 
 from lit_llm.data.variants.wording import Thesaurus
 from lit_llm.errors import ConfigError
 
-STRATEGIES = ("word_order", "synonyms", "number_format", "punctuation", "misspelling", "case", "white_space")
+STRATEGIES = (
+    *("relative_date", "word_order", "synonyms", "number_format"),
+    *("punctuation", "misspelling", "case", "white_space"),
+)
 """All strategies, in the order in which they are applied."""
+
+_REWRITE = ("number_format", "relative_date")
+"""Those that write amounts in another form; what was edited is looked at by the places of values alone."""
 
 Strategy = Callable[[str, Stated, random.Random], str | None]
 """Returns the text written differently, as it is, or None where it cannot be sure what belongs to what."""
@@ -37,8 +45,8 @@ class Augmenter:
     Which edits a row gets depends on seed, epoch, row and variant alone, never on workers or on the order of calls.
 
     Args:
-        strategies: which of ``word_order``, ``synonyms``, ``number_format``, ``punctuation``, ``misspelling``,
-            ``case`` and ``white_space`` to use.
+        strategies: which of ``relative_date``, ``word_order``, ``synonyms``, ``number_format``, ``punctuation``,
+            ``misspelling``, ``case`` and ``white_space`` to use. The first is for rows with a reference date alone.
         probability: how often each strategy is tried on a text, from 0 to 1.
         probabilities: other probabilities for single strategies, such as ``{case: 0.1}``.
         locale: how the data writes numbers, ``es_MX`` (1,250.50) or ``es_ES`` (1.250,50); never both in one data set.
@@ -92,7 +100,9 @@ class Augmenter:
         """Phrases and what may stand in their place."""
         return Thesaurus(self._synonyms_file)
 
-    def augment(self, text: str, value: Any, *, epoch: int, index: int, variant: int) -> tuple[str, Any]:
+    def augment(
+        self, text: str, value: Any, *, epoch: int, index: int, variant: int, day: date | None = None
+    ) -> tuple[str, Any]:
         """Rewrite a text; the result is a pure function of the arguments and the constructor's.
 
         Args:
@@ -101,13 +111,14 @@ class Augmenter:
             epoch: the epoch, counted from 0.
             index: the row's place in its file.
             variant: which copy of the row this is, where one row is used several times per epoch.
+            day: on which the text was written; None where nobody knows.
 
         Returns:
             A text that states each value of ``value`` as often as ``text`` does, and the target: as it is, or with
             ``case_values`` its strings in the case of the new text.
         """
         text = unicodedata.normalize("NFC", text)
-        stated = Stated(text, value, self.locale)
+        stated = Stated(text, value, self.locale, day)
         if self._strategies and stated.unstated():
             self.counts["row", "unstated"] += 1
             return text, value
@@ -120,7 +131,7 @@ class Augmenter:
             if edited is None or edited == text:
                 self.counts[name, "unsure" if edited is None else "unchanged"] += 1
                 continue
-            again = Stated(edited, value, self.locale)
+            again = Stated(edited, value, self.locale, day)
             kept = again.found == stated.found and self._same(name, text, edited)
             self.counts[name, "applied" if kept else "rejected"] += 1
             text, stated = (edited, again) if kept else (text, stated)
@@ -129,8 +140,11 @@ class Augmenter:
     @staticmethod
     def _same(name: str, text: str, edited: str) -> bool:
         """Whether amounts, signs and comparisons are the same ones, in the same order unless clauses moved."""
-        before, after = (facts(side, amounts=name != "number_format") for side in (text, edited))
+        before, after = (facts(side, amounts=name not in _REWRITE) for side in (text, edited))
         return Counter(before) == Counter(after) if name == "word_order" else before == after
+
+    def _relative_date(self, text: str, stated: Stated, rng: random.Random) -> str:
+        return redated(text, stated, rng)
 
     def _word_order(self, text: str, stated: Stated, rng: random.Random) -> str | None:
         return reordered(text, stated, rng)

@@ -7,11 +7,14 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from datetime import date
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from lit_llm.data.variants.amounts import Run, Span, mentioned, runs, untouchable
+from lit_llm.moments import mentions
 
 SEPARATORS = {"es_MX": (",", "."), "es_ES": (".", ",")}
 """Grouping and decimal mark of each locale."""
@@ -168,24 +171,29 @@ class Stated:
         text: the source text, in Unicode NFC.
         value: the target; booleans, null and strings that the text does not hold have no place in it.
         locale: ``es_MX`` or ``es_ES``.
+        day: on which it was written, so that ``mañana`` states the day after; None where nobody knows.
 
     Attributes:
         value: the target.
         locale: how the text writes numbers.
+        day: as above.
         strings: places of the target's strings and days, in the text's order.
         numbers: places of numbers equal to one of the target's, outside ``strings``.
         found: how often each value is stated; equal counts before and after an edit mean that nothing was lost.
     """
 
-    def __init__(self, text: str, value: Any, locale: str) -> None:
+    def __init__(self, text: str, value: Any, locale: str, day: date | None = None) -> None:
         scalars = list(leaves(value))
-        self.value, self.locale = value, locale
+        self.value, self.locale, self.day = value, locale, day
+        named = list(mentions(text, day)) if day else []
         # A set of strings: equal ones share their places, and each place is to be found once.
         self.strings: list[Span] = []
         self.found: Counter[str | Decimal] = Counter()
         self._places: dict[str, list[Span]] = {}
         for leaf in {leaf for leaf in scalars if isinstance(leaf, str) and leaf.strip()}:
-            self._places[leaf] = spans = [Span(*m.span()) for m in _pattern(leaf).finditer(text)]
+            spans = [Span(*m.span()) for m in _pattern(leaf).finditer(text)]
+            more = [Span(*mention[:2]) for mention in named if mention.day.isoformat() == leaf[:10]]
+            self._places[leaf] = spans = spans + [span for span in more if not _covers(spans, span)]
             self.strings += spans
             self.found[leaf] += len(spans)
         self.strings.sort()
@@ -215,6 +223,15 @@ class Stated:
     def unstated(self) -> list[Decimal]:
         """Return the target's numbers that the text states in no reading, by their size without the sign."""
         return sorted(number for number in self._wanted if abs(number) not in mentioned(self._text))
+
+    def days(self) -> list[tuple[Span, date]]:
+        """Return the places of the target's days, and which days they are."""
+        found = []
+        for leaf, spans in self._places.items():
+            if _ISO.match(leaf):
+                with suppress(ValueError):
+                    found += [(span, date.fromisoformat(leaf[:10])) for span in spans]
+        return sorted(found)
 
     def protected(self, more: Iterable[Span] = ()) -> list[Span]:
         """Return the merged places that no edit may touch.

@@ -11,9 +11,13 @@ from typing import Any
 
 import pytest
 
-from lit_llm.data.variants.augmentation import STRATEGIES, Augmenter
+from lit_llm.data.variants.augmentation import STRATEGIES as EVERY
+from lit_llm.data.variants.augmentation import Augmenter
 from lit_llm.data.variants.spans import as_written
 from lit_llm.errors import ConfigError, DataError
+
+STRATEGIES = EVERY[1:]
+"""Those for rows without a day of their own."""
 
 ORDERS = Path(__file__).resolve().parents[3] / "configs" / "data" / "orders"
 ROWS: list[dict[str, Any]] = [json.loads(line) for line in (ORDERS / "train.jsonl").read_text("utf-8").splitlines()]
