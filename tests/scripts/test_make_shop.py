@@ -1,4 +1,4 @@
-"""The shop's data: the same bytes as are committed, names that no training text means, texts that say what is wanted."""
+"""The shop's data: the bytes that are committed, names that no training text means, texts that say what is wanted."""
 
 from __future__ import annotations
 
