@@ -14,7 +14,7 @@ from lit_llm.__main__ import main
 from scripts.demo_data import make_facts
 from tests.clara_rows import among, single, write
 
-SIZES = {"pretrain_1": 16, "pretrain_4": 16, "pretrain_12": 16, "instruct": 16, "search": 32, "valid": 24, "test": 24}
+SIZES = {"pretrain_1": 16, "pretrain_few": 16, "pretrain": 16, "instruct": 16, "search": 32, "valid": 24, "test": 24}
 SMALL = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4, "head_dim": 16}
 
 
@@ -42,12 +42,12 @@ def test_passages_of_a_split_are_of_people_whom_no_other_names(tmp_path: Path) -
 
 
 def test_passages_may_be_shorter(tmp_path: Path) -> None:
-    make_facts.make_facts(tmp_path, SIZES, 0, most=2)
+    make_facts.make_facts(tmp_path, SIZES, 0, sentences=2)
     told: dict[str, set[int]] = {}
     for path in tmp_path.glob("*_gold.jsonl"), tmp_path.glob("pretrain_*.jsonl"):
         for row in (json.loads(line) for file in path for line in file.read_text(encoding="utf-8").splitlines()):
             told.setdefault(row["id"].partition("-")[0], set()).add(row["docs"][0].count(".") - 1)
-    assert told == {"pretrain_1": {1}, "pretrain_4": {1, 2}, "pretrain_12": {2}, "gold": {2}}
+    assert told == {"pretrain_1": {1}, "pretrain_few": {1, 2}, "pretrain": {2}, "gold": {2}}
 
 
 def test_more_people_than_there_are_names_are_refused(tmp_path: Path) -> None:

@@ -2,13 +2,14 @@
 
     python scripts/demo_data/make_facts.py checkpoints/facts
 
-A passage introduces a person and tells twelve things about them, in one of three wordings each: some 220 tokens of the
-tiny base. Names, and the numbers among the answers, differ between training, validation and test, and the test has a
-fourth wording of its own for each thing. Writes a file for each stage, with people that no other stage has, and for
-validation and test the question with its passage (``gold``), and among 20 passages (``among``).
+A passage introduces a person and tells five things about them, in one of three wordings each, among seven sentences
+that say nothing to ask about: 217 to 251 tokens of the tiny base in the test. Names, and the numbers among the answers,
+differ between training, validation and test, and the test has a fourth wording of its own for each thing, and sentences
+of its own. Writes a file for each stage, with people that no other stage has, and for validation and test the question
+with its passage (``gold``), and among 20 passages (``among``).
 
-The first stage has three files, of passages that tell one thing, up to four and up to twelve: from long ones alone a
-small model learns nothing in hours, from short ones it learns to read in minutes, and then reads longer ones.
+The first stage has three files: passages of one sentence, of a few, and whole ones. From whole ones alone a small model
+learns nothing in hours; from short ones it learns to read in minutes, and then reads longer ones.
 """
 
 from __future__ import annotations
@@ -111,8 +112,43 @@ THINGS = [
     ),
 ]
 WHO = "¿De quién se habla?"
-LENGTHS = {"pretrain_1": (1,), "pretrain_4": (1, 2, 3, 4), "pretrain_12": (4, 6, 8, 12)}
-"""How many things passages of the first stage tell, one as often as another, by file."""
+FILLER = [
+    *("Saluda a todos por la calle.", "Siempre llega temprano a las juntas.", "Dicen que ríe con facilidad."),
+    *("Nadie la ha visto de mal humor.", "En la colonia la conocen bien.", "Sus hermanas la visitan seguido."),
+    *("Le gusta platicar en la banqueta.", "Cuida mucho a su familia.", "No le teme a la lluvia."),
+    *("Hace tiempo vivió lejos de aquí.", "Camina despacio y mira las nubes.", "Duerme poco en tiempo de calor."),
+    *("Canta bajito cuando cocina.", "Guarda las cartas de su abuela.", "Ayuda en la fiesta del pueblo."),
+    *("Conoce el nombre de cada árbol.", "A veces se le olvidan las llaves.", "Prefiere callar antes que discutir."),
+    *("Tiene paciencia con los niños.", "Le cuesta trabajo decir que no.", "Se sienta a la sombra por la tarde."),
+    *("Cuenta historias de otros tiempos.", "Nunca tira nada a la basura.", "Barre la entrada muy de mañana."),
+]
+OF_TEST = 8
+"""The last so many of these are for the test alone, where half are of them."""
+
+SENTENCES, TOLD = 12, 5
+"""In a whole passage behind its first sentence, and how many of them can be asked about."""
+
+
+class Size(NamedTuple):
+    """How long the passages of a file are, one of these as often as another.
+
+    Attributes:
+        told: how many things they tell.
+        sentences: most sentences behind the first one; with ``whole``, all have so many.
+        whole: whether they do.
+    """
+
+    told: Sequence[int]
+    sentences: int
+    whole: bool = False
+
+
+FIRST_STAGE = {
+    "pretrain_1": Size((1,), 1),
+    "pretrain_few": Size((1, 2, 3, 4), 6),
+    "pretrain": Size((3, 4, 5), 12, True),
+}
+"""The files of the first stage, in the order in which they are learned from."""
 
 CANDIDATES = 20
 SPLITS = ("train", "valid", "test")
@@ -139,24 +175,39 @@ def number(split: str, rng: random.Random) -> str:
     return str(100 + 9 * rng.randrange(100) + {"train": rng.randrange(7), "valid": 7, "test": 8}[split])
 
 
-def passages(split: str, rng: random.Random, among: Sequence[str], lengths: Sequence[int]) -> Iterator[Passage]:
-    """Yield a passage for each name, of as many things as one of the lengths."""
+def filler(split: str, count: int, rng: random.Random) -> list[str]:
+    """Return sentences that say nothing to ask about."""
+    common, own = FILLER[:-OF_TEST], FILLER[-OF_TEST:]
+    some = min(OF_TEST, count // 2) if split == "test" else 0
+    return rng.sample(own, some) + rng.sample(common, count - some)
+
+
+def passages(split: str, rng: random.Random, among: Sequence[str], size: Size) -> Iterator[Passage]:
+    """Yield a passage for each name."""
     for name in among:
-        told = rng.sample(THINGS, rng.choice(lengths))
-        lines, pairs = [], []
+        told = rng.sample(THINGS, rng.choice(size.told))
+        least = size.sentences if size.whole else len(told)
+        lines, pairs = filler(split, rng.randint(least, max(least, size.sentences)) - len(told), rng), []
         for thing in told:
             value = number(split, rng) if thing.values is NUMBER else rng.choice(thing.values)
             wording = thing.wordings[-1] if split == "test" and rng.random() < 0.5 else rng.choice(thing.wordings[:-1])
             lines.append(wording.format(value))
             pairs.append((thing.question.format(name), value))
+        rng.shuffle(lines)
         yield Passage(name, f"{name} es mi vecina. " + " ".join(lines), pairs)
 
 
+def within(size: Size, sentences: int) -> Size:
+    """Return a size of no more sentences than these."""
+    told = [count for count in size.told if count <= sentences] or [sentences]
+    return Size(told, min(size.sentences, sentences), size.whole)
+
+
 def rows_of(kind: str, given: Sequence[Passage], rng: random.Random) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a file: one of ``LENGTHS``, ``instruct``, ``search``, ``gold`` or ``among``."""
+    """Yield the rows of a file: one of ``FIRST_STAGE``, ``instruct``, ``search``, ``gold`` or ``among``."""
     for at, passage in enumerate(given):
         # Whose passage it is can only be asked where it stands alone.
-        question, answer = rng.choice([*passage.pairs, (WHO, passage.name)] if kind in LENGTHS else passage.pairs)
+        question, answer = rng.choice([*passage.pairs, (WHO, passage.name)] if kind in FIRST_STAGE else passage.pairs)
         row: dict[str, Any] = {"id": f"{kind}-{at}", "question": question, "answer": answer, "docs": [passage.text]}
         row["pos_name"] = [passage.name]
         if kind in ("instruct", "search", "among"):
@@ -168,13 +219,13 @@ def rows_of(kind: str, given: Sequence[Passage], rng: random.Random) -> Iterator
         yield row
 
 
-def make_facts(folder: Path, sizes: dict[str, int], seed: int, most: int = len(THINGS)) -> None:
-    """Write the files of all stages, of passages that tell ``most`` things; those of the first stage fewer as well."""
+def make_facts(folder: Path, sizes: dict[str, int], seed: int, sentences: int = SENTENCES) -> None:
+    """Write the files of all stages, of passages with so many sentences; some of the first stage have fewer."""
     folder.mkdir(parents=True, exist_ok=True)
     for split in SPLITS:
         rng = random.Random(f"{seed}/{split}")
         # The first stage comes last: it may tell of one person twice, each time something else.
-        kinds = ("instruct", "search", *LENGTHS) if split == "train" else ("gold", "among")
+        kinds = ("instruct", "search", *FIRST_STAGE) if split == "train" else ("gold", "among")
         own = names(split)
         rng.shuffle(own)
         start, wanted = 0, sizes["instruct"] + sizes["search"] + 1 if split == "train" else sizes[split]
@@ -183,11 +234,11 @@ def make_facts(folder: Path, sizes: dict[str, int], seed: int, most: int = len(T
         for kind in kinds:
             size = sizes[kind if split == "train" else split]
             # The same people are asked about alone and among others; stages have people of their own.
-            some = rng.choices(own[start:], k=size) if kind in LENGTHS else own[start : start + size]
+            some = rng.choices(own[start:], k=size) if kind in FIRST_STAGE else own[start : start + size]
             start += size if kind in ("instruct", "search") else 0
-            lengths = [length for length in LENGTHS.get(kind, ()) if length <= most] or [most]
+            drawn = random.Random(f"{seed}/{split}/{kind if kind in FIRST_STAGE else start}")
             given = list(
-                passages(split, random.Random(f"{seed}/{split}/{kind if kind in LENGTHS else start}"), some, lengths)
+                passages(split, drawn, some, within(FIRST_STAGE.get(kind, Size((TOLD,), SENTENCES, True)), sentences))
             )
             name = kind if split == "train" else f"{split}_{kind}"
             lines = [json.dumps(row, ensure_ascii=False) for row in rows_of(kind, given, rng)]
@@ -201,8 +252,8 @@ def make_facts(folder: Path, sizes: dict[str, int], seed: int, most: int = len(T
 
 SIZES = {
     "pretrain_1": 7200,
-    "pretrain_4": 12000,
-    "pretrain_12": 24000,
+    "pretrain_few": 12000,
+    "pretrain": 24000,
     "instruct": 4000,
     "search": 2000,
     "valid": 200,
@@ -216,12 +267,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seed", type=int, default=0)
-    every = len(THINGS)
-    parser.add_argument("--most", type=int, default=every, choices=range(1, every + 1), help=f"things told ({every})")
+    parser.add_argument(
+        "--sentences", type=int, default=SENTENCES, choices=range(1, SENTENCES + 1), help="in a passage (12)"
+    )
     for name, size in SIZES.items():
         parser.add_argument(f"--{name}", type=int, default=size, help=f"rows of it ({size})")
     args = parser.parse_args()
-    make_facts(args.folder, {name: getattr(args, name) for name in SIZES}, args.seed, args.most)
+    make_facts(args.folder, {name: getattr(args, name) for name in SIZES}, args.seed, args.sentences)
 
 
 if __name__ == "__main__":

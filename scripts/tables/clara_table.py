@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT))
 from scripts.demo_data.make_facts import SIZES, make_facts
 
 FOLDER = ROOT / "checkpoints" / "clara_table"
-FIRST = {"1a": "pretrain_1", "1b": "pretrain_4", "1": "pretrain_12"}
+FIRST = {"1a": "pretrain_1", "1b": "pretrain_few", "1": "pretrain"}
 """The runs of the first stage, each going on from the one before, with ever longer passages."""
 
 ROWS = FIRST | {"2": "instruct", "3": "search", "text": "text"}
