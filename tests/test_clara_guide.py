@@ -44,7 +44,7 @@ def test_passages_of_a_split_are_of_people_whom_no_other_names(tmp_path: Path) -
 def test_passages_may_be_shorter(tmp_path: Path) -> None:
     make_facts.make_facts(tmp_path, SIZES, 0, sentences=2)
     told: dict[str, set[int]] = {}
-    for path in tmp_path.glob("*_gold.jsonl"), tmp_path.glob("pretrain_*.jsonl"):
+    for path in tmp_path.glob("*_gold.jsonl"), tmp_path.glob("pretrain*.jsonl"):
         for row in (json.loads(line) for file in path for line in file.read_text(encoding="utf-8").splitlines()):
             told.setdefault(row["id"].partition("-")[0], set()).add(row["docs"][0].count(".") - 1)
     assert told == {"pretrain_1": {1}, "pretrain_few": {1, 2}, "pretrain": {2}, "gold": {2}}
