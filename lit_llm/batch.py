@@ -157,7 +157,7 @@ class Prediction:
         reference: the expected answer as text; empty where there is none.
         status: ``ok``, ``length`` (stopped by the token limit), ``invalid`` (not of the task's form) or ``error``.
         error: why the row is not ``ok``.
-        raw: the generated text as it came.
+        raw: the generated text as it came, but for what data settle, such as names of a catalogue.
         new_tokens: generated tokens, the stop token included.
         score: mean log-probability of the generated tokens.
         meta: the row's meta.

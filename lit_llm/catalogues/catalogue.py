@@ -64,7 +64,7 @@ class Catalogue:
             raise DataError(f"{folder}: it was made by another version: remove it, and it is made again")
 
     @staticmethod
-    @lru_cache(maxsize=16)
+    @lru_cache(maxsize=256)
     def opened(folder: str) -> Catalogue:
         """Return the catalogue of a folder, opened once in a process."""
         return Catalogue(Path(folder))
@@ -122,6 +122,8 @@ class Catalogue:
     def _weighed(self, text: str) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
         """Return which of the known n-grams a text has, and what all of its n-grams weigh."""
         _, codes = grams([text])
+        if not len(self._grams):
+            return np.zeros(0, np.intp), np.ones(len(codes))
         places = np.searchsorted(self._grams, codes)
         held = (places < len(self._grams)) & (self._grams[np.minimum(places, len(self._grams) - 1)] == codes)
         places = places[held]

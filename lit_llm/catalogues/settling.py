@@ -31,7 +31,8 @@ class Rule(NamedTuple):
 
     def is_at(self, where: str) -> bool:
         """Whether a path such as ``purchases[0].product_name`` is one of this field."""
-        return field_path(re.sub(r"\[\d+\]", "[]", where), "where") == self.path
+        items = re.sub(r'("(?:[^"\\]|\\.)*")|\[\d+\]', lambda match: match[1] or "[]", where)
+        return field_path(items, "where") == self.path
 
 
 def rules_of(meta: Mapping[str, Any]) -> list[Rule]:

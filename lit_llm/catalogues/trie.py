@@ -79,7 +79,7 @@ class Vocabulary:
                 begun.add(token[:end])
                 if token[end - 1] == QUOTE:
                     ends[token[:end]].append(number)
-        self.over_a_quote = sorted({number for numbers in ends.values() for number in numbers})
+        self.over_a_quote = [number for number, token in enumerate(self.tokens) if QUOTE in token[:-1]]
         self._whole, self._ends = dict(whole), dict(ends)
         self._whole_table, self._ends_table = self._table(whole), self._table(ends)
         self._begun = np.sort(self._hashes(sorted(begun)))

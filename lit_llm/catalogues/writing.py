@@ -21,7 +21,7 @@ def write_catalogue(names: Iterable[str], folder: Path) -> int:
     """Write names, each once, as a catalogue; what stood there is replaced when it is whole.
 
     Args:
-        names: in any order; texts that are empty are left out.
+        names: in any order; texts that are blank are left out.
         folder: where to.
 
     Returns:
@@ -31,9 +31,9 @@ def write_catalogue(names: Iterable[str], folder: Path) -> int:
         DataError: if there is none.
     """
     # In the order of the bytes that answers are written with: names that begin alike stand side by side.
-    letters = sorted({encoded(name) for name in names if name})
+    letters = sorted({encoded(name) for name in names if name.strip()})
     if not letters:
-        raise DataError("it holds no name")
+        raise DataError("it holds no name: is it the right file, and the right column?")
     texts = [json.loads(b'"' + name) for name in letters]
     arrays: dict[str, NDArray[Any]] = {
         "letters": np.frombuffer(b"".join(letters), np.uint8),

@@ -61,7 +61,7 @@ def _serve(options: argparse.Namespace) -> int:
     facts = {name: getattr(options, name) for name in ("direction", "dialect") if getattr(options, name)}
     data.question("?", **facts)
     generator: Any = model.generator
-    _say_left_out(generator)
+    _say_left_out(generator, data)
     constraint = getattr(generator, "constraint", None)
     schema = getattr(data, "schema", None)
     requests = Requests(data, generator.max_new_tokens, facts, schema if schema is not None else _held(constraint))
@@ -109,8 +109,11 @@ def _held(constraint: Any) -> Any:
     return read_schema(constraint.schema) if getattr(constraint, "schema", None) else None
 
 
-def _say_left_out(generator: Any) -> None:
-    """Say which settings of a generator the server does not use."""
+def _say_left_out(generator: Any, data: Any) -> None:
+    """Say which settings of a generator and of the data the server does not use."""
+    unsettled = [name for name in ("catalogues", "saltillo") if getattr(data, name, None)]
+    if unsettled:
+        print(f"note: answers come as the model writes them; the data's {', '.join(unsettled)} is left out", flush=True)
     other = [name for name, value in PLAIN.items() if getattr(generator, name, value) != value]
     if other:
         print(f"note: the server answers greedily; the run's {', '.join(other)} is left out", flush=True)

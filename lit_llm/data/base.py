@@ -217,7 +217,7 @@ class LMData(Asking, Loaders, TableData):
     def fingerprint(self) -> dict[str, str]:
         """Return what decides the rows of ``predict``: their content, how they are written and batched."""
         rows = [
-            (e.id, e.text, e.meta, str(e.context or ""), e.error)
+            (e.id, e.text, {k: v for k, v in e.meta.items() if k != "catalogues"}, str(e.context or ""), e.error)
             for name in self.needed("predict")
             for e in self.splits[name].examples
         ]

@@ -25,6 +25,7 @@ BadRows = Literal["error", "skip"]
 
 _PREDICTED = "id text prediction reference status error raw new_tokens score meta"
 _FACTS = "split part schema direction pair dialect origin document lang truncated source finished reference_error"
+_FACTS += " catalogue catalogues reference_date shots"
 UNJUDGED = "reference_error"
 """Where ``meta`` says why a row that is answered is compared with nothing."""
 RESERVED = frozenset(f"{_PREDICTED} {_FACTS}".split(" "))

@@ -191,7 +191,7 @@ def _stranger(answer: str, meta: dict[str, Any]) -> str | None:
     value = loads(answer) if held else None
     for rule in held:
         for name in names_at(value, rule.path):
-            if name not in rule.catalogue:
+            if rule.catalogue.known(name) is None:
                 near = rule.catalogue.nearest(name)
                 return f"$: {name!r} is not in its catalogue{f'; the nearest name is {near.name!r}' if near else ''}"
     return None
@@ -277,7 +277,7 @@ class _Matchers:
         grammar, more = grammar.deep_copy(), list(text[-1:] if known else text)
         grammar.consume_tokens(more)
         names = self.names[row]
-        return _State(grammar, names.after(place, more) if names else None)
+        return _State(grammar, names.after(place, more) if names and place else None)
 
 
 def _read_schema(path: str) -> Schema:

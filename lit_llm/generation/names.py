@@ -30,18 +30,17 @@ class Names:
         self._words = len(vocabulary.tokens) // 32 + 1
         self._kept: OrderedDict[Place, NDArray[np.uint32]] = OrderedDict()
 
-    def after(self, place: Place | None, tokens: Sequence[int]) -> Place | None:
-        """Return the place behind some tokens; None where a name is left, as no mask of ``narrowed`` lets it be."""
+    def after(self, place: Place, tokens: Sequence[int]) -> Place:
+        """Return the place behind some tokens; what is no name any more is one text up to its end."""
         for token in tokens:
-            if place is None or not 0 <= token < len(self.vocabulary.tokens):
-                return None
-            place = place.after(self.vocabulary.tokens[token], self.roots)
+            if 0 <= token < len(self.vocabulary.tokens):
+                place = place.left(self.vocabulary.tokens[token], self.roots)
         return place
 
     def narrowed(self, place: Place, bits: bytes) -> bytes:
         """Return the bits of the tokens that a grammar allows, without those that no name goes on with.
 
-        Where that would leave none, as where a schema allows no name of the catalogue, the grammar alone decides.
+        Where that would leave none, as where a name is longer than the schema allows, the grammar alone decides.
         """
         allowed = np.frombuffer(bits, np.uint32)
         narrow = allowed & self._mask(place)[: len(allowed)]

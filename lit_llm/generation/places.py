@@ -46,6 +46,13 @@ class Place(NamedTuple):
             place = further
         return place
 
+    def left(self, letters: Iterable[int], roots: Roots) -> Place:
+        """Return the place behind some bytes, be it outside of all names: a text may end in which none goes on."""
+        place = self
+        for letter in letters:
+            place = place._next(letter, roots) or place._replace(node=None)._next(letter, roots) or place
+        return place
+
     def _next(self, letter: int, roots: Roots) -> Place | None:
         if self.expects == "in text":
             return self._in_text(letter)

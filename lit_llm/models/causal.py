@@ -188,7 +188,9 @@ class CausalLM(LitLM):
         self._teach(generator)
         facts = [meta | {"source": text} for meta, text in zip(batch.meta, batch.texts, strict=True)]
         given = generator.generate(self.network, self.tokenizer, batch.prompt, facts)
-        return [self._settled(answer, meta) for answer, meta in zip(given, batch.meta, strict=True)]
+        # Rows that only even out processes have no facts to settle by.
+        rows = zip(batch.ids, given, batch.meta, strict=True)
+        return [answer if row_id == FILLER else self._settled(answer, meta) for row_id, answer, meta in rows]
 
     def predictions(self, batch: Batch, answers: list[Generation]) -> list[Prediction]:
         """Return the rows of predictions.csv for generated answers; rows that only fill a batch are left out."""

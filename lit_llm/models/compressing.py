@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,8 @@ WIDTH, BLOCK = 64, 8
 
 KEPT_BYTES = 2 << 30
 """Most memory for the vectors of passages that do not change."""
+
+_SIZES: WeakKeyDictionary[nn.Embedding, float] = WeakKeyDictionary()
 
 
 def compress(network: nn.Module, memory: Tensor, ids: Tensor, mask: Tensor, adapter: str) -> tuple[Tensor, Tensor]:
@@ -62,11 +65,18 @@ def filled(words: nn.Embedding, ids: Tensor, slots: Tensor, vectors: Tensor, lev
     """
     if level:
         wide = vectors.to(torch.promote_types(vectors.dtype, torch.float32))
-        size = words.weight.detach().to(wide.dtype).pow(2).mean().sqrt()
+        size = _size(words)
         # Vectors of zeros stay what they are.
         vectors = wide * size * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + 1e-12)
     embeds: Tensor = words(ids)
     return embeds.masked_scatter(slots[..., None], vectors.to(embeds.dtype))
+
+
+def _size(words: nn.Embedding) -> float:
+    """Return the root of the mean square of embeddings, which are frozen here, so that it is computed once."""
+    if words not in _SIZES:
+        _SIZES[words] = float(words.weight.detach().float().pow(2).mean().sqrt())
+    return _SIZES[words]
 
 
 def compress_frozen(network: nn.Module, memory: Tensor, ids: Tensor, mask: Tensor) -> Tensor:

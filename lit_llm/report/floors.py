@@ -105,7 +105,7 @@ def _of_predictions(path: str, only: Sequence[str], asked: Sequence[Floor]) -> R
         if is_extraction(some):
             metric = ExtractionMetrics()
             texts = [row.raw or row.prediction for row in some]
-            metric.update(texts, [json.loads(row.reference) for row in some], [{}] * len(some))
+            metric.update(texts, [json.loads(row.reference) for row in some], [row.meta for row in some])
             result.scores[split], result.fields[split] = metric.compute(), as_rows(metric.per_field())
         else:
             result.scores[split] = {name: score.value for name, score in score_rows(translations(some), names).items()}

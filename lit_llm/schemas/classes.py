@@ -26,7 +26,7 @@ def schema_of(name: str) -> Any:
     module, _, own = name.partition(":")
     try:
         found = getattr(importlib.import_module(module), own)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         # Whatever happens in somebody's module while it is imported is theirs to mend.
         said = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
         raise DataError(f"meta.schema: {name!r} cannot be imported ({said}): write module:Class") from error

@@ -127,3 +127,9 @@ def test_what_is_no_catalogue_is_refused(tmp_path: Path) -> None:
     about.write_text(re.sub(r'"format": \d+', '"format": 99', about.read_text()))
     with pytest.raises(DataError, match="made by another version"):
         Catalogue(tmp_path / "c")
+
+
+def test_names_without_words_are_near_to_nothing(tmp_path: Path) -> None:
+    write_catalogue(["***", "---"], tmp_path / "c")
+    catalogue = Catalogue(tmp_path / "c")
+    assert "***" in catalogue and catalogue.nearest("pan") is None and catalogue.mentioned("pan ***", 3) == []

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers import AutoTokenizer
 
 from lit_llm.__main__ import main
 from lit_llm.catalogues import Catalogue
@@ -70,6 +71,78 @@ def test_names_come_from_any_table_or_list_to_the_letter(tmp_path: Path, kind: s
     }
     catalogue = opened(file=file, **settings.get(kind, {}))
     assert sorted(catalogue.name(number) for number in range(len(catalogue))) == sorted(NAMES)
+
+
+@pytest.mark.parametrize("text", ["", "\n \n\t\n"])
+def test_a_file_without_a_name_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "c.txt").write_text(text)
+    with pytest.raises(ConfigError, match=r"catalogues\.items\[\]\.prod: it holds no name: is it the right file"):
+        opened(file=str(tmp_path / "c.txt"))
+
+
+def test_blank_cells_are_no_names(tmp_path: Path) -> None:
+    (tmp_path / "c.csv").write_text("producto,n\nPan,1\n,2\n  ,3\n")
+    catalogue = opened(file=str(tmp_path / "c.csv"), column="producto")
+    assert [catalogue.name(number) for number in range(len(catalogue))] == ["Pan"]
+
+
+@pytest.mark.parametrize(
+    ("texts", "said"),
+    [
+        ({"type": "string", "maxLength": 10}, r"4 of its 5 names are none that data\.init_args\.schema allows there"),
+        ({"type": ["string", "null"], "pattern": "^C"}, r"3 of its 5 names .* such as"),
+        ({"anyOf": [{"enum": ["Té verde"]}, {"type": "null"}]}, r"4 of its 5 names"),
+        ({"type": "integer"}, r"5 of its 5 names"),
+    ],
+)
+def test_names_that_the_schema_refuses_are_refused_before_anything_is_learned(
+    tmp_path: Path, texts: dict[str, Any], said: str
+) -> None:
+    item = {"type": "object", "properties": {"prod": texts}, "additionalProperties": False}
+    schema = {"type": "object", "properties": {"items": {"type": "array", "items": item}}}
+    (tmp_path / "s.json").write_text(json.dumps(schema))
+    own = {FIELD: FieldCatalogue(table(tmp_path / "c.csv"))}
+    with pytest.raises(ConfigError, match=said):
+        ExtractionData(schema=str(tmp_path / "s.json"), catalogues=own)
+
+
+@pytest.mark.parametrize("field", ["items.prod", "items[].product", "prod", "items[][]"])
+def test_a_field_that_the_schema_has_not_is_refused(tmp_path: Path, field: str) -> None:
+    (tmp_path / "s.json").write_text(json.dumps(SCHEMA))
+    own = {field: FieldCatalogue(table(tmp_path / "c.csv"))}
+    with pytest.raises(ConfigError, match=r"data\.init_args\.schema has no such field"):
+        ExtractionData(schema=str(tmp_path / "s.json"), catalogues=own)
+
+
+def test_where_it_is_kept_decides_nothing(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    found = []
+    for place in ("one", "other"):
+        monkeypatch.setenv("LIT_LLM_CACHE", str(tmp_path / place))
+        own = {FIELD: FieldCatalogue(table(tmp_path / "c.csv"), candidates=2)}
+        data = ExtractionData(predict=str(rows), catalogues=own)
+        data.tokenizer = AutoTokenizer.from_pretrained(root / "checkpoints" / "qwen3-tiny")
+        data.setup("predict")
+        found.append((data.fingerprint(), data.row_facts()))
+    assert found[0] == found[1]
+    assert "catalogues" in found[0][0]
+
+
+def test_targets_and_references_are_written_as_the_catalogue_has_them(tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(json.dumps({"text": "té", "json": {"items": [{"prod": "TÉ  verde"}, {"prod": "martillo"}]}}) + "\n")
+    data = ExtractionData(train=str(rows), catalogues={FIELD: FieldCatalogue(table(tmp_path / "c.csv"))})
+    (example,) = data.read(rows)
+    assert example.reference == {"items": [{"prod": "Té verde"}, {"prod": "martillo"}]}
+    other = data.restated(example, "TÉ", {"items": [{"prod": "TÉ VERDE"}, {"prod": "MARTILLO"}]})
+    assert other.reference == {"items": [{"prod": "Té verde"}, {"prod": "MARTILLO"}]}
+
+
+@pytest.mark.parametrize("name", ["catalogue", "catalogues", "reference_date", "shots"])
+def test_columns_of_those_names_are_not_kept(name: str) -> None:
+    with pytest.raises(ConfigError, match=name):
+        ExtractionData(keep=[name])
 
 
 def test_a_catalogue_is_made_once_and_anew_when_its_file_changes(tmp_path: Path) -> None:
@@ -233,8 +306,12 @@ def test_a_run_answers_with_names_of_its_catalogue(
     free = "--model.generator.constraint=null"
     assert main(["predict", *config, free, "--predictions", str(tmp_path / "free.csv")]) == 0
     # What is learned has to be writable: a row whose name the catalogue has not is refused, with its place.
-    rows.write_text(rows.read_text() + json.dumps({"text": "x", "json": {"items": [{"prod": "te verde"}]}}) + "\n")
+    more = [{"text": "x", "json": {"items": [{"prod": name}]}} for name in ("TÉ VERDE", "te verdes")]
+    rows.write_text(rows.read_text() + "".join(json.dumps(row) + "\n" for row in more))
     capsys.readouterr()
     assert main(["validate", *config]) == 1
     said = " ".join(capsys.readouterr().err.split())
-    assert "rows.jsonl:6: field 'json' at $: 'te verde' is not in its catalogue; the nearest name is 'Té verde'" in said
+    assert (
+        "rows.jsonl:7: field 'json' at $: 'te verdes' is not in its catalogue; the nearest name is 'Té verde'" in said
+    )
+    assert "rows.jsonl:6" not in said

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from lit_llm.catalogues import Catalogue, Node, field_path, names_at, write_catalogue
+from lit_llm.catalogues import Catalogue, Node, Vocabulary, field_path, names_at, write_catalogue
 from lit_llm.errors import ConfigError
 from lit_llm.generation import Generator, JsonSchemaConstraint, generate_rows
 from lit_llm.generation.drafts import Lookup
+from lit_llm.generation.names import Names
 from lit_llm.generation.places import Place
 from lit_llm.strict_json import dumps
 from tests.generation.conftest import build_model
@@ -98,6 +99,15 @@ def test_a_schema_that_allows_no_name_decides_alone(random_model, tokenizer, pro
     row = meta(folder) | {"schema": schema}
     answer = generate_rows(generator, random_model, tokenizer, prompts[:1], [row])[0]
     assert set(names_at(json.loads(answer.text), field_path(FIELD, ""))) == {"zz"}
+
+
+def test_a_name_behind_one_that_was_left_is_held_again(folder):
+    names = Names(Vocabulary([bytes([letter]) for letter in range(256)]), {("l", None): Node.root(Catalogue(folder))})
+    place = names.after(Place(), list(b'{"l":["zzz'))
+    assert place.node is None and place.expects == "in text"
+    place = names.after(place, list(b'","'))
+    assert place.node is not None
+    assert names.after(place, list(b'Pan"')).path == ("l", None)
 
 
 def test_what_could_not_be_written_is_named(folder):

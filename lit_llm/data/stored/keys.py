@@ -17,7 +17,7 @@ WITHOUT_EFFECT = {
     *("trainer", "tokenizer", "_tokenizer", "format", "files", "test_files", "splits", "finished_ids", "progress"),
     *("batch_size", "eval_batch_size", "pad_to_multiple_of", "max_batch_tokens", "packing", "num_workers"),
     *("seed", "cache", "augmenter", "augmentation_factor", "counts", "skipped", "lenient", "_told"),
-    *("_log_hyperparams", "_pools"),
+    *("_log_hyperparams", "_pools", "_rows_meta"),
 }
 """Attributes of a data module that change none of its encoded rows. All others are taken to, known or not."""
 
@@ -106,12 +106,25 @@ def _code_of(kind: type) -> str:
         raise Unknown(repr(kind)) from error
 
 
+ROOMS = (
+    "data",
+    "schemas",
+    "catalogues",
+    "batch.py",
+    "moments.py",
+    "strict_json.py",
+    "generation/stopping.py",
+    "thoughts.py",
+)
+"""What reads, cleans, writes and encodes rows, and says what is asked with them."""
+
+
 @cache
 def _own_code() -> str:
-    """Return a hash of lit_llm's source: whatever reads, cleans, writes and encodes rows is in there."""
+    """Return a hash of lit_llm's source."""
     root = Path(__file__).resolve().parents[2]
     found = hashlib.sha256()
-    for room in ("data", "schemas", "batch.py", "strict_json.py", "generation/stopping.py", "thoughts.py"):
+    for room in ROOMS:
         files = sorted((root / room).rglob("*.py")) if (root / room).is_dir() else [root / room]
         for file in files:
             found.update(str(file.relative_to(root)).encode() + file.read_bytes())

@@ -21,7 +21,7 @@ from lit_llm.generation import Constraint
 from lit_llm.metrics import parse_json
 from lit_llm.metrics.json_text import behind_thoughts
 from lit_llm.schemas import Schema, cleaned, first_fault, in_schema_form, read_schema
-from lit_llm.strict_json import loads
+from lit_llm.strict_json import dumps, loads
 
 
 class ExtractionData(LMData):
@@ -73,7 +73,7 @@ class ExtractionData(LMData):
         if reference_date is not None:
             self.reference_date = _day(reference_date, "data.init_args.reference_date")
         self._offers = any(field.candidates for field in self.catalogues.values())
-        self._rows_meta = {"catalogues": catalogue_meta(self.catalogues)} if self.catalogues else {}
+        self._rows_meta = {"catalogues": catalogue_meta(self.catalogues, self.schema)} if self.catalogues else {}
 
     def setup(self, stage: str) -> None:
         """Read and encode the files that a stage needs.
@@ -150,7 +150,7 @@ class ExtractionData(LMData):
 
     def restated(self, example: Example, text: str, reference: Any) -> Example:
         """Return a variant of an example; its strings keep their form where the schema refuses that of the text."""
-        schema = example.meta.get("schema")
+        schema, reference = example.meta.get("schema"), self._respelled(reference)
         refused = schema is not None and first_fault(reference, schema)
         if reference == example.reference or refused:
             return self._asked(replace(example, text=text))
@@ -158,7 +158,16 @@ class ExtractionData(LMData):
 
     def row_facts(self) -> dict[str, Any]:
         """Return what decides the rows of a file: grammars that have to be able to write them, and catalogues."""
-        return dict(self._constraints) | self._rows_meta
+        return dict(self._constraints) | {"catalogues": self._contents()}
+
+    def fingerprint(self) -> dict[str, str]:
+        """Return what decides the rows of ``predict``, the catalogues among it, wherever they are kept."""
+        return super().fingerprint() | ({"catalogues": dumps(self._contents())} if self.catalogues else {})
+
+    def _contents(self) -> dict[str, Any]:
+        """Return what the catalogues of fields hold, without where."""
+        held = self._rows_meta.get("catalogues", {})
+        return {name: own | {"folder": Path(own["folder"]).name} for name, own in held.items()}
 
     def _example(self, record: Record) -> Example:
         value, schema = record.values["json"], self._schema(record)
@@ -169,12 +178,17 @@ class ExtractionData(LMData):
             if fault:
                 record.notes.append(f"field '{self.json_field}' {fault}")
             value = None if fault else in_schema_form(value, schema)
+        value = self._respelled(value)
         answer = as_text(value) if value is not None else None
         return self._asked(
             Example(
                 record.id, record.values["text"], answer, value, record.place, self._meta(schema, self._day(record))
             )
         )
+
+    def _respelled(self, value: Any) -> Any:
+        """Return a value whose names are written as their catalogues have them; others stay."""
+        return settle(value, [rule._replace(missing="keep") for rule in rules_of(self._rows_meta)])[0]
 
     def _meta(self, schema: Schema | None, day: str | None) -> dict[str, Any]:
         own = {"schema": schema, "reference_date": day}

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 Overflow = Literal["error", "drop", "truncate_input"]
 Learn = Literal["answer", "text"]
 
+KEPT_ENDS = 256
+"""Contexts of which is remembered what a template writes around answers; each row may have its own."""
+
 _WITHOUT_SYSTEM = "leave data.init_args.system out, and say it in data.init_args.instruction"
 
 
@@ -223,6 +226,8 @@ class ChatFormat:
     def _around_answers(self, context: Context) -> tuple[str, str]:
         """Return what the template writes behind the prompt, before and after an answer."""
         if context not in self._ends:
+            if len(self._ends) >= KEPT_ENDS:
+                self._ends.clear()
             prompt, full = self.render(PROBE, context=context), self.render(PROBE, PROBE, context)
             before, _, behind = full[len(prompt) :].partition(PROBE)
             self._ends[context] = before, behind
