@@ -43,7 +43,8 @@ def mentions(text: str, today: date, day_first: bool = True) -> Iterator[Mention
     """Yield the days that a text names in words or without a year, as they are meant on a day.
 
     A day of the week is the next one, never that same day unless ``este`` stands before it; a day without a year is the
-    next such day, that same one included. ``mañana`` is not a day where ``la`` stands before it.
+    next such day, that same one included. Left out is what is seldom a day: ``mañana`` behind ``la`` or ``esta``, days
+    that come again (``cada lunes``), working days, streets, and 3/4 without a word of dates before it.
 
     Args:
         text: in any case, with or without accents.
@@ -58,14 +59,17 @@ def mentions(text: str, today: date, day_first: bool = True) -> Iterator[Mention
             day = _READ[kind](match, today, day_first)
         except (ValueError, OverflowError):
             continue
-        if day is not None and match.start() >= taken:
+        around = plain[: match.start()], plain[match.end() :]
+        if day is not None and match.start() >= taken and not _is_other(kind, match, *around):
             taken = match.end()
             yield Mention(match.start(), match.end(), day)
 
 
 def resolved(text: str, today: date, day_first: bool = True) -> date | None:
     """Return the day that a text as a whole names; None where it names none, or says more."""
-    stripped = text.strip()
+    stripped = unicodedata.normalize("NFC", text).strip()
+    # As a whole, 3/4 is a day without a word that says so.
+    stripped = f"el {stripped}" if re.fullmatch(r"\d{1,2}/\d{1,2}", stripped) else stripped
     found = list(mentions(stripped, today, day_first))
     return found[0].day if len(found) == 1 and found[0][:2] == (0, len(stripped)) else None
 
@@ -107,14 +111,36 @@ _ANY = re.compile(
     r"|(?P<tomorrow>(?<!la )mañana)|(?P<today>hoy)|(?P<yesterday>ayer)"
     rf"|(?P<ahead>(?:en|dentro\s+de)\s+(?P<ahead_count>{_COUNT})\s+(?P<ahead_unit>{_UNIT}))"
     rf"|(?P<ago>hace\s+(?P<ago_count>{_COUNT})\s+(?P<ago_unit>{_UNIT}))"
-    rf"|(?P<dated>(?:el\s+)?(?:dia\s+)?(?P<dated_day>\d{{1,2}})\s+(?:de\s+)?(?P<dated_month>{_spelled(MONTHS)}|setiembre)"
+    rf"|(?P<dated>(?:el\s+)?(?:(?:{_spelled(WEEKDAYS)}),?\s+)?(?:dia\s+)?(?P<dated_day>\d{{1,2}})\s+(?:de\s+)?(?P<dated_month>{_spelled(MONTHS)}|setiembre)"
     r"(?:\s+(?:del?\s+)?(?P<dated_year>\d{4}))?)"
-    r"|(?P<numeric>(?:el\s+)?(?:dia\s+)?(?<![\d/.-])(?P<one>\d{1,2})/(?P<other>\d{1,2})(?![\d/]|[.-]\d))"
-    rf"|(?P<named>(?:(?P<before>el\s+proximo|proximo|este|el)\s+)?(?P<name>{_spelled(WEEKDAYS)})"
+    rf"|(?P<numeric>(?:(?:el|al|del)\s+)(?:(?:{_spelled(WEEKDAYS)}),?\s+)?(?:dia\s+)?(?P<one>\d{{1,2}})/(?P<other>\d{{1,2}})(?![\d/]|[.-]\d))"
+    rf"|(?P<named>(?:(?P<before>el\s+proximo|el\s+pasado|proximo|este|el)\s+)?(?P<name>{_spelled(WEEKDAYS)})"
     r"(?:\s+(?P<behind>pasado|que\s+viene|proximo|de\s+la\s+(?:proxima\s+semana|semana\s+que\s+viene)))?)"
     r"|(?P<month_end>(?:(?:a\s+)?fin(?:es)?|(?:a\s+)?finales)\s+de\s+mes)"
     r")(?!\w)"
 )
+
+
+_OTHER_BEFORE = {
+    "tomorrow": re.compile(r"\b(?:la|las|esta|media|de|cada)\s+$"),
+    "named": re.compile(r"\b(?:cada|los|a|de|santo|san|sr\.?|sra\.?|don|doña)\s+$"),
+    "dated": re.compile(r"\b(?:calle|av\.?|avenida|calz\.?|calzada|col\.?|colonia|plaza|blvd\.?|de\s+la)\s+$"),
+}
+"""What makes something else of a word: ``por la mañana``, ``cada lunes``, ``Santo Domingo``, ``Av. 5 de Mayo``."""
+
+_OTHER_BEHIND = {
+    "ahead": re.compile(r"\s+(?:habil|laboral)"),
+    "tomorrow": re.compile(r"\s+en\s+ocho\b"),
+    "dated": re.compile(r"\s+(?:#|no\.\s*)?\d|\s+del?\s+(?:año\s+)?\d"),
+}
+
+
+def _is_other(kind: str, match: re.Match[str], before: str, behind: str) -> bool:
+    """Whether what stands around makes something else of what looks like a day."""
+    if kind == "dated" and match["dated_year"] and not 1900 <= int(match["dated_year"]) <= 2100:
+        return True
+    found = _OTHER_BEFORE.get(kind), _OTHER_BEHIND.get(kind)
+    return bool((found[0] and found[0].search(before)) or (found[1] and found[1].match(behind)))
 
 
 def _counted(word: str) -> int:
@@ -137,7 +163,7 @@ def _moved(today: date, count: int, unit: str) -> date:
 def _named(match: re.Match[str], today: date, day_first: bool) -> date:
     number = [_plain(name) for name in WEEKDAYS].index(match["name"])
     behind = " ".join((match["behind"] or "").split())
-    if behind == "pasado":
+    if behind == "pasado" or (match["before"] or "").endswith("pasado"):
         return today - timedelta(days=(today.weekday() - number - 1) % 7 + 1)
     if behind.startswith("de la"):
         return today + timedelta(days=7 - today.weekday() + number)

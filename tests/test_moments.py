@@ -46,6 +46,9 @@ TODAY = date(2024, 2, 28)  # a Wednesday before a leap day
         ("5/3", "2024-03-05"),
         ("27/02", "2025-02-27"),
         ("fin de mes", "2024-02-29"),
+        ("el lunes 5 de marzo", "2024-03-05"),
+        ("el pasado lunes", "2024-02-26"),
+        ("man\u0303ana", "2024-02-29"),
         ("a finales de mes", "2024-02-29"),
     ],
 )
@@ -82,6 +85,26 @@ def test_days_are_read(text: str, day: str) -> None:
 )
 def test_other_texts_name_no_day(text: str) -> None:
     assert resolved(text, TODAY) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("lo pedí esta mañana", "a media mañana", "muy de mañana", "por la  mañana", "cada lunes", "los lunes"),
+        *("de lunes a viernes", "Santo Domingo", "Sr. Domingo pide", "en 3 días hábiles", "tubos de 3/4", "1/2 kg"),
+        *("Av. 5 de Mayo 20", "calle 16 de septiembre", "5 de mayo 1500 tornillos", "5 de marzo de 24", "10/12 piezas"),
+        "5 de marzo del año 2025",
+    ],
+)
+def test_what_is_seldom_a_day_is_none(text: str) -> None:
+    assert not list(mentions(text, TODAY))
+
+
+@pytest.mark.parametrize(
+    "text", ["antes del viernes", "a partir del viernes", "para el 1/3", "al 1/3", "hasta el viernes 1/3"]
+)
+def test_days_behind_words_of_dates_are_read(text: str) -> None:
+    assert [mention.day for mention in mentions(text, TODAY)] == [date(2024, 3, 1)]
 
 
 def test_months_come_first_where_they_do() -> None:

@@ -51,4 +51,5 @@ class Asking:
 
     def ask(self, text: str) -> list[int]:
         """Return the prompt of a text, as token ids."""
-        return list(self.format.encode(text, None).input_ids)  # type: ignore[attr-defined]
+        example = self.question(text)
+        return list(self.format.encode(example.text, None, context=example.context).input_ids)  # type: ignore[attr-defined]

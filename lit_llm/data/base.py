@@ -281,14 +281,11 @@ class LMData(Asking, Loaders, TableData):
     @contextmanager
     def _reading_aside(self) -> Iterator[None]:
         """Read what is not of this stage: what is wrong with it is said, and nothing of it is noted."""
-        lenient, self.lenient = self.lenient, False
         try:
-            with apart(self):
+            with apart(self, strictly=True):
                 yield
         except (UserError, OSError) as error:
             rank_zero_info(f"no guesses are learned from training answers: {first_line(error)}")
-        finally:
-            self.lenient = lenient
 
     def _load(self, name: str, path: Path) -> Split:
         stored = stored_split(self, name, path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from lit_llm.moments import weekday
@@ -25,7 +25,7 @@ def read_day(value: str) -> date:
         ValueError: if it is neither, with the remedy.
     """
     try:
-        return date.fromisoformat(value.strip()[:10])
+        return datetime.fromisoformat(value.strip()).date()
     except ValueError:
         raise ValueError(f"{value!r} is no date: write it as 2024-03-05") from None
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 from lit_llm.data.hygiene.duplicates import NEAR
 from lit_llm.data.hygiene.neighbours import Nearness, Neighbours
@@ -63,6 +64,13 @@ class Shots:
                 f"{key}.model: the folder of a sentence encoder goes with select: dense, and with it alone"
             )
 
+    def facts(self, seed: int) -> list[Any]:
+        """Return what decides a choice beside settings and pairs: the seed of what is drawn, the encoder's files."""
+        folder = Path(self.model or "")
+        files = sorted(file for file in folder.rglob("*") if file.is_file()) if self.model and folder.is_dir() else []
+        marks = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+        return [seed if self.select == "random" or self.dropout else 0, marks]
+
     def over(self, texts: Sequence[str]) -> Search:
         """Return what finds the likest of some texts."""
         if self.select == "bm25":
@@ -80,10 +88,11 @@ class Pool:
         shots: how they are chosen.
         pairs: what they are chosen from, each with an answer.
         seed: of what is drawn.
+        spelled: writes the answers of other rows as those of the pairs are written, to compare them.
     """
 
-    def __init__(self, shots: Shots, pairs: Sequence[Example], seed: int) -> None:
-        self.shots, self.pairs, self.seed = shots, list(pairs), seed
+    def __init__(self, shots: Shots, pairs: Sequence[Example], seed: int, spelled: Callable[[str], str] = str) -> None:
+        self.shots, self.pairs, self.seed, self.spelled = shots, list(pairs), seed, spelled
 
     @cached_property
     def _search(self) -> Search:
@@ -107,7 +116,9 @@ class Pool:
         return [[hit.number for hit in best] for best in self._search([row.text for row in rows], wanted)]
 
     def _of_row(self, row: Example, order: list[int], bad: set[int], learned: bool) -> list[Example]:
-        rng = random.Random(derive(self.seed, "shots", row.id))
+        if len(bad) >= len(self.pairs):
+            return []
+        rng = random.Random(derive(self.seed, "shots", row.meta["direction"], row.text))
         if self.shots.select == "random":
             order = rng.sample(range(len(self.pairs)), min(len(self.pairs), self.shots.n + len(bad)))
         elif sum(number not in bad for number in order) < self.shots.n:
@@ -121,13 +132,16 @@ class Pool:
         own = {id(pair): place for place, pair in enumerate(self.pairs)}
         others = [row for row in rows if id(row) not in own]
         every = [*self.pairs, *others]
-        sides = {"text": [row.text for row in every], "answer": [row.answer or "" for row in every]}
+        sides = {"text": [row.text for row in every], "answer": [pair.answer or "" for pair in self.pairs]}
+        sides["answer"] += [self.spelled(row.answer or "") for row in others]
         documents = [str(row.meta.get("document", "")) for row in every]
-        members: dict[int, list[int]] = {}
+        members: dict[int, set[int]] = {}
         for cluster in clusters(sides, [documents], self.shots.near):
-            members |= dict.fromkeys(cluster, cluster)
+            # One set for all of a cluster, which may be a whole document.
+            shared = {member for member in cluster if member < len(self.pairs)}
+            members |= {member: shared for member in cluster}
         places = own | {id(row): len(self.pairs) + at for at, row in enumerate(others)}
-        return [{member for member in members[places[id(row)]] if member < len(self.pairs)} for row in rows]
+        return [members[places[id(row)]] for row in rows]
 
 
 def with_shots(pools: dict[str, Pool], rows: Sequence[Example], *, learned: bool) -> list[Example]:
@@ -139,9 +153,11 @@ def with_shots(pools: dict[str, Pool], rows: Sequence[Example], *, learned: bool
         learned: whether they are trained on.
     """
     by_direction: defaultdict[str, list[Example]] = defaultdict(list)
+    # Rows that cannot be answered stay as they are.
+    found: dict[int, Example] = {id(row): row for row in rows if row.error or "direction" not in row.meta}
     for row in rows:
-        by_direction[row.meta["direction"]].append(row)
-    found: dict[int, Example] = {}
+        if id(row) not in found:
+            by_direction[row.meta["direction"]].append(row)
     for direction, some in by_direction.items():
         chosen = pools[direction].chosen(some, learned=learned) if direction in pools else [[] for _ in some]
         for row, shots in zip(some, chosen, strict=True):

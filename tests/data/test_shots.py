@@ -11,7 +11,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from lit_llm.__main__ import main
-from lit_llm.data import Shots, TranslationData
+from lit_llm.data import Saltillo, Shots, TranslationData
 from lit_llm.data.hygiene.duplicates import similarity
 from lit_llm.errors import ConfigError
 from tests import short_runs
@@ -73,6 +73,51 @@ def test_no_example_stands_in_a_cluster_or_document_with_its_row(tmp_path: Path,
             assert similarity(text, example.text) < 0.7
             assert similarity(answer, example.answer) < 0.7
             assert known[name]["document"] != example.meta["document"]
+
+
+@pytest.mark.parametrize("saltillo", [None, Saltillo(), Saltillo("'")])
+def test_another_spelling_of_training_hides_no_reference(tmp_path: Path, root: Path, saltillo: Saltillo | None) -> None:
+    twin = "to'toch niquitta ca' to'toch"
+    train = [{"id": "leak", "es": "una cosa del todo distinta", "nah": twin}, *pairs(6, 0)]
+    valid = write(tmp_path / "v.jsonl", [{"id": "v", "es": "otra frase sin relación", "nah": twin}])
+    files = {"train": write(tmp_path / "t.jsonl", train), "valid": valid}
+    module = data(root, **files, shots=Shots("random", n=6), directions=["es-nah"], saltillo=saltillo)
+    module.setup("fit")
+    (row,) = module.splits["valid"].examples
+    assert len(row.meta["shots"]) == 6 and "leak" not in row.meta["shots"]
+
+
+def test_rows_that_cannot_be_answered_stay_in_their_place(tmp_path: Path, root: Path) -> None:
+    (tmp_path / "p.jsonl").write_text('{"es": "agua casa"}\n{"es": 5}\nno JSON\n')
+    module = data(
+        root, train=write(tmp_path / "t.jsonl", pairs(6, 0)), predict=str(tmp_path / "p.jsonl"), shots=Shots(n=2)
+    )
+    module.setup("predict")
+    assert module.lenient
+    found = [(bool(row.error), len(row.meta.get("shots", []))) for row in module.splits["predict"].examples]
+    assert sorted(found) == [(False, 2), (True, 0), (True, 0)]
+
+
+def test_kept_rows_are_of_their_seed(tmp_path: Path, root: Path) -> None:
+    train = write(tmp_path / "t.jsonl", pairs(12, 0))
+    keys = [data(root, train=train, shots=Shots("random"), seed=seed).row_facts() for seed in (0, 0, 1)]
+    assert keys[0] == keys[1] != keys[2]
+    assert (
+        data(root, train=train, shots=Shots(), seed=0).row_facts()
+        == data(root, train=train, shots=Shots(), seed=1).row_facts()
+    )
+
+
+def test_one_document_leaves_nothing_to_show_and_takes_no_time(tmp_path: Path, root: Path) -> None:
+    rows = [row | {"document": "uno"} for row in pairs(400, 0)]
+    module = data(root, train=write(tmp_path / "t.jsonl", rows), shots=Shots(n=2), directions=["es-nah"])
+    module.setup("fit")
+    assert {len(example.meta["shots"]) for example in module.splits["train"].examples} == {0}
+    assert len(module.question("agua casa", direction="es-nah").meta["shots"]) == 2
+    assert (
+        module.ask("agua casa")
+        == module.format.encode("agua casa", None, context=module.question("agua casa").context).input_ids
+    )
 
 
 @pytest.mark.parametrize("direction", ["es-nah", "nah-es"])

@@ -150,15 +150,20 @@ class Noted:
 
 
 @contextmanager
-def apart(data: RowSource) -> Iterator[Noted]:
-    """Give what is noted of a file meanwhile; the data's own notes are afterwards what they were."""
-    noted, counts, skipped = Noted(), data.counts, data.skipped
-    data.counts, data.skipped = noted.counts, {}
+def apart(data: RowSource, *, strictly: bool = False) -> Iterator[Noted]:
+    """Give what is noted of a file meanwhile; the data's own notes are afterwards what they were.
+
+    Args:
+        data: whose notes they are.
+        strictly: whether a row that cannot be used is an error meanwhile, also where rows are only to be answered.
+    """
+    noted, counts, skipped, lenient = Noted(), data.counts, data.skipped, data.lenient
+    data.counts, data.skipped, data.lenient = noted.counts, {}, lenient and not strictly
     try:
         yield noted
         noted.skipped = {file: [asdict(fault) for fault in faults] for file, faults in data.skipped.items()}
     finally:
-        data.counts, data.skipped = counts, skipped
+        data.counts, data.skipped, data.lenient = counts, skipped, lenient
 
 
 def _forget_unused(folder: Path) -> None:

@@ -110,6 +110,7 @@ ROOMS = (
     "data",
     "schemas",
     "catalogues",
+    "retrieval",
     "batch.py",
     "moments.py",
     "strict_json.py",

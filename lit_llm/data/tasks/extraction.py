@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -159,6 +160,13 @@ class ExtractionData(LMData):
     def row_facts(self) -> dict[str, Any]:
         """Return what decides the rows of a file: grammars that have to be able to write them, and catalogues."""
         return dict(self._constraints) | {"catalogues": self._contents()}
+
+    def template_fingerprint(self) -> str:
+        """Return a hash of how conversations are written, the line of the day among it."""
+        own = super().template_fingerprint()
+        if self.reference_date is None and self.reference_date_field is None:
+            return own
+        return hashlib.sha256(f"{own}{self.date_line}".encode()).hexdigest()[:16]
 
     def fingerprint(self) -> dict[str, str]:
         """Return what decides the rows of ``predict``, the catalogues among it, wherever they are kept."""

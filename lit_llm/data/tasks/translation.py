@@ -166,9 +166,10 @@ class TranslationData(LMData):
 
     def row_facts(self) -> dict[str, Any]:
         """Return what decides the rows of a file: also the training pairs, where examples come from them."""
-        train = self.files["train"] if self.chosen_shots else None
-        sums = [hashlib.sha256(file.read_bytes()).hexdigest() for file in self.files_at(Path(train))] if train else []
-        return {"shots": sums} if sums else {}
+        if not self.chosen_shots or not self.files["train"]:
+            return {}
+        sums = [hashlib.sha256(file.read_bytes()).hexdigest() for file in self.files_at(Path(self.files["train"]))]
+        return {"shots": [sums, self.chosen_shots.facts(self.seed)]}
 
     def read_splits(self) -> dict[str, list[Example]]:
         """Return the examples of all splits, their targets in the spelling of the files."""
@@ -216,8 +217,8 @@ class TranslationData(LMData):
 
     def ask(self, text: str) -> list[int]:
         """Return the prompt of a text in the first direction, as token ids."""
-        asked = self._asked(text, self.directions[0])
-        return self.format.encode(asked, None, context=self.context(self.directions[0], None)).input_ids
+        example = self.question(text, direction=self.directions[0])
+        return self.format.encode(example.text, None, context=example.context).input_ids
 
     def template_fingerprint(self) -> str:
         """Return a hash of how conversations are written, every direction's prompt included."""
@@ -241,7 +242,11 @@ class TranslationData(LMData):
             names[self.varied] = f"{names[self.varied]} ({dialect})"
         source, target = self.sides_of[direction]
         system = self.prompts[direction].replace("{source}", names[source]).replace("{target}", names[target])
-        shots = tuple((text, answer) for text, answer in self.shots.get(direction, []))
+        to_varied = target == self.varied
+        shots = tuple(
+            (self._asked(text, direction), self._respelled(answer) if to_varied else answer)
+            for text, answer in self.shots.get(direction, [])
+        )
         return Context(system, self.instructions.get(direction, self.instruction), shots)
 
     def files_at(self, path: Path) -> list[Path]:
@@ -264,20 +269,17 @@ class TranslationData(LMData):
         return found
 
     def _fill_pools(self, rows: Sequence[Example]) -> None:
-        for direction in self.directions:
-            own = [row for row in rows if row.meta["direction"] == direction]
-            self._pools[direction] = Pool(cast(Shots, self.chosen_shots), own, self.seed)
+        shots = cast(Shots, self.chosen_shots)
+        for name in self.directions:
+            spelled = self._respelled if self.sides_of[name][1] == self.varied else str
+            self._pools[name] = Pool(shots, [row for row in rows if row.meta["direction"] == name], self.seed, spelled)
 
     def _opened_pools(self) -> dict[str, Pool]:
         if not self._pools:
-            if not self.files["train"]:
+            if not (train := self.files["train"]):
                 raise ConfigError("data.init_args.shots: examples are chosen from data.init_args.train: name its file")
-            lenient, self.lenient = self.lenient, False
-            try:
-                with apart(self):
-                    self._fill_pools(super().chosen("train", Path(self.files["train"])))
-            finally:
-                self.lenient = lenient
+            with apart(self, strictly=True):
+                self._fill_pools(super().chosen("train", Path(train)))
         return self._pools
 
     def _asked(self, text: str, direction: str) -> str:
@@ -316,9 +318,13 @@ class TranslationData(LMData):
 
     def _written(self, example: Example, text: str, answer: str) -> Example:
         if self.sides_of[example.meta["direction"]][1] == self.varied:
-            answer = self.orthography.write(answer) if self.orthography else answer
-            answer = self.saltillo.asked(answer) if self.saltillo else answer
+            answer = self._respelled(answer)
         return replace(example, text=self._asked(text, example.meta["direction"]), answer=answer, reference=answer)
+
+    def _respelled(self, text: str) -> str:
+        """Return a text of the varied language as it is learned."""
+        text = self.orthography.write(text) if self.orthography else text
+        return self.saltillo.asked(text) if self.saltillo else text
 
     def _expected(self, path: Path) -> list[list[str]]:
         """Return groups of columns, of which a file needs one: all to train, a pair to measure, a source to answer."""

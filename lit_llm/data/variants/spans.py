@@ -192,7 +192,7 @@ class Stated:
         self._places: dict[str, list[Span]] = {}
         for leaf in {leaf for leaf in scalars if isinstance(leaf, str) and leaf.strip()}:
             spans = [Span(*m.span()) for m in _pattern(leaf).finditer(text)]
-            more = [Span(*mention[:2]) for mention in named if mention.day.isoformat() == leaf[:10]]
+            more = [Span(*mention[:2]) for mention in named if mention.day.isoformat() == leaf]
             self._places[leaf] = spans = spans + [span for span in more if not _covers(spans, span)]
             self.strings += spans
             self.found[leaf] += len(spans)
@@ -228,10 +228,14 @@ class Stated:
         """Return the places of the target's days, and which days they are."""
         found = []
         for leaf, spans in self._places.items():
-            if _ISO.match(leaf):
+            if _ISO.fullmatch(leaf):
                 with suppress(ValueError):
-                    found += [(span, date.fromisoformat(leaf[:10])) for span in spans]
+                    found += [(span, date.fromisoformat(leaf)) for span in spans]
         return sorted(found)
+
+    def holds_number(self, span: Span) -> bool:
+        """Whether a number of the target may stand in a part of the text."""
+        return bool(self._wanted & mentioned(self._text[span.start : span.end]))
 
     def protected(self, more: Iterable[Span] = ()) -> list[Span]:
         """Return the merged places that no edit may touch.
