@@ -57,11 +57,17 @@ def meta(folder: Path, missing: str | None = None, **more: object) -> dict[str, 
     } | more
 
 
-@pytest.mark.parametrize(
-    "options", [{}, {"do_sample": True, "seed": 3}, {"num_beams": 3}, {"draft": Lookup(tokens=4)}], ids=str
-)
-def test_every_name_is_one_of_its_catalogue(random_model, tokenizer, prompts, folder, options):
-    generator = Generator(max_new_tokens=200, stop="json", constraint=JsonSchemaConstraint(), **options)
+WAYS = {
+    "greedy": {},
+    "sampled": {"do_sample": True, "seed": 3},
+    "beams": {"num_beams": 3},
+    "guessed": {"draft": Lookup(tokens=4)},
+}
+
+
+@pytest.mark.parametrize("way", list(WAYS))
+def test_every_name_is_one_of_its_catalogue(random_model, tokenizer, prompts, folder, way):
+    generator = Generator(max_new_tokens=200, stop="json", constraint=JsonSchemaConstraint(), **WAYS[way])
     answers = generate_rows(generator, random_model, tokenizer, prompts, [meta(folder) for _ in prompts], 3)
     written = [json.loads(answer.text) for answer in answers if answer.finished]
     found = [name for value in written for name in names_at(value, field_path(FIELD, ""))]
