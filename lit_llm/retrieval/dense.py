@@ -9,6 +9,9 @@ from typing import Any
 from lit_llm.errors import ConfigError
 from lit_llm.retrieval.base import Hit, Retriever, Search, need
 
+CELLS = 2**24
+"""Most pairs of questions and passages whose scores are held at once."""
+
 
 class Dense(Retriever):
     """The cosine between what a sentence encoder makes of a question and of a passage, by ``sentence-transformers``.
@@ -36,12 +39,17 @@ class Dense(Retriever):
 
         def search(questions: Sequence[str], count: int) -> list[list[Hit]]:
             """Return the best texts of each question."""
-            scores = self._encode(questions, self.question_prefix) @ passages.T
-            order = scores.argsort(dim=1, descending=True, stable=True)[:, :count]
-            return [
-                [Hit(number, float(row[number])) for number in best]
-                for best, row in zip(order.tolist(), scores, strict=True)
-            ]
+            asked = self._encode(questions, self.question_prefix)
+            found: list[list[Hit]] = []
+            # Of many questions about many passages, all scores at once would fill the memory.
+            for some in asked.split(max(1, CELLS // max(1, len(passages)))):
+                scores = some @ passages.T
+                order = scores.argsort(dim=1, descending=True, stable=True)[:, :count]
+                found += [
+                    [Hit(number, float(row[number])) for number in best]
+                    for best, row in zip(order.tolist(), scores, strict=True)
+                ]
+            return found
 
         return search
 
