@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from lit_llm.data.hygiene.duplicates import NEAR
+from lit_llm.data.hygiene.duplicates import NEAR, Folded, linked
 from lit_llm.data.hygiene.neighbours import Nearness, Neighbours
-from lit_llm.data.hygiene.splitting import clusters
 from lit_llm.data.tokens.dataset import Example
 from lit_llm.data.tokens.prompting import Context
 from lit_llm.errors import ConfigError
@@ -128,20 +127,45 @@ class Pool:
         return [self.pairs[number] for number in kept if not (learned and rng.random() < self.shots.dropout)]
 
     def _too_like(self, rows: Sequence[Example]) -> list[set[int]]:
-        """Return for each row the places of the pairs that stand in one cluster with it."""
+        """Return for each row the places of the pairs that stand in one cluster with it.
+
+        Pairs are linked through pairs alone, so that a row's examples do not depend on the rows beside it.
+        """
+        count = len(self.pairs)
         own = {id(pair): place for place, pair in enumerate(self.pairs)}
         others = [row for row in rows if id(row) not in own]
-        every = [*self.pairs, *others]
-        sides = {"text": [row.text for row in every], "answer": [pair.answer or "" for pair in self.pairs]}
-        sides["answer"] += [self.spelled(row.answer or "") for row in others]
-        documents = [str(row.meta.get("document", "")) for row in every]
-        members: dict[int, set[int]] = {}
-        for cluster in clusters(sides, [documents], self.shots.near):
+        links = list(self._links(others))
+        shared: dict[int, set[int]] = {}
+        for cluster in linked(
+            [[place] for place in range(count)] + [[at for at in link if at < count] for link in links]
+        ):
             # One set for all of a cluster, which may be a whole document.
-            shared = {member for member in cluster if member < len(self.pairs)}
-            members |= {member: shared for member in cluster}
-        places = own | {id(row): len(self.pairs) + at for at, row in enumerate(others)}
-        return [members[places[id(row)]] for row in rows]
+            members = set(cluster)
+            shared |= {member: members for member in cluster}
+        bad: list[set[int]] = [set() for _ in others]
+        for link in links:
+            near = set().union(*(shared[at] for at in link if at < count))
+            for at in link:
+                if at >= count:
+                    bad[at - count] |= near
+        found = own | {id(row): count + at for at, row in enumerate(others)}
+        return [shared[at] if (at := found[id(row)]) < count else bad[at - count] for row in rows]
+
+    def _links(self, others: Sequence[Example]) -> Iterator[list[int]]:
+        """Yield places, of the pairs and then of other rows, that have a text nearly in common, or a document."""
+        every = [*self.pairs, *others]
+        answers = [pair.answer or "" for pair in self.pairs] + [self.spelled(row.answer or "") for row in others]
+        for texts in ([row.text for row in every], answers):
+            folded = Folded(texts)
+            yield from folded.places
+            yield from (
+                folded.places[pair.first] + folded.places[pair.second] for pair in folded.twins(self.shots.near)
+            )
+        documents: defaultdict[str, list[int]] = defaultdict(list)
+        for place, row in enumerate(every):
+            if name := str(row.meta.get("document", "")).strip():
+                documents[name].append(place)
+        yield from documents.values()
 
 
 def with_shots(pools: dict[str, Pool], rows: Sequence[Example], *, learned: bool) -> list[Example]:

@@ -149,7 +149,10 @@ def test_what_a_run_must_be_told_is_asked_for(
         with pytest.raises(ConfigError, match=said):
             model.answer(["Hola"], **facts)
     assert main(["ask", "--run", str(short_runs / "plain"), "--dialect", "x"]) == 1
-    assert "dialect: 'x': the task extraction has no such option; there are schema, reference_date" in capsys.readouterr().err
+    assert (
+        "dialect: 'x': the task extraction has no such option; there are schema, reference_date"
+        in capsys.readouterr().err
+    )
 
 
 BAD = {

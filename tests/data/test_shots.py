@@ -87,6 +87,19 @@ def test_another_spelling_of_training_hides_no_reference(tmp_path: Path, root: P
     assert len(row.meta["shots"]) == 6 and "leak" not in row.meta["shots"]
 
 
+def test_a_row_is_given_the_same_whatever_stands_beside_it(tmp_path: Path, root: Path) -> None:
+    train = pairs(30, 0)
+    rows = pairs(6, 1)
+    # Two rows that are near each other, one of which is near a training pair.
+    rows[1] |= {"es": rows[0]["es"], "nah": train[0]["nah"]}
+    files = {"train": write(tmp_path / "t.jsonl", train), "valid": write(tmp_path / "v.jsonl", rows)}
+    module = data(root, **files, shots=Shots("random", n=29), directions=["es-nah"])
+    module.setup("validate")
+    together = {example.meta["pair"]: set(example.meta["shots"]) for example in module.splits["valid"].examples}
+    assert train[0]["id"] not in together[rows[1]["id"]]
+    assert together[rows[0]["id"]] == set(module.question(rows[0]["es"], direction="es-nah").meta["shots"])
+
+
 def test_rows_that_cannot_be_answered_stay_in_their_place(tmp_path: Path, root: Path) -> None:
     (tmp_path / "p.jsonl").write_text('{"es": "agua casa"}\n{"es": 5}\nno JSON\n')
     module = data(
