@@ -87,4 +87,4 @@ def test_every_command_of_the_guide(root: Path, tmp_path: Path, monkeypatch: pyt
             options += [f"--model.loading={shape}", "--model.backbone=checkpoints/qwen3-tiny"]
         assert main(options) == 0, command
         done.append(options[0])
-    assert done.count("fit") == 7 and {"compress", "ask", "prepare"} <= set(done)
+    assert done.count("fit") == 9 and {"compress", "ask", "prepare"} <= set(done)
