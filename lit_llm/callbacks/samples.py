@@ -69,7 +69,7 @@ def _marked(text: str, wrong: set[str]) -> str:
 
 
 def _render(value: Any, path: tuple[str | int, ...], wrong: set[str]) -> str:
-    from lit_llm.metrics.json_leaves import path_name
+    from lit_llm.catalogues import path_name
 
     if isinstance(value, dict) and value:
         parts = [f"{cell(dumps(k))}: {_render(v, (*path, k), wrong)}" for k, v in value.items()]

@@ -1,7 +1,7 @@
 """Catalogues: closed lists of names that the values of a field are taken from, of any size, on disk."""
 
 from lit_llm.catalogues.catalogue import Catalogue, Near
-from lit_llm.catalogues.paths import FieldPath, field_path
+from lit_llm.catalogues.paths import FieldPath, changed_at, field_path, path_name
 from lit_llm.catalogues.settling import Missing, Rule, Settled, names_at, rules_of, settle
 from lit_llm.catalogues.trie import Node, Vocabulary
 from lit_llm.catalogues.writing import write_catalogue
@@ -15,8 +15,10 @@ __all__ = [
     "Rule",
     "Settled",
     "Vocabulary",
+    "changed_at",
     "field_path",
     "names_at",
+    "path_name",
     "rules_of",
     "settle",
     "write_catalogue",

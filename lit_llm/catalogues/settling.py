@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from functools import partial
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from lit_llm.catalogues.catalogue import Catalogue
-from lit_llm.catalogues.paths import FieldPath, field_path
+from lit_llm.catalogues.paths import FieldPath, Place, changed_at, field_path, path_name
 
 Missing: TypeAlias = Literal["keep", "nearest"] | None
 """What becomes of a value that is no name of its catalogue: None makes null of it."""
@@ -75,33 +75,13 @@ def settle(value: Any, rules: list[Rule]) -> tuple[Any, list[Settled]]:
     """
     found: list[Settled] = []
     for rule in rules:
-        value = _settled(value, rule, rule.path, "", found)
+        change = partial(_name, rule, found)
+        value = changed_at(value, rule.path, change)
     return value, found
 
 
-def _settled(value: Any, rule: Rule, path: FieldPath, where: str, found: list[Settled]) -> Any:
-    if not path:
-        return _name(value, rule, where, found) if isinstance(value, str) else value
-    first, *rest = path
-    if first is None and isinstance(value, list):
-        return [_settled(item, rule, tuple(rest), f"{where}[{at}]", found) for at, item in enumerate(value)]
-    if first is not None and isinstance(value, dict) and first in value:
-        below = _joined(where, first)
-        return {
-            key: _settled(item, rule, tuple(rest), below, found) if key == first else item
-            for key, item in value.items()
-        }
-    return value
-
-
-def _joined(where: str, key: str) -> str:
-    if not re.fullmatch(r'[^\s.\[\]"]+', key):
-        return f"{where}[{json.dumps(key, ensure_ascii=False)}]"
-    return f"{where}.{key}" if where else key
-
-
-def _name(written: str, rule: Rule, where: str, found: list[Settled]) -> str | None:
-    known = rule.catalogue.known(written)
+def _name(rule: Rule, found: list[Settled], written: str, place: Place) -> str | None:
+    where, known = path_name(place), rule.catalogue.known(written)
     if known == written:
         return written
     if known is not None:
@@ -115,18 +95,8 @@ def _name(written: str, rule: Rule, where: str, found: list[Settled]) -> str | N
     return name
 
 
-def names_at(value: Any, path: FieldPath) -> Iterator[str]:
-    """Yield the names that stand at a path of an answer, in order."""
-    return (found for found in _values(value, path) if isinstance(found, str))
-
-
-def _values(value: Any, path: FieldPath) -> Iterator[Any]:
-    if not path:
-        yield value
-        return
-    first, *rest = path
-    inside = value if first is None and isinstance(value, list) else []
-    if first is not None and isinstance(value, Mapping) and first in value:
-        inside = [value[first]]
-    for item in inside:
-        yield from _values(item, tuple(rest))
+def names_at(value: Any, path: FieldPath) -> list[str]:
+    """Return the names that stand at a path of an answer, in order."""
+    found: list[str] = []
+    changed_at(value, path, lambda name, place: found.append(name))
+    return found

@@ -11,11 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lit_llm.catalogues.catalogue import QUOTE, Catalogue
+from lit_llm.catalogues.grams import MIX
 
 LONGEST = 16
 """Bytes of the longest tokens that names are written with; longer ones can be written with shorter ones."""
-
-FACTOR = np.uint64(0x9E3779B97F4A7C15)
 
 FEW = 8
 """Names that are looked at one by one; of more, the tokens are remembered."""
@@ -67,7 +66,7 @@ class Vocabulary:
 
     def __init__(self, tokens: Sequence[bytes]) -> None:
         self.tokens = list(tokens)
-        self._powers = np.cumprod(np.full(LONGEST, FACTOR), dtype=np.uint64)
+        self._powers = np.cumprod(np.full(LONGEST, MIX), dtype=np.uint64)
         whole: defaultdict[bytes, list[int]] = defaultdict(list)
         # A token may end a name and go on behind it: by what stands in it up to a quote.
         ends: defaultdict[bytes, list[int]] = defaultdict(list)

@@ -62,7 +62,7 @@ def _counts(value: Any, gold: Any, rule: Rule, notes: dict[str, Any] | None) -> 
     own = [note for where, note in notes.items() if rule.is_at(where)]
     outside = [note for note in own if not note["known"]]
     emptied = sum(note["name"] is None for note in own)
-    names = sum(1 for _ in names_at(value, rule.path)) + emptied
+    names = len(names_at(value, rule.path)) + emptied
     wanted = Counter(names_at(gold, rule.path))
     right = Counter(note["nearest"] for note in outside if note["nearest"] is not None) & wanted
     return Counter(names=names, inside=names - len(outside), nearest_right=right.total())

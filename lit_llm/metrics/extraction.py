@@ -12,10 +12,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from lit_llm.catalogues import path_name
 from lit_llm.errors import ConfigError
 from lit_llm.metrics.base import FieldScore, LineMetric
 from lit_llm.metrics.json_fields import PairScore, score_pair
-from lit_llm.metrics.json_leaves import Rules, path_name
+from lit_llm.metrics.json_leaves import Rules
 from lit_llm.metrics.json_text import parse_json
 from lit_llm.schemas import date_paths, first_fault
 

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, TypeAlias
 
+from lit_llm.catalogues import path_name
 from lit_llm.metrics.base import FieldScore
-from lit_llm.metrics.json_leaves import DEFAULT_RULES, EXACT_RULES, Leaf, Node, Path, Rules, canonical, path_name, same
+from lit_llm.metrics.json_leaves import DEFAULT_RULES, EXACT_RULES, Leaf, Node, Path, Rules, canonical, same
 from lit_llm.metrics.json_text import Parsed, parse_json
 
 ParseMode: TypeAlias = Literal["strict", "lenient"]

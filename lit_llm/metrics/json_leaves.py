@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
-import unicodedata
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, NamedTuple, TypeAlias
 
+from lit_llm.catalogues.catalogue import plainly
+from lit_llm.catalogues.paths import Place, path_name
 from lit_llm.errors import DataError
 from lit_llm.moments import resolved
 from lit_llm.strict_json import loads
 
-Path: TypeAlias = tuple[str | int, ...]
+Path: TypeAlias = Place
 
 _NUMERIC_DATE = re.compile(r"(\d{1,2})[/.-](\d{1,2})[/.-](\d{4})")
 _DAY, _CLOCK = r"\d{4}-\d\d-\d\d|\d{8}", r"\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?:Z|[+-]\d\d:?\d\d)?"
@@ -26,7 +26,6 @@ _ISO: dict[type[date] | type[time], re.Pattern[str]] = {
     time: re.compile(_CLOCK, re.ASCII | re.IGNORECASE),
 }
 """Whole forms alone: Python also reads 2024-05 as the time 20:24 five hours west of Greenwich."""
-_PLAIN_KEY = re.compile(r"[^\s.\[\]\"]+")
 
 
 @dataclass(frozen=True)
@@ -67,19 +66,6 @@ class Leaf(NamedTuple):
 
 
 Node: TypeAlias = "dict[str, Node] | list[Node] | Leaf"
-
-
-def path_name(path: Path, field: bool = False) -> str:
-    """Write a path as ``items[0].price``, or as the field ``items[].price``; the root is ``$``."""
-    name = ""
-    for part in path:
-        if isinstance(part, int):
-            name += "[]" if field else f"[{part}]"
-        elif _PLAIN_KEY.fullmatch(part):
-            name += f".{part}" if name else part
-        else:
-            name += f"[{json.dumps(part, ensure_ascii=False)}]"
-    return name or "$"
 
 
 def canonical(value: Any, rules: Rules, path: Path = ()) -> Node | None:
@@ -143,8 +129,7 @@ def _text_leaf(text: str, rules: Rules, path: Path) -> Leaf:
             return Leaf(type(moment).__name__, moment)
     if rules.verbatim:
         return Leaf("string", text)
-    folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
-    return Leaf("string", " ".join(folded.split()))
+    return Leaf("string", plainly(text))
 
 
 def _moment(text: str, day_first: bool) -> date | time | None:

@@ -130,9 +130,7 @@ SCHEMA: dict[str, Any] = {
 def catalogue(rng: random.Random) -> list[str]:
     """Return the names of all products: kind, brand, variety and size."""
     found: dict[str, None] = {}
-    brands = {
-        kind: ["".join(rng.choices(SYLLABLES, k=rng.randint(2, 3))).capitalize() for _ in range(9)] for kind in KINDS
-    }
+    brands = {kind: [_brand(rng) for _ in range(9)] for kind in KINDS}
     while len(found) < NAMES:
         kind = rng.choice(list(KINDS))
         varieties, sizes = KINDS[kind]

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lit_llm.catalogues import Catalogue, FieldPath, field_path
+from lit_llm.catalogues import Catalogue, FieldPath, changed_at, field_path
 from lit_llm.data import ExtractionData
 from lit_llm.data.catalogues import FieldCatalogue, catalogue_meta
 from lit_llm.data.hygiene.baselines import commonest_answer, nearest_answers
@@ -72,19 +72,8 @@ def renamed(answers: Sequence[str], texts: Sequence[str], catalogue: Catalogue, 
     found = []
     for answer, text in zip(answers, texts, strict=True):
         names = iter(catalogue.mentioned(text, 50))
-        found.append(dumps(_renamed(loads(answer), path, names)))
+        found.append(dumps(changed_at(loads(answer), path, lambda name, place, names=names: next(names, name))))
     return found
-
-
-def _renamed(value: Any, path: FieldPath, names: Iterator[str]) -> Any:
-    if not path:
-        return next(names, value) if isinstance(value, str) else value
-    first, *rest = path
-    if first is None and isinstance(value, list):
-        return [_renamed(item, tuple(rest), names) for item in value]
-    if isinstance(value, dict):
-        return {key: _renamed(item, tuple(rest), names) if key == first else item for key, item in value.items()}
-    return value
 
 
 def choose(train: Sequence[Example], valid: Sequence[Example], candidates: Sequence[Nearness]) -> Nearness:

@@ -6,10 +6,10 @@ import random
 
 import pytest
 
+from lit_llm.catalogues import path_name
 from lit_llm.errors import DataError
 from lit_llm.metrics import FieldScore, Rules, differing_paths, score_pair
 from lit_llm.metrics.json_fields import align, best_pairs, leaf_count, tally
-from lit_llm.metrics.json_leaves import path_name
 
 
 def total(gold, prediction, **rules) -> FieldScore:

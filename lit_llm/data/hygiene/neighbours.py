@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from lit_llm.catalogues.grams import MIX
+
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
@@ -22,8 +24,6 @@ CELLS = 2**24
 
 BITS = 22
 COLUMNS = 2**BITS
-MIX = np.uint64(0x9E3779B97F4A7C15)
-"""Spreads numbers over 64 bits: an odd multiplier near 2**64 by the golden ratio."""
 
 
 @dataclass(frozen=True)

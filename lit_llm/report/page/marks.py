@@ -45,7 +45,7 @@ def _words(words: list[str], differ: bool) -> Markup:
 
 
 def _json(value: Any, path: tuple[str | int, ...], wrong: frozenset[str], indent: int) -> Markup:
-    from lit_llm.metrics.json_leaves import path_name
+    from lit_llm.catalogues import path_name
 
     pad, deeper = " " * indent, " " * (indent + 2)
     if isinstance(value, dict) and value:
