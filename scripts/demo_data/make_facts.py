@@ -8,8 +8,8 @@ differ between training, validation and test, and the test has a fourth wording 
 of its own. Writes a file for each stage, with people that no other stage has, and for validation and test the question
 with its passage (``gold``), and among 20 passages (``among``).
 
-The first stage has three files: passages of one sentence, of a few, and whole ones. From whole ones alone a small model
-learns nothing in hours; from short ones it learns to read in minutes, and then reads longer ones.
+The first stage has three files: passages of one sentence, of a few, and whole ones. From the short ones a small model
+learns to read in minutes, and then reads longer ones.
 """
 
 from __future__ import annotations
